@@ -1,0 +1,171 @@
+//! A call, from the decoded request to the last word of the policy service.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use luthien_proto::message::{CallStarted, FailureMode, FromService, ToService};
+
+/// What a call begins with.
+#[derive(Debug)]
+pub struct Setup {
+    /// What the policy service is told first.
+    pub started: CallStarted,
+    /// What the call may spend.
+    pub limits: Limits,
+    /// How long it may wait.
+    pub times: Times,
+    /// What becomes of the call when no policy service admits it.
+    pub on_loss: FailureMode,
+}
+
+/// What a call may spend, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Received and not yet written toward the client: past it the upstream is not read.
+    pub held: usize,
+    /// One SSE event of the upstream.
+    pub sse_event: usize,
+    /// A whole response that has to be read before it can be judged.
+    pub body: usize,
+    /// One batch to the policy service (a single larger chunk goes alone).
+    pub batch: usize,
+}
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// For the policy service to say something while it owes something.
+    pub lease: Duration,
+    /// For a verdict, while the upstream is not what is waited for.
+    pub hold: Duration,
+    /// For the upstream's head.
+    pub first_byte: Duration,
+    /// For the upstream's next bytes.
+    pub idle: Duration,
+    /// Silence toward the client after which the head is sent, and a keepalive.
+    pub keepalive_first: Duration,
+    /// Between keepalives after that.
+    pub keepalive_every: Duration,
+    /// For the policy service to close the stream once it was told the end.
+    pub close: Duration,
+}
+
+/// What happens to a call.
+#[derive(Debug)]
+pub enum Input {
+    /// The policy service said something.
+    Service(FromService),
+    /// The policy service closed the stream, cleanly or not, or none could be reached; the text is for logs and people.
+    ServiceClosed(Result<(), String>),
+    /// The upstream answered.
+    UpstreamHead(UpstreamHead),
+    /// A piece of the upstream's body.
+    UpstreamData(Bytes),
+    /// The upstream's body is complete.
+    UpstreamEnd,
+    /// The upstream can't be reached, or broke off; the text is for people.
+    UpstreamFailed(String),
+    /// The client's connection took so many of the bytes of [`Output::Write`].
+    ClientTook(usize),
+    /// The client went away.
+    ClientGone,
+    /// The [`Call::deadline`] has come.
+    Tick,
+}
+
+/// The head of the upstream's answer.
+#[derive(Clone, Debug)]
+pub struct UpstreamHead {
+    /// The HTTP status.
+    pub status: u16,
+    /// What the body is.
+    pub content: Content,
+}
+
+/// What a body is, by its content type and coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// `text/event-stream`.
+    Sse,
+    /// JSON.
+    Json,
+    /// Anything else.
+    Other,
+    /// Compressed although identity was asked for: it can't be read.
+    Encoded,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Say this to the policy service.
+    Tell(ToService),
+    /// The call is admitted: send the request upstream.
+    Forward,
+    /// Stop reading the upstream, and let go of it.
+    CancelUpstream,
+    /// Send the client this head. Once, before any [`Output::Write`].
+    Head(Head),
+    /// Send the client these bytes.
+    Write(Bytes),
+    /// The client's body is complete.
+    Finish,
+    /// The client's body can't be completed: break the connection off.
+    Abort,
+    /// Nothing is left to do; the text tells whoever keeps the log what went wrong, if anything did.
+    Done(Result<(), String>),
+}
+
+/// The head of the answer to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// The upstream's own status and headers.
+    Upstream {
+        /// Whether every byte of the body will be the upstream's: its `content-length` then holds, and every end-to-end
+        /// header may pass. Otherwise only listed headers do, and the body's length is not known.
+        intact: bool,
+    },
+    /// A head of our own.
+    Own {
+        /// The HTTP status.
+        status: u16,
+        /// `content-type`.
+        content_type: &'static str,
+        /// `retry-after`, in seconds.
+        retry_after: Option<u32>,
+    },
+}
+
+/// A call.
+#[derive(Debug)]
+pub struct Call {
+    _setup: Setup,
+}
+
+impl Call {
+    /// Begins a call. The first [`Output`] tells the policy service of it.
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        let _ = now;
+        Self { _setup: setup }
+    }
+
+    /// Takes in what has happened. Whatever it is, the call copes: a fault ends it closed.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        let _ = (input, now);
+    }
+
+    /// What is to be done next; `None`: wait for more input or the [`Self::deadline`].
+    pub fn poll(&mut self) -> Option<Output> {
+        None
+    }
+
+    /// When to call [`Self::handle`] with [`Input::Tick`], at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Whether the upstream's body should be read.
+    pub fn wants_upstream(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,7 @@
+//! One call in the data plane, as a value: bytes, verdicts and the time go in, what to write and to say comes out.
+//!
+//! There are no sockets here, no clock, no tasks and no randomness: the shell is the `luthien-data-plane` crate.
+
+pub mod call;
+pub mod dialect;
+pub mod sse;

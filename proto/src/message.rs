@@ -1,0 +1,323 @@
+//! The messages of the verdict protocol. `policy.proto` tells what each is owed.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    event::{BlockDelta, BlockStarted, Chunk, Event, FinishReason, Kind},
+    json::Extras,
+    request::{Dialect, Request},
+};
+
+/// From the proxy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToService {
+    /// First and once.
+    CallStarted(Box<CallStarted>),
+    /// What has arrived since the last batch; not empty.
+    Chunks(Vec<Chunk>),
+    /// A recorded block, whole.
+    Block(Block),
+    /// Last.
+    CallEnded(CallEnded),
+}
+
+/// From the policy service: a message, and how many Chunks and Block messages it has taken so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FromService {
+    /// What it says.
+    pub message: Reply,
+    /// The Chunks and Block messages it has taken, on this stream.
+    pub seen: u64,
+}
+
+/// What the policy service says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// First and once.
+    Admission(Admission),
+    /// Settles chunks.
+    Verdict(Verdict),
+    /// Alive, nothing to say yet.
+    Working,
+}
+
+/// A client wants to call a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallStarted {
+    /// A UUIDv7, made by the proxy.
+    pub call_id: Uuid,
+    /// Microseconds since 1970, by the proxy's clock.
+    pub started_at_us: i64,
+    /// The client's dialect.
+    pub dialect: Dialect,
+    /// The upstream's dialect.
+    pub upstream_dialect: Dialect,
+    /// The upstream's name in the proxy's configuration.
+    pub upstream: String,
+    /// The pattern of the route that picked it.
+    pub route: String,
+    /// The model as the upstream will be asked for it.
+    pub upstream_model: String,
+    /// Whose key it was; else empty.
+    pub client: String,
+    /// What was asked for.
+    pub request: Request,
+}
+
+/// A recorded block, whole. The client has it as it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// The seq of its first chunk.
+    pub first: u64,
+    /// The seq of its last chunk.
+    pub last: u64,
+    /// When the first arrived: microseconds since the call began.
+    pub first_arrived_us: u64,
+    /// When the last arrived.
+    pub last_arrived_us: u64,
+    /// Its start.
+    pub started: BlockStarted,
+    /// Unknown fields of its start.
+    pub extras: Extras,
+    /// Its content; neighbouring pieces of one sort joined.
+    pub deltas: Vec<(BlockDelta, Extras)>,
+    /// Whether it stopped before the response ended.
+    pub stopped: bool,
+}
+
+/// The call is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallEnded {
+    /// How.
+    pub outcome: Outcome,
+    /// The last chunk that the client got, or whose replacement it got; 0: none.
+    pub written: u64,
+    /// What went wrong, for [`Outcome::Failed`]; never content.
+    pub reason: String,
+    /// The HTTP status that the client got; 0: none.
+    pub status: u16,
+    /// The HTTP status that the upstream gave; 0: none.
+    pub upstream_status: u16,
+    /// Microseconds since the call began: the upstream's first byte; 0: none.
+    pub upstream_first_us: u64,
+    /// The client's first byte; 0: none.
+    pub client_first_us: u64,
+    /// The end.
+    pub ended_us: u64,
+}
+
+/// How a call ended, as the client saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A response that ended by itself.
+    Delivered,
+    /// The client went away first.
+    CutByClient,
+    /// Rejected at admission, or ended by a verdict.
+    EndedByPolicy,
+    /// An error, the upstream's or the proxy's.
+    Failed,
+    /// The proxy was lost, or said nothing that can be read.
+    Unknown,
+}
+
+impl Outcome {
+    /// The name, as the record spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::CutByClient => "cut_by_client",
+            Self::EndedByPolicy => "ended_by_policy",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The answer to [`CallStarted`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admission {
+    /// Whether the call may go upstream.
+    pub decision: AdmissionDecision,
+    /// The revision of the policies: hexadecimal SHA-256.
+    pub revision: String,
+    /// The names of the policies, in order.
+    pub pipeline: Vec<String>,
+}
+
+/// Whether a call may go upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdmissionDecision {
+    /// It may, with the request as it was.
+    Forward(Forward),
+    /// It may not.
+    Reject(Reject),
+}
+
+/// On which terms a call goes upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forward {
+    /// What the service wants of each kind.
+    pub interest: Interest,
+    /// What a loss of the service does.
+    pub failure_mode: FailureMode,
+    /// What may be spent on holding.
+    pub limits: Limits,
+    /// The kinds of block that the service knows.
+    pub known_kinds: Vec<Kind>,
+}
+
+/// What the client of a rejected call is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The HTTP status, 400 to 599.
+    pub status: u16,
+    /// The dialect's type of error; empty: the one that fits the status.
+    pub type_: String,
+    /// For the client.
+    pub message: String,
+}
+
+/// What a policy wants of a kind; the greater is the stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Released at once, reported whole afterwards.
+    Record,
+    /// Released at once, every chunk reported.
+    Observe,
+    /// Held until its verdict.
+    Gate,
+}
+
+/// What a policy wants of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    levels: [Level; Kind::ALL.len()],
+}
+
+impl Interest {
+    /// The same of every kind.
+    pub const fn all(level: Level) -> Self {
+        Self { levels: [level; Kind::ALL.len()] }
+    }
+
+    /// This, but for one kind.
+    #[must_use]
+    pub const fn with(mut self, kind: Kind, level: Level) -> Self {
+        self.levels[kind as usize] = level;
+        self
+    }
+
+    /// What is wanted of a kind.
+    pub const fn of(&self, kind: Kind) -> Level {
+        self.levels[kind as usize]
+    }
+
+    /// The strictest of all kinds: what holds for whatever belongs to no block.
+    pub fn strictest(&self) -> Level {
+        self.levels.into_iter().max().unwrap_or(Level::Gate)
+    }
+
+    /// Whether anything is gated.
+    pub fn gates(&self) -> bool {
+        self.strictest() == Level::Gate
+    }
+
+    /// The stricter of both, kind by kind.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        for (level, other) in self.levels.iter_mut().zip(other.levels) {
+            *level = (*level).max(other);
+        }
+        self
+    }
+}
+
+/// What a loss of the policy service, or a fault of it, does to what is held; the greater is the stricter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailureMode {
+    /// It passes unjudged; only where an operator wrote so.
+    Open,
+    /// It is never released; the response ends with an error.
+    #[default]
+    Closed,
+}
+
+/// What may be spent on holding; `None`: the proxy's own limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a chunk may be held, in milliseconds.
+    pub hold_ms: Option<u64>,
+    /// How many bytes of the call may be held.
+    pub held_bytes: Option<u64>,
+}
+
+/// Settles every unsettled chunk up to and including `through`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The last chunk that it settles.
+    pub through: u64,
+    /// How.
+    pub decision: Decision,
+    /// What the policies say about it.
+    pub annotations: Vec<Annotation>,
+    /// Stop reading the upstream.
+    pub cancel_upstream: bool,
+}
+
+/// What becomes of chunks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// As they are.
+    Pass,
+    /// These events instead.
+    Replace(Vec<Event>),
+    /// These events instead, and the response is over.
+    End {
+        /// The events.
+        events: Vec<Event>,
+        /// Why each unfinished choice finishes; `None`: what fits what is left.
+        reason: Option<FinishReason>,
+    },
+}
+
+/// A note of a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Annotation {
+    /// The policy's name.
+    pub policy: String,
+    /// The chunk that it is about; 0: the call.
+    pub seq: u64,
+    /// How grave.
+    pub severity: Severity,
+    /// For people.
+    pub summary: String,
+    /// For programs.
+    pub details: Option<Value>,
+}
+
+/// How grave a note is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// For those who look for it.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Worth a look.
+    Warning,
+    /// Something is wrong.
+    Error,
+}
+
+impl Severity {
+    /// The name, as the record spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
