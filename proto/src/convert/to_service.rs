@@ -1,0 +1,192 @@
+//! What the proxy says.
+
+use uuid::Uuid;
+
+use super::{Malformed, each, extras, extras_text, message, nested, set, status, to_each};
+use crate::{
+    event::{BlockDelta, Chunk},
+    json::Extras,
+    message::{Block, CallEnded, CallStarted, Outcome, ToService},
+    request::Dialect,
+    wire,
+};
+
+impl From<ToService> for wire::EnforceRequest {
+    fn from(message: ToService) -> Self {
+        use wire::enforce_request::Message as Wire;
+        let message = match message {
+            ToService::CallStarted(started) => Wire::CallStarted((*started).into()),
+            ToService::Chunks(chunks) => Wire::Chunks(wire::Chunks { chunks: to_each(chunks) }),
+            ToService::Block(block) => Wire::Block(block.into()),
+            ToService::CallEnded(ended) => Wire::CallEnded(ended.into()),
+        };
+        Self { message: Some(message) }
+    }
+}
+
+impl TryFrom<wire::EnforceRequest> for ToService {
+    type Error = Malformed;
+
+    fn try_from(request: wire::EnforceRequest) -> Result<Self, Malformed> {
+        use wire::enforce_request::Message as Wire;
+        Ok(match set(request.message, "message")? {
+            Wire::CallStarted(started) => Self::CallStarted(Box::new(nested(started, "call_started")?)),
+            Wire::Chunks(wire::Chunks { chunks }) => Self::Chunks(batch(chunks)?),
+            Wire::Block(block) => Self::Block(nested(block, "block")?),
+            Wire::CallEnded(ended) => Self::CallEnded(nested(ended, "call_ended")?),
+        })
+    }
+}
+
+fn batch(chunks: Vec<wire::Chunk>) -> Result<Vec<Chunk>, Malformed> {
+    if chunks.is_empty() {
+        return Err(Malformed::new("chunks.chunks", "empty"));
+    }
+    let chunks: Vec<Chunk> = each(chunks, "chunks.chunks")?;
+    match chunks.windows(2).position(|pair| pair[0].seq >= pair[1].seq) {
+        Some(i) => Err(Malformed::new("seq", "seqs have to rise").within(format_args!("chunks.chunks[{}]", i + 1))),
+        None => Ok(chunks),
+    }
+}
+
+impl From<CallStarted> for wire::CallStarted {
+    fn from(started: CallStarted) -> Self {
+        Self {
+            call_id: started.call_id.to_string(),
+            started_at_us: started.started_at_us,
+            dialect: wire::Dialect::from(started.dialect).into(),
+            upstream_dialect: wire::Dialect::from(started.upstream_dialect).into(),
+            upstream: started.upstream,
+            route: started.route,
+            upstream_model: started.upstream_model,
+            client: started.client,
+            request: Some(started.request.into()),
+        }
+    }
+}
+
+impl TryFrom<wire::CallStarted> for CallStarted {
+    type Error = Malformed;
+
+    fn try_from(started: wire::CallStarted) -> Result<Self, Malformed> {
+        Ok(Self {
+            call_id: call_id(&started.call_id)?,
+            started_at_us: started.started_at_us,
+            dialect: Dialect::from_wire(started.dialect, "dialect")?,
+            upstream_dialect: Dialect::from_wire(started.upstream_dialect, "upstream_dialect")?,
+            upstream: started.upstream,
+            route: started.route,
+            upstream_model: started.upstream_model,
+            client: started.client,
+            request: message(started.request, "request")?,
+        })
+    }
+}
+
+fn call_id(text: &str) -> Result<Uuid, Malformed> {
+    Uuid::try_parse(text).map_err(|_| Malformed::new("call_id", "not a UUID"))
+}
+
+impl From<Block> for wire::Block {
+    fn from(block: Block) -> Self {
+        Self {
+            first: block.first,
+            last: block.last,
+            first_arrived_us: block.first_arrived_us,
+            last_arrived_us: block.last_arrived_us,
+            started: Some(block.started.into()),
+            extras_json: extras_text(block.extras),
+            deltas: block.deltas.into_iter().map(delta_to_wire).collect(),
+            stopped: block.stopped,
+        }
+    }
+}
+
+impl TryFrom<wire::Block> for Block {
+    type Error = Malformed;
+
+    fn try_from(block: wire::Block) -> Result<Self, Malformed> {
+        if block.first == 0 {
+            return Err(Malformed::new("first", "seqs begin at 1"));
+        }
+        if block.last < block.first {
+            return Err(Malformed::new("last", "before the first"));
+        }
+        Ok(Self {
+            first: block.first,
+            last: block.last,
+            first_arrived_us: block.first_arrived_us,
+            last_arrived_us: block.last_arrived_us,
+            started: message(block.started, "started")?,
+            extras: extras(&block.extras_json, "extras_json")?,
+            deltas: deltas(block.deltas)?,
+            stopped: block.stopped,
+        })
+    }
+}
+
+fn delta_to_wire((delta, extras): (BlockDelta, Extras)) -> wire::Delta {
+    wire::Delta { delta: Some(delta.into()), extras_json: extras_text(extras) }
+}
+
+fn deltas(deltas: Vec<wire::Delta>) -> Result<Vec<(BlockDelta, Extras)>, Malformed> {
+    let one = |delta: wire::Delta| Ok((message(delta.delta, "delta")?, extras(&delta.extras_json, "extras_json")?));
+    let numbered = |(i, delta)| one(delta).map_err(|e: Malformed| e.within(format_args!("deltas[{i}]")));
+    deltas.into_iter().enumerate().map(numbered).collect()
+}
+
+impl From<CallEnded> for wire::CallEnded {
+    fn from(ended: CallEnded) -> Self {
+        Self {
+            outcome: wire::Outcome::from(ended.outcome).into(),
+            written: ended.written,
+            reason: ended.reason,
+            status: ended.status.into(),
+            upstream_status: ended.upstream_status.into(),
+            upstream_first_us: ended.upstream_first_us,
+            client_first_us: ended.client_first_us,
+            ended_us: ended.ended_us,
+        }
+    }
+}
+
+impl TryFrom<wire::CallEnded> for CallEnded {
+    type Error = Malformed;
+
+    fn try_from(ended: wire::CallEnded) -> Result<Self, Malformed> {
+        Ok(Self {
+            outcome: ended.outcome().into(),
+            written: ended.written,
+            status: status(ended.status, "status")?,
+            upstream_status: status(ended.upstream_status, "upstream_status")?,
+            reason: ended.reason,
+            upstream_first_us: ended.upstream_first_us,
+            client_first_us: ended.client_first_us,
+            ended_us: ended.ended_us,
+        })
+    }
+}
+
+impl From<Outcome> for wire::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Self::Delivered,
+            Outcome::CutByClient => Self::CutByClient,
+            Outcome::EndedByPolicy => Self::EndedByPolicy,
+            Outcome::Failed => Self::Failed,
+            Outcome::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<wire::Outcome> for Outcome {
+    fn from(outcome: wire::Outcome) -> Self {
+        match outcome {
+            wire::Outcome::Delivered => Self::Delivered,
+            wire::Outcome::CutByClient => Self::CutByClient,
+            wire::Outcome::EndedByPolicy => Self::EndedByPolicy,
+            wire::Outcome::Failed => Self::Failed,
+            wire::Outcome::Unknown | wire::Outcome::Unspecified => Self::Unknown,
+        }
+    }
+}
