@@ -1,0 +1,336 @@
+//! Any value of the checked types. Strategies are boxed: nested, they would outgrow the stack of a test's thread.
+
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{
+    event::{
+        BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Chunk, Delta, Event, FinishReason, Finished, Kind,
+        Started, Step, ToolCall, ToolForm, Usage,
+    },
+    json::Extras,
+    message::{
+        Admission, AdmissionDecision, Annotation, Block, CallEnded, CallStarted, Decision, FailureMode, Forward,
+        FromService, Interest, Level, Limits, Outcome, Reject, Reply, Severity, ToService, Verdict,
+    },
+    request::{Content, ContentBlock, Dialect, Message, Request, Sampling, Tool},
+};
+
+fn text() -> BoxedStrategy<String> {
+    prop_oneof![Just(String::new()), "[a-z_]{1,8}", "\\PC{0,12}"].boxed()
+}
+
+fn number() -> BoxedStrategy<f64> {
+    prop_oneof![Just(0.0), Just(-0.5), Just(1.0), -1e9..1e9].boxed()
+}
+
+fn json() -> BoxedStrategy<Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        number().prop_map(Value::from),
+        text().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![vec(inner.clone(), 0..3).prop_map(Value::from), object_of(inner).prop_map(Value::Object)]
+    })
+    .boxed()
+}
+
+fn object_of(value: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Map<String, Value>> {
+    vec((text(), value), 0..3).prop_map(Map::from_iter).boxed()
+}
+
+fn extras() -> BoxedStrategy<Extras> {
+    prop_oneof![3 => Just(Extras::NONE), 1 => object_of(json()).prop_map(Extras::from)].boxed()
+}
+
+fn tool_call() -> BoxedStrategy<ToolCall> {
+    let form = select(vec![ToolForm::Function, ToolForm::Custom, ToolForm::Legacy, ToolForm::Server]);
+    (text(), text(), form, text()).prop_map(|(id, name, form, type_)| ToolCall { id, name, form, type_ }).boxed()
+}
+
+fn finish_reason() -> BoxedStrategy<FinishReason> {
+    select(vec![
+        FinishReason::EndTurn,
+        FinishReason::MaxTokens,
+        FinishReason::StopSequence,
+        FinishReason::ToolUse,
+        FinishReason::Refusal,
+        FinishReason::ContentFilter,
+        FinishReason::ContextWindow,
+        FinishReason::Pause,
+        FinishReason::Other,
+    ])
+    .boxed()
+}
+
+fn block_started() -> BoxedStrategy<BlockStarted> {
+    let kind = prop_oneof![
+        Just(BlockKind::Text),
+        text().prop_map(|field| BlockKind::Thinking { field }),
+        text().prop_map(|data| BlockKind::RedactedThinking { data }),
+        Just(BlockKind::Refusal),
+        tool_call().prop_map(BlockKind::ToolCall),
+        json().prop_map(BlockKind::Opaque),
+    ];
+    (any::<u32>(), any::<u32>(), kind)
+        .prop_map(|(block, choice, kind)| BlockStarted { block: BlockKey(block), choice, kind })
+        .boxed()
+}
+
+fn block_delta() -> BoxedStrategy<BlockDelta> {
+    let delta = prop_oneof![
+        text().prop_map(Delta::Text),
+        text().prop_map(Delta::Arguments),
+        text().prop_map(Delta::Signature),
+        json().prop_map(Delta::Opaque),
+    ];
+    (any::<u32>(), delta).prop_map(|(block, delta)| BlockDelta { block: BlockKey(block), delta }).boxed()
+}
+
+fn usage() -> BoxedStrategy<Usage> {
+    let tokens = || option::of(any::<u64>());
+    (tokens(), tokens(), tokens(), tokens(), tokens(), extras())
+        .prop_map(|(input, cache_read, cache_write, output, thinking, raw)| Usage {
+            input,
+            cache_read,
+            cache_write,
+            output,
+            thinking,
+            raw,
+        })
+        .boxed()
+}
+
+fn call_error() -> BoxedStrategy<CallError> {
+    (any::<u16>(), text(), text(), text(), text())
+        .prop_map(|(status, type_, message, code, param)| CallError { status, type_, message, code, param })
+        .boxed()
+}
+
+fn step() -> BoxedStrategy<Step> {
+    let started =
+        (text(), text(), option::of(any::<i64>())).prop_map(|(id, model, created)| Started { id, model, created });
+    let finished = (any::<u32>(), finish_reason(), text(), option::of(text()))
+        .prop_map(|(choice, reason, word, stop_sequence)| Finished { choice, reason, word, stop_sequence });
+    prop_oneof![
+        started.prop_map(Step::Started),
+        block_started().prop_map(Step::BlockStarted),
+        block_delta().prop_map(Step::BlockDelta),
+        any::<u32>().prop_map(|block| Step::BlockStopped(BlockKey(block))),
+        usage().prop_map(Step::Usage),
+        finished.prop_map(Step::Finished),
+        json().prop_map(Step::Opaque),
+        Just(Step::Ended),
+        call_error().prop_map(Step::Failed),
+    ]
+    .boxed()
+}
+
+fn event() -> BoxedStrategy<Event> {
+    (step(), extras()).prop_map(|(step, extras)| Event { step, extras }).boxed()
+}
+
+fn chunks() -> BoxedStrategy<Vec<Chunk>> {
+    vec((1..1000_u64, any::<u64>(), event()), 1..4)
+        .prop_map(|chunks| {
+            let mut seq = 0;
+            let mut numbered = |(step, arrived_us, event)| {
+                seq += step;
+                Chunk { seq, arrived_us, event }
+            };
+            chunks.into_iter().map(&mut numbered).collect()
+        })
+        .boxed()
+}
+
+fn content() -> BoxedStrategy<Content> {
+    let leaf = prop_oneof![
+        text().prop_map(ContentBlock::Text),
+        (text(), text()).prop_map(|(text, signature)| ContentBlock::Thinking { text, signature }),
+        text().prop_map(ContentBlock::RedactedThinking),
+        text().prop_map(ContentBlock::Refusal),
+        (tool_call(), text()).prop_map(|(call, arguments)| ContentBlock::ToolCall { call, arguments }),
+        json().prop_map(ContentBlock::Opaque),
+    ];
+    let with_extras = |(block, extras)| Content { block, extras };
+    (leaf, extras())
+        .prop_map(with_extras)
+        .prop_recursive(2, 6, 2, move |inner| {
+            let result = (text(), option::of(any::<bool>()), vec(inner, 0..3))
+                .prop_map(|(id, is_error, content)| ContentBlock::ToolResult { id, is_error, content });
+            (result, extras()).prop_map(with_extras)
+        })
+        .boxed()
+}
+
+fn request() -> BoxedStrategy<Request> {
+    let message =
+        (text(), vec(content(), 0..3), extras()).prop_map(|(role, content, extras)| Message { role, content, extras });
+    let tool = (text(), text(), json()).prop_map(|(name, description, raw)| Tool { name, description, raw });
+    let sampling = (
+        option::of(any::<u64>()),
+        option::of(number()),
+        option::of(number()),
+        option::of(any::<u64>()),
+        vec(text(), 0..3),
+    )
+        .prop_map(|(max_output_tokens, temperature, top_p, top_k, stop)| Sampling {
+            max_output_tokens,
+            temperature,
+            top_p,
+            top_k,
+            stop,
+        });
+    let head = (text(), any::<bool>(), 1..9_u32, option::of(json()), extras());
+    (head, vec(content(), 0..2), vec(message, 0..3), vec(tool, 0..2), sampling)
+        .prop_map(|((model, stream, choices, tool_choice, extras), system, messages, tools, sampling)| Request {
+            model,
+            stream,
+            choices,
+            system,
+            messages,
+            tools,
+            tool_choice,
+            sampling,
+            extras,
+        })
+        .boxed()
+}
+
+fn call_started() -> BoxedStrategy<CallStarted> {
+    let dialect = || select(Dialect::ALL.to_vec());
+    let ids = (any::<u128>().prop_map(Uuid::from_u128), any::<i64>(), dialect(), dialect());
+    (ids, text(), text(), text(), text(), request())
+        .prop_map(
+            |(
+                (call_id, started_at_us, dialect, upstream_dialect),
+                upstream,
+                route,
+                upstream_model,
+                client,
+                request,
+            )| {
+                CallStarted {
+                    call_id,
+                    started_at_us,
+                    dialect,
+                    upstream_dialect,
+                    upstream,
+                    route,
+                    upstream_model,
+                    client,
+                    request,
+                }
+            },
+        )
+        .boxed()
+}
+
+fn block() -> BoxedStrategy<Block> {
+    let seqs = (1..1000_u64, 0..1000_u64, any::<u64>(), any::<u64>());
+    (seqs, block_started(), extras(), vec((block_delta(), extras()), 0..3), any::<bool>())
+        .prop_map(|((first, more, first_arrived_us, last_arrived_us), started, extras, deltas, stopped)| Block {
+            first,
+            last: first + more,
+            first_arrived_us,
+            last_arrived_us,
+            started,
+            extras,
+            deltas,
+            stopped,
+        })
+        .boxed()
+}
+
+fn call_ended() -> BoxedStrategy<CallEnded> {
+    let outcome = select(vec![
+        Outcome::Delivered,
+        Outcome::CutByClient,
+        Outcome::EndedByPolicy,
+        Outcome::Failed,
+        Outcome::Unknown,
+    ]);
+    let times = (any::<u64>(), any::<u64>(), any::<u64>());
+    (outcome, any::<u64>(), text(), any::<u16>(), any::<u16>(), times)
+        .prop_map(
+            |(outcome, written, reason, status, upstream_status, (upstream_first_us, client_first_us, ended_us))| {
+                CallEnded {
+                    outcome,
+                    written,
+                    reason,
+                    status,
+                    upstream_status,
+                    upstream_first_us,
+                    client_first_us,
+                    ended_us,
+                }
+            },
+        )
+        .boxed()
+}
+
+pub fn to_service() -> BoxedStrategy<ToService> {
+    prop_oneof![
+        call_started().prop_map(|started| ToService::CallStarted(Box::new(started))),
+        chunks().prop_map(ToService::Chunks),
+        block().prop_map(ToService::Block),
+        call_ended().prop_map(ToService::CallEnded),
+    ]
+    .boxed()
+}
+
+fn interest() -> BoxedStrategy<Interest> {
+    vec(select(vec![Level::Record, Level::Observe, Level::Gate]), Kind::ALL.len())
+        .prop_map(|levels| {
+            let each = Kind::ALL.into_iter().zip(levels);
+            each.fold(Interest::all(Level::Gate), |interest, (kind, level)| interest.with(kind, level))
+        })
+        .boxed()
+}
+
+fn admission() -> BoxedStrategy<Admission> {
+    let limit = || option::of(1..u64::MAX);
+    let limits = (limit(), limit()).prop_map(|(hold_ms, held_bytes)| Limits { hold_ms, held_bytes });
+    let mode = select(vec![FailureMode::Open, FailureMode::Closed]);
+    let forward = (interest(), mode, limits, vec(select(Kind::ALL.to_vec()), 0..6)).prop_map(
+        |(interest, failure_mode, limits, known_kinds)| Forward { interest, failure_mode, limits, known_kinds },
+    );
+    let reject = (400..=599_u16, text(), text()).prop_map(|(status, type_, message)| Reject { status, type_, message });
+    let decision =
+        prop_oneof![forward.prop_map(AdmissionDecision::Forward), reject.prop_map(AdmissionDecision::Reject)];
+    (decision, text(), vec(text(), 0..3))
+        .prop_map(|(decision, revision, pipeline)| Admission { decision, revision, pipeline })
+        .boxed()
+}
+
+fn verdict() -> BoxedStrategy<Verdict> {
+    let events = || vec(event(), 0..3);
+    let decision = prop_oneof![
+        Just(Decision::Pass),
+        events().prop_map(Decision::Replace),
+        (events(), option::of(finish_reason())).prop_map(|(events, reason)| Decision::End { events, reason }),
+    ];
+    let severity = select(vec![Severity::Debug, Severity::Info, Severity::Warning, Severity::Error]);
+    let details = option::of(object_of(json()).prop_map(Value::Object));
+    let annotation = (text(), any::<u64>(), severity, text(), details)
+        .prop_map(|(policy, seq, severity, summary, details)| Annotation { policy, seq, severity, summary, details });
+    (any::<u64>(), decision, vec(annotation, 0..3), any::<bool>())
+        .prop_map(|(through, decision, annotations, cancel_upstream)| Verdict {
+            through,
+            decision,
+            annotations,
+            cancel_upstream,
+        })
+        .boxed()
+}
+
+pub fn from_service() -> BoxedStrategy<FromService> {
+    let message =
+        prop_oneof![admission().prop_map(Reply::Admission), verdict().prop_map(Reply::Verdict), Just(Reply::Working),];
+    (message, any::<u64>()).prop_map(|(message, seen)| FromService { message, seen }).boxed()
+}
