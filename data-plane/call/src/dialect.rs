@@ -1,1 +1,197 @@
 //! The dialects. Each is a decoder and an encoder of its own; none knows another.
+//!
+//! A decoder turns what a provider says into the steps of the canonical call, an encoder turns steps into what a client
+//! of that dialect reads. What a dialect says beyond the model stays beside the step as its extras, at places that the
+//! module of the dialect documents, so that a policy sees it and the encoder of the same dialect can write it back.
+
+mod anthropic_messages;
+mod failure;
+mod fields;
+mod openai_chat;
+mod request;
+
+use bytes::{Bytes, BytesMut};
+use luthien_proto::{Event, Step, event::CallError, request::Dialect};
+use thiserror::Error;
+
+pub use failure::{decode_error, error_body};
+pub use request::{ClientRequest, RequestError, decode_request};
+
+/// The content type of a streamed response.
+pub const CONTENT_TYPE_SSE: &str = "text/event-stream; charset=utf-8";
+/// The content type of a whole response, and of an error.
+pub const CONTENT_TYPE_JSON: &str = "application/json";
+
+/// Whether there is a decoder and an encoder for the dialect. The functions of this module take every dialect; for one
+/// that is not built they fail, or write nothing, except [`error_body`] and [`keepalive`].
+pub fn is_built(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenAiChat | Dialect::AnthropicMessages => true,
+        Dialect::OpenAiResponses | Dialect::Gemini => false,
+    }
+}
+
+/// What an upstream said is not the dialect: where, and what is wrong. Never any content.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{place}: {reason}")]
+pub struct DecodeError {
+    /// The SSE event, or the field.
+    pub place: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl DecodeError {
+    fn new(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { place: place.into(), reason: reason.into() }
+    }
+
+    fn not_built(dialect: Dialect) -> Self {
+        Self::new(dialect.name(), "this dialect can't be read yet")
+    }
+}
+
+/// Decodes a streamed response.
+///
+/// Whatever the upstream sends, the steps are grammatical: Started first and once; every delta within an open block; the
+/// blocks of a choice stopped before its Finished; one last step. What can't be told so is an error.
+#[derive(Debug)]
+pub struct ResponseDecoder(Decoder);
+
+#[derive(Debug)]
+enum Decoder {
+    OpenAiChat(openai_chat::Decoder),
+    AnthropicMessages(anthropic_messages::Decoder),
+    NotBuilt(Dialect),
+}
+
+impl ResponseDecoder {
+    /// A decoder of one response.
+    pub fn new(dialect: Dialect) -> Self {
+        Self(match dialect {
+            Dialect::OpenAiChat => Decoder::OpenAiChat(openai_chat::Decoder::default()),
+            Dialect::AnthropicMessages => Decoder::AnthropicMessages(anthropic_messages::Decoder::default()),
+            Dialect::OpenAiResponses | Dialect::Gemini => Decoder::NotBuilt(dialect),
+        })
+    }
+
+    /// The steps of one SSE event; none, if it says nothing (a ping, an empty first delta).
+    ///
+    /// # Errors
+    /// The event breaks JSON or the dialect's grammar. The decoder is of no use after that.
+    pub fn event(&mut self, name: Option<&str>, data: &Bytes) -> Result<Vec<Event>, DecodeError> {
+        match &mut self.0 {
+            Decoder::OpenAiChat(decoder) => decoder.event(name, data),
+            Decoder::AnthropicMessages(decoder) => decoder.event(name, data),
+            Decoder::NotBuilt(dialect) => Err(DecodeError::not_built(*dialect)),
+        }
+    }
+
+    /// The stream is over, cleanly: nothing more if it has had its last step; Ended if every choice is finished; else
+    /// Failed.
+    pub fn end(&mut self) -> Vec<Event> {
+        match &mut self.0 {
+            Decoder::OpenAiChat(decoder) => decoder.end(),
+            Decoder::AnthropicMessages(decoder) => decoder.end(),
+            Decoder::NotBuilt(_) => vec![broken_off("this dialect can't be read yet")],
+        }
+    }
+
+    /// The upstream broke off: Failed, unless the stream has had its last step.
+    pub fn cut(&mut self, reason: &str) -> Vec<Event> {
+        let is_over = match &mut self.0 {
+            Decoder::OpenAiChat(decoder) => decoder.cut(),
+            Decoder::AnthropicMessages(decoder) => decoder.cut(),
+            Decoder::NotBuilt(_) => false,
+        };
+        if is_over { Vec::new() } else { vec![broken_off(reason)] }
+    }
+}
+
+/// The last step of a response of which no more will come.
+fn broken_off(reason: &str) -> Event {
+    Step::Failed(CallError { message: reason.to_owned(), ..CallError::default() }).into()
+}
+
+/// Decodes the body of a response that is not streamed (2xx, JSON) to the steps that a stream would have had. A body that
+/// tells an error is Failed alone.
+///
+/// # Errors
+/// The body breaks JSON, or is no response of the dialect.
+pub fn decode_whole(dialect: Dialect, body: &Bytes) -> Result<Vec<Event>, DecodeError> {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::decode_whole(body),
+        Dialect::AnthropicMessages => anthropic_messages::decode_whole(body),
+        Dialect::OpenAiResponses | Dialect::Gemini => Err(DecodeError::not_built(dialect)),
+    }
+}
+
+/// Encodes a streamed response.
+///
+/// The caller brings the steps in a grammatical order: Started first; blocks started, then their deltas, then stopped;
+/// Finished per choice; Ended or Failed last, once.
+#[derive(Debug)]
+pub struct ResponseEncoder(Encoder);
+
+#[derive(Debug)]
+enum Encoder {
+    OpenAiChat(Box<openai_chat::Encoder>),
+    AnthropicMessages(Box<anthropic_messages::Encoder>),
+    NotBuilt,
+}
+
+impl ResponseEncoder {
+    /// An encoder of one response.
+    pub fn new(dialect: Dialect) -> Self {
+        Self(match dialect {
+            Dialect::OpenAiChat => Encoder::OpenAiChat(Box::default()),
+            Dialect::AnthropicMessages => Encoder::AnthropicMessages(Box::default()),
+            Dialect::OpenAiResponses | Dialect::Gemini => Encoder::NotBuilt,
+        })
+    }
+
+    /// A step left as its original bytes: the encoder's state follows. Not to be mixed with what [`Self::flush`] still has
+    /// to write: flush before.
+    pub fn observe(&mut self, event: &Event) {
+        match &mut self.0 {
+            Encoder::OpenAiChat(encoder) => encoder.observe(event),
+            Encoder::AnthropicMessages(encoder) => encoder.observe(event),
+            Encoder::NotBuilt => {}
+        }
+    }
+
+    /// Writes a step, as SSE events. A step that shares an SSE event with the next one may wait for it (see
+    /// [`Self::flush`]); Usage and Finished may wait for the end of the response.
+    pub fn encode(&mut self, event: &Event, out: &mut BytesMut) {
+        match &mut self.0 {
+            Encoder::OpenAiChat(encoder) => encoder.encode(event, out),
+            Encoder::AnthropicMessages(encoder) => encoder.encode(event, out),
+            Encoder::NotBuilt => {}
+        }
+    }
+
+    /// Nothing more is to be written for now: writes what waits only for company (Started, for its Usage).
+    pub fn flush(&mut self, out: &mut BytesMut) {
+        match &mut self.0 {
+            Encoder::OpenAiChat(_) | Encoder::NotBuilt => {}
+            Encoder::AnthropicMessages(encoder) => encoder.flush(out),
+        }
+    }
+}
+
+/// Folds the steps of a complete response (no Failed) to the body of one that is not streamed.
+pub fn encode_whole(dialect: Dialect, events: &[Event]) -> Bytes {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::encode_whole(events),
+        Dialect::AnthropicMessages => anthropic_messages::encode_whole(events),
+        Dialect::OpenAiResponses | Dialect::Gemini => Bytes::new(),
+    }
+}
+
+/// What keeps a client from giving up on a silent stream, without meaning anything.
+pub fn keepalive(dialect: Dialect) -> &'static [u8] {
+    match dialect {
+        Dialect::AnthropicMessages => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Gemini => b":\n\n",
+    }
+}
