@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Policies, and the session that runs them over a call.
+//!
+//! A [`Session`] is one call as the policy service sees it: messages of the proxy go in, answers and entries of the
+//! record come out. It has no clock, no sockets, no tasks and no randomness: the same messages give the same answers,
+//! however they were batched.
+//!
+//! A [`PolicySet`] is what an operator configured, checked whole; a call keeps the one it began with. Its pipeline is a
+//! chain of stages, each of which runs one [`Policy`] and speaks to the next as the model's response spoke to it.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod config;
+mod entry;
+mod session;
+mod set;
+
+pub use config::{OnFailure, PolicyConfig, PolicySetConfig};
+pub use entry::{
+    AdmissionEntry, BlockEntry, ContentEntry, CoverageEntry, Entry, EntryBody, NoteEntry, OutcomeEntry, PolicyCoverage,
+    RequestEntry, StepEntry, Tally, VerdictEntry,
+};
+pub use session::{Fault, Output, Session};
+pub use set::{BuildError, PolicySet};

@@ -1,0 +1,103 @@
+//! The policies as an operator writes them.
+
+use luthien_proto::message::FailureMode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// What is configured: policies, and which of them a call goes through.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySetConfig {
+    /// The policies; each is checked, used or not.
+    #[serde(default)]
+    pub policies: Vec<PolicyConfig>,
+    /// The names of the policies that a call goes through, in order.
+    #[serde(default)]
+    pub pipeline: Vec<String>,
+}
+
+/// One policy.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// Its name: what the pipeline and the record call it.
+    pub name: String,
+    /// What it does.
+    pub kind: String,
+    /// How; which keys there are depends on the kind.
+    #[serde(default)]
+    pub config: Value,
+    /// What becomes of a call in which it fails.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of a call in which a policy fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It ends with an error.
+    #[default]
+    Closed,
+    /// It goes on without the policy.
+    Open,
+}
+
+impl From<OnFailure> for FailureMode {
+    fn from(on_failure: OnFailure) -> Self {
+        match on_failure {
+            OnFailure::Closed => Self::Closed,
+            OnFailure::Open => Self::Open,
+        }
+    }
+}
+
+impl PolicySetConfig {
+    /// The revision: the hexadecimal SHA-256 of the canonical JSON, in which keys are sorted and defaults written out.
+    pub(crate) fn revision(&self) -> String {
+        let policies: Vec<Value> = self.policies.iter().map(PolicyConfig::canonical).collect();
+        let canonical = sorted(&json!({ "policies": policies, "pipeline": self.pipeline }));
+        Sha256::digest(canonical.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl PolicyConfig {
+    fn canonical(&self) -> Value {
+        let config = if self.config.is_null() { json!({}) } else { self.config.clone() };
+        json!({ "name": self.name, "kind": self.kind, "config": config, "on_failure": self.on_failure })
+    }
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            Value::Object(keys.into_iter().map(|key| (key.clone(), sorted(&map[key]))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revision(yaml: Value) -> String {
+        serde_json::from_value::<PolicySetConfig>(yaml).unwrap().revision()
+    }
+
+    #[test]
+    fn the_revision_depends_neither_on_the_order_of_keys_nor_on_defaults_being_written() {
+        let short = revision(json!({ "policies": [{ "name": "a", "kind": "noop" }], "pipeline": ["a"] }));
+        let long = revision(json!({
+            "pipeline": ["a"],
+            "policies": [{ "on_failure": "closed", "config": {}, "kind": "noop", "name": "a" }],
+        }));
+        assert_eq!(short, long);
+        assert_eq!(short.len(), 64);
+        assert_ne!(short, revision(json!({ "policies": [{ "name": "a", "kind": "noop" }], "pipeline": [] })));
+    }
+}

@@ -1,0 +1,314 @@
+//! The record of a call: what a session says of it, item by item.
+//!
+//! Every body is a JSON object with its `type`, written to be read by people: `null` and empty fields are left out,
+//! except where their absence would say something else.
+
+mod content;
+mod request;
+mod step;
+
+use luthien_proto::message::{Annotation, CallStarted, FailureMode, Interest, Level};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub use content::ContentEntry;
+pub(crate) use step::{step_json, step_name, usage_json};
+
+/// One durable item of the record of a call, in the order in which it was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// Microseconds since the call began, by the proxy's clock.
+    pub at_us: u64,
+    /// What is on record.
+    pub body: EntryBody,
+}
+
+/// What is on record.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EntryBody {
+    /// First and once: what the client asked for.
+    Request(RequestEntry),
+    /// Second and once: what the policies said to the request.
+    Admission(AdmissionEntry),
+    /// A block of the response, once it has stopped or the response is over.
+    Block(BlockEntry),
+    /// A step of the response that belongs to no block.
+    Step(StepEntry),
+    /// What the policies decided, where it is more than to pass.
+    Verdict(VerdictEntry),
+    /// A note of a policy that belongs to no other entry.
+    Note(NoteEntry),
+    /// Last but one: what the policies saw.
+    Coverage(CoverageEntry),
+    /// Last and once: how the call ended.
+    Outcome(OutcomeEntry),
+}
+
+/// What the client asked for.
+#[derive(Clone, Debug, Serialize)]
+pub struct RequestEntry {
+    /// The client's dialect.
+    pub dialect: &'static str,
+    /// The upstream's dialect.
+    pub upstream_dialect: &'static str,
+    /// The upstream's name in the proxy's configuration.
+    pub upstream: String,
+    /// The pattern of the route that picked it.
+    pub route: String,
+    /// The model as the client named it.
+    pub model: String,
+    /// The model as the upstream is asked for it.
+    pub upstream_model: String,
+    /// Whose key it was.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub client: String,
+    /// The request as it was received, in the canonical form: system, messages, tools, sampling, extras.
+    pub request: Value,
+}
+
+/// What the policies said to the request.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdmissionEntry {
+    /// `forward` or `reject`.
+    pub decision: &'static str,
+    /// The HTTP status, for `reject`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What the client is told, for `reject`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The policy that rejected it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The revision of the policies.
+    pub revision: String,
+    /// The policies that the call goes through.
+    pub pipeline: Vec<String>,
+    /// What they want of each kind: `record`, `observe`, `gate`. For `forward`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interest: Option<Value>,
+    /// `closed` or `open`. For `forward`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_mode: Option<&'static str>,
+    /// What the policies noted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<NoteEntry>,
+}
+
+/// A block of the response.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlockEntry {
+    /// The alternative answer that it belongs to, from 0.
+    pub choice: u32,
+    /// Its key: the model's from 0, the policies' own from 2³¹.
+    pub block: u32,
+    /// `text`, `thinking`, `refusal`, `tool_call`, `opaque`.
+    pub kind: &'static str,
+    /// The name of the tool, of a tool call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The seq of its first chunk.
+    pub first: u64,
+    /// The seq of its last chunk.
+    pub last: u64,
+    /// When the first one arrived: microseconds since the call began.
+    pub arrived_us: u64,
+    /// Whether it stopped before the response was over.
+    pub stopped: bool,
+    /// Whether what was settled is what the model gave.
+    pub unchanged: bool,
+    /// As the model gave it; `null`: a policy made it.
+    pub original: Option<ContentEntry>,
+    /// As the policies settled it; `null`: nothing of it was let through.
+    #[serde(rename = "final")]
+    pub settled: Option<ContentEntry>,
+}
+
+/// A step of the response that belongs to no block.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepEntry {
+    /// The seq of its chunk; of one that a policy made, of the chunk that it stands for.
+    pub seq: u64,
+    /// `started`, `usage`, `finished`, `opaque`, `ended`, `failed`.
+    pub step: &'static str,
+    /// Whether what was settled is what the model gave.
+    pub unchanged: bool,
+    /// As the model gave it; `null`: a policy made it.
+    pub original: Option<Value>,
+    /// As the policies settled it; `null`: it was not let through. Left out while `unchanged`.
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Value>,
+}
+
+/// What the policies decided, where it is more than to pass. Replacements by the same policies within a block make one
+/// entry.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerdictEntry {
+    /// The first chunk that was decided so.
+    pub first: u64,
+    /// The last one.
+    pub through: u64,
+    /// How many were; passed ones between them do not count.
+    pub chunks: u64,
+    /// How many of those were replaced by nothing.
+    pub dropped: u64,
+    /// `replace`, `drop` (all of them by nothing), `end`, or `fail`: a policy failed, and the call ended closed.
+    pub decision: &'static str,
+    /// The policies that caused it.
+    pub policies: Vec<String>,
+    /// What the policies noted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<NoteEntry>,
+    /// Whether the upstream was read no further.
+    pub cancel_upstream: bool,
+}
+
+/// A note of a policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct NoteEntry {
+    /// The policy.
+    pub policy: String,
+    /// The chunk that it is about; 0: the call.
+    pub seq: u64,
+    /// `debug`, `info`, `warning`, `error`.
+    pub severity: &'static str,
+    /// For people.
+    pub summary: String,
+    /// For programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
+}
+
+/// What the policies saw, counted from the hooks that ran.
+#[derive(Clone, Debug, Serialize)]
+pub struct CoverageEntry {
+    /// The revision of the policies.
+    pub revision: String,
+    /// One for each policy of the pipeline, in order.
+    pub policies: Vec<PolicyCoverage>,
+}
+
+/// What one policy saw.
+#[derive(Clone, Debug, Serialize)]
+pub struct PolicyCoverage {
+    /// The policy.
+    pub policy: String,
+    /// Whether it failed; it saw nothing after that.
+    pub failed: bool,
+    /// What it wanted of each kind.
+    pub interest: Value,
+    /// By kind of content, and `call` for what belongs to no block. A kind of which nothing came is left out.
+    pub kinds: Map<String, Value>,
+}
+
+/// How often a policy saw and decided something of one kind; a value of [`PolicyCoverage::kinds`].
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Tally {
+    /// How often each hook ran.
+    pub hooks: std::collections::BTreeMap<&'static str, u64>,
+    /// Chunks and recorded blocks of which it saw nothing: it has no hook for them.
+    pub unseen: u64,
+    /// Chunks that it let by as they were.
+    pub passed: u64,
+    /// Chunks that it did not decide at once.
+    pub held: u64,
+    /// Chunks in whose place it put something else.
+    pub replaced: u64,
+    /// Chunks in whose place it put nothing.
+    pub dropped: u64,
+    /// Chunks at which it ended the response.
+    pub ended: u64,
+    /// Chunks that it never decided, because the call was over.
+    pub undecided: u64,
+}
+
+/// How the call ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutcomeEntry {
+    /// `delivered`, `cut_by_client`, `ended_by_policy`, `failed`, `unknown`.
+    pub outcome: &'static str,
+    /// What went wrong, by the proxy's account.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What the proxy did against the protocol, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// The HTTP status that the client got; 0: none.
+    pub status: u16,
+    /// The HTTP status that the upstream gave; 0: none.
+    pub upstream_status: u16,
+    /// The last chunk that the client got, or whose replacement it got; 0: none.
+    pub written: u64,
+    /// Microseconds since the call began: the upstream's first byte; 0: none.
+    pub upstream_first_us: u64,
+    /// The client's first byte; 0: none.
+    pub client_first_us: u64,
+    /// The end; 0: not known.
+    pub ended_us: u64,
+    /// What the call has cost, in tokens: `input`, `cache_read`, `cache_write`, `output`, `thinking`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Value>,
+    /// The chunks that were received.
+    pub received: u64,
+    /// The chunks that were passed.
+    pub passed: u64,
+    /// The chunks that were replaced by something.
+    pub replaced: u64,
+    /// The chunks that were replaced by nothing.
+    pub dropped: u64,
+    /// The chunks that were still held when the call ended.
+    pub held: u64,
+    /// The chunks that came when the policies had ended the response.
+    pub not_shown: u64,
+    /// What the policies noted at the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<NoteEntry>,
+}
+
+impl RequestEntry {
+    pub(crate) fn new(started: &CallStarted) -> Self {
+        Self {
+            dialect: started.dialect.name(),
+            upstream_dialect: started.upstream_dialect.name(),
+            upstream: started.upstream.clone(),
+            route: started.route.clone(),
+            model: started.request.model.clone(),
+            upstream_model: started.upstream_model.clone(),
+            client: started.client.clone(),
+            request: request::to_json(&started.request),
+        }
+    }
+}
+
+impl From<Annotation> for NoteEntry {
+    fn from(annotation: Annotation) -> Self {
+        Self {
+            policy: annotation.policy,
+            seq: annotation.seq,
+            severity: annotation.severity.name(),
+            summary: annotation.summary,
+            details: annotation.details,
+        }
+    }
+}
+
+/// An interest, by the names of kinds and levels.
+pub(crate) fn interest_json(interest: &Interest) -> Value {
+    let level = |kind| match interest.of(kind) {
+        Level::Record => "record",
+        Level::Observe => "observe",
+        Level::Gate => "gate",
+    };
+    let levels: Map<String, Value> =
+        luthien_proto::event::Kind::ALL.into_iter().map(|kind| (kind.name().to_owned(), level(kind).into())).collect();
+    Value::Object(levels)
+}
+
+/// A failure mode, as configurations spell it.
+pub(crate) fn failure_mode_name(mode: FailureMode) -> &'static str {
+    match mode {
+        FailureMode::Open => "open",
+        FailureMode::Closed => "closed",
+    }
+}

@@ -1,0 +1,94 @@
+//! The content of a block, put together from its steps.
+
+use luthien_proto::{
+    event::{BlockKind, Delta, ToolForm},
+    json::Extras,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+/// What a block held. Fields that its kind does not have are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ContentEntry {
+    /// Of text, thinking and refusals: the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Of thinking: the provider's proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// Of redacted thinking: the provider's text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<String>,
+    /// Of tool calls: the upstream's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Of tool calls: the tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Of tool calls: `function`, `custom`, `legacy`, `server`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<&'static str>,
+    /// Of tool calls: the arguments, as the model wrote them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<String>,
+    /// Of opaque blocks: the block as it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json: Option<Value>,
+    /// Pieces that fit nowhere else, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub opaque: Vec<Value>,
+    /// Unknown fields of its steps, in order; an immediate repetition is left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extras: Vec<Value>,
+}
+
+impl ContentEntry {
+    /// The content of a block that has just begun.
+    pub(crate) fn begin(kind: &BlockKind, extras: &Extras) -> Self {
+        let mut content = Self::default();
+        match kind {
+            BlockKind::Text | BlockKind::Thinking { .. } | BlockKind::Refusal => content.text = Some(String::new()),
+            BlockKind::RedactedThinking { data } => content.redacted = Some(data.clone()),
+            BlockKind::ToolCall(call) => {
+                content.id = Some(call.id.clone()).filter(|id| !id.is_empty());
+                content.name = Some(call.name.clone());
+                content.form = Some(form(call.form));
+                content.arguments = Some(String::new());
+            }
+            BlockKind::Opaque(json) => content.json = Some(json.clone()),
+        }
+        content.note(extras);
+        content
+    }
+
+    /// Adds a piece.
+    pub(crate) fn push(&mut self, delta: &Delta, extras: &Extras) {
+        match delta {
+            Delta::Text(text) => self.text.get_or_insert_default().push_str(text),
+            Delta::Arguments(text) => self.arguments.get_or_insert_default().push_str(text),
+            Delta::Signature(text) => self.signature = Some(text.clone()),
+            Delta::Opaque(json) => self.opaque.push(json.clone()),
+        }
+        self.note(extras);
+    }
+
+    /// Adds unknown fields.
+    pub(crate) fn note(&mut self, extras: &Extras) {
+        if extras.is_empty() {
+            return;
+        }
+        let extras = Value::Object(extras.clone().into_map());
+        if self.extras.last() != Some(&extras) {
+            self.extras.push(extras);
+        }
+    }
+}
+
+pub(super) fn form(form: ToolForm) -> &'static str {
+    match form {
+        ToolForm::Function => "function",
+        ToolForm::Custom => "custom",
+        ToolForm::Legacy => "legacy",
+        ToolForm::Server => "server",
+    }
+}
