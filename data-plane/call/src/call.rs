@@ -1,9 +1,19 @@
 //! A call, from the decoded request to the last word of the policy service.
 
-use std::time::{Duration, Instant};
+mod answer;
+mod clocks;
+mod fault;
+mod judged;
+mod life;
+mod service;
+mod source;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use luthien_proto::message::{CallStarted, FailureMode, FromService, ToService};
+
+pub use life::Call;
 
 /// What a call begins with.
 #[derive(Debug)]
@@ -134,38 +144,4 @@ pub enum Head {
         /// `retry-after`, in seconds.
         retry_after: Option<u32>,
     },
-}
-
-/// A call.
-#[derive(Debug)]
-pub struct Call {
-    _setup: Setup,
-}
-
-impl Call {
-    /// Begins a call. The first [`Output`] tells the policy service of it.
-    pub fn new(setup: Setup, now: Instant) -> Self {
-        let _ = now;
-        Self { _setup: setup }
-    }
-
-    /// Takes in what has happened. Whatever it is, the call copes: a fault ends it closed.
-    pub fn handle(&mut self, input: Input, now: Instant) {
-        let _ = (input, now);
-    }
-
-    /// What is to be done next; `None`: wait for more input or the [`Self::deadline`].
-    pub fn poll(&mut self) -> Option<Output> {
-        None
-    }
-
-    /// When to call [`Self::handle`] with [`Input::Tick`], at the latest.
-    pub fn deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Whether the upstream's body should be read.
-    pub fn wants_upstream(&self) -> bool {
-        false
-    }
 }

@@ -5,3 +5,11 @@
 pub mod call;
 pub mod dialect;
 pub mod sse;
+
+mod gate;
+mod reporter;
+mod tail;
+mod turn;
+mod upstream;
+mod view;
+mod writer;

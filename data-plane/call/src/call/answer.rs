@@ -1,0 +1,142 @@
+//! What the client gets.
+
+use bytes::Bytes;
+use luthien_proto::{event::CallError, message::Outcome};
+
+use super::{
+    Head, Output,
+    life::{Call, Client, Form},
+};
+use crate::{
+    dialect,
+    upstream::Passage,
+    writer::{Over, Written},
+};
+
+impl Call {
+    /// Writes all that may be written.
+    pub(super) fn write(&mut self) {
+        while self.is_answering() {
+            match self.judged.write_next() {
+                Ok(Some(written)) => self.wrote(written),
+                Ok(None) => return,
+                Err(fault) => return self.service_fault(fault),
+            }
+        }
+    }
+
+    pub(super) fn wrote(&mut self, Written { bytes, over }: Written) {
+        match over {
+            Some(Over::FailedUntold(error)) => {
+                self.send(bytes);
+                let reason = failed_reason(&error);
+                self.judged.shut();
+                self.tell_failure(error, None, reason);
+            }
+            Some(Over::Failed(error)) => {
+                self.send(bytes);
+                self.judged.shut();
+                self.finish(Outcome::Failed, failed_reason(&error));
+            }
+            Some(Over::Complete) => {
+                self.send(bytes);
+                self.judged.shut();
+                self.complete();
+            }
+            None => self.send(bytes),
+        }
+    }
+
+    pub(super) fn send(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.open_head();
+        self.clocks.wrote(self.now);
+        self.untaken += bytes.len();
+        self.out.push_back(Output::Write(bytes));
+    }
+
+    /// Sends the upstream's head, if none was sent.
+    pub(super) fn open_head(&mut self) {
+        if !matches!(self.client, Client::Waiting) {
+            return;
+        }
+        let intact = self.judged.passage() == Passage::Relay;
+        let form = if self.marks.stream { Form::Stream } else { Form::Whole };
+        self.marks.status = self.marks.upstream_status;
+        self.opened(Head::Upstream { intact }, form);
+    }
+
+    pub(super) fn opened(&mut self, head: Head, form: Form) {
+        self.marks.client_first_us = self.elapsed_us();
+        self.client = Client::Answering(form);
+        self.out.push_back(Output::Head(head));
+    }
+
+    /// The response is complete, as far as it is the upstream's or the policies'.
+    pub(super) fn complete(&mut self) {
+        if !self.is_answering() {
+            return;
+        }
+        self.open_head();
+        let outcome = match self.judged.is_ended_by_policy() {
+            true => Outcome::EndedByPolicy,
+            false => Outcome::Delivered,
+        };
+        self.finish(outcome, String::new());
+    }
+
+    pub(super) fn finish(&mut self, outcome: Outcome, reason: String) {
+        self.client = Client::Complete(outcome, reason);
+        self.out.push_back(Output::Finish);
+    }
+
+    pub(super) fn abort(&mut self, reason: String) {
+        self.client = Client::Complete(Outcome::Failed, reason);
+        self.out.push_back(Output::Abort);
+    }
+
+    /// Tells the client of an error, the way that is left.
+    pub(super) fn tell_failure(&mut self, error: CallError, retry_after: Option<u32>, reason: String) {
+        match self.client {
+            Client::Waiting => self.refuse(&error, retry_after, Outcome::Failed, reason),
+            Client::Answering(Form::Stream) => {
+                let bytes = self.judged.failure(error);
+                self.send(bytes);
+                self.finish(Outcome::Failed, reason);
+            }
+            Client::Answering(Form::Whole) => self.abort(reason),
+            Client::Complete(..) | Client::Gone => {}
+        }
+    }
+
+    /// Answers with an error, where nothing was sent.
+    pub(super) fn refuse(&mut self, error: &CallError, retry_after: Option<u32>, outcome: Outcome, reason: String) {
+        if !matches!(self.client, Client::Waiting) {
+            return;
+        }
+        let status = if (400..600).contains(&error.status) { error.status } else { 502 };
+        self.marks.status = status;
+        self.opened(Head::Own { status, content_type: "application/json", retry_after }, Form::Whole);
+        self.send(dialect::error_body(self.dialect, &CallError { status, ..error.clone() }));
+        self.finish(outcome, reason);
+    }
+
+    pub(super) fn client_gone(&mut self) {
+        let got_all = matches!(self.client, Client::Complete(..)) && self.untaken == 0;
+        if !got_all {
+            self.client = Client::Gone;
+        }
+        self.untaken = 0;
+        self.judged.shut();
+        self.cancel_upstream();
+    }
+}
+
+fn failed_reason(error: &CallError) -> String {
+    match error.status {
+        0 => "an error within the stream".to_owned(),
+        status => format!("an error with status {status}"),
+    }
+}

@@ -1,0 +1,168 @@
+//! The way of a response through a call: gate, tail, writer.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use luthien_proto::{
+    event::{CallError, Chunk, FinishReason, Kind, Started, Step},
+    message::{Interest, Level, Verdict},
+    request::Dialect,
+};
+
+use super::fault::Fault;
+use crate::{
+    dialect::ResponseEncoder,
+    gate::{Gate, Released},
+    tail::Tail,
+    upstream::{Arrival, Passage},
+    writer::{Form, Over, Writer, Written},
+};
+
+/// What becomes of a response on its way to the client.
+#[derive(Debug)]
+pub struct Judged {
+    passage: Passage,
+    gate: Gate,
+    tail: Tail,
+    writer: Writer,
+    /// What the gate released and the tail did not keep.
+    ready: VecDeque<Released>,
+    /// The last chunk that was written, or whose replacement was.
+    written: u64,
+    /// Whether it was a verdict that ended the response.
+    ended_by_policy: bool,
+}
+
+impl Judged {
+    /// For a call in which `interest` was declared.
+    pub fn new(dialect: Dialect, interest: Interest, known: &[Kind], choices: u32, stand_in: Started) -> Self {
+        Self {
+            passage: if interest.gates() { Passage::Gated } else { Passage::Relay },
+            gate: Gate::new(interest, known),
+            tail: Tail::new(choices, interest.of(Kind::ToolCall) == Level::Gate),
+            writer: Writer::new(dialect, Form::Whole(Vec::new()), stand_in),
+            ready: VecDeque::new(),
+            written: 0,
+            ended_by_policy: false,
+        }
+    }
+
+    /// Whether anything is gated.
+    pub fn passage(&self) -> Passage {
+        self.passage
+    }
+
+    /// The last chunk that was written, or whose replacement was.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether it was a verdict that ended the response.
+    pub fn is_ended_by_policy(&self) -> bool {
+        self.ended_by_policy
+    }
+
+    /// Whether a chunk waits for its verdict.
+    pub fn is_holding(&self) -> bool {
+        self.gate.is_holding()
+    }
+
+    /// The bytes that arrived and were not written.
+    pub fn held_bytes(&self) -> usize {
+        self.gate.held_bytes() + self.tail.bytes()
+    }
+
+    /// The response is written as SSE events.
+    pub fn stream(&mut self, encoder: ResponseEncoder) {
+        self.writer.set_form(Form::Stream(encoder));
+    }
+
+    /// Takes in what arrived, and says how each chunk of it is to be reported.
+    pub fn arrive(&mut self, arrival: Arrival, arrived_us: u64) -> Vec<(Chunk, Level)> {
+        self.gate.push(arrival.original, arrival.size, arrival.events, arrived_us)
+    }
+
+    /// Applies a verdict.
+    pub fn apply(&mut self, verdict: Verdict, sent: u64) -> Result<(), Fault> {
+        Ok(self.gate.apply(verdict, sent)?)
+    }
+
+    /// Passes all that is held, and all that comes.
+    pub fn open(&mut self) {
+        self.gate.open();
+    }
+
+    /// Drops all that is held, and all that comes.
+    pub fn shut(&mut self) {
+        self.gate.shut();
+        self.tail.discard();
+        self.ready.clear();
+    }
+
+    /// What is to be written next.
+    pub fn write_next(&mut self) -> Result<Option<Written>, Fault> {
+        loop {
+            if let Some(released) = self.ready.pop_front() {
+                self.written = self.written.max(released.through);
+                return self.write(released).map(Some);
+            }
+            if let Some(released) = self.gate.release() {
+                self.ready.extend(self.tail.push(released));
+                continue;
+            }
+            match self.gate.take_end() {
+                Some(reason) => return self.finish(reason).map(Some),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The in-band error of the dialect.
+    pub fn failure(&mut self, error: CallError) -> Bytes {
+        self.writer.failure(error)
+    }
+
+    fn write(&mut self, released: Released) -> Result<Written, Fault> {
+        match self.passage {
+            Passage::Gated => Ok(self.writer.write(released)?),
+            Passage::Relay => Ok(relay(released)),
+        }
+    }
+
+    fn finish(&mut self, reason: Option<FinishReason>) -> Result<Written, Fault> {
+        self.ended_by_policy = true;
+        let mut bytes = BytesMut::new();
+        for released in self.tail.flush_for_end() {
+            self.written = self.written.max(released.through);
+            let written = self.write(released)?;
+            bytes.extend_from_slice(&written.bytes);
+            if written.over.is_some() {
+                return Ok(Written { bytes: bytes.freeze(), ..written });
+            }
+        }
+        let written = self.writer.finish(reason)?;
+        bytes.extend_from_slice(&written.bytes);
+        Ok(Written { bytes: bytes.freeze(), ..written })
+    }
+}
+
+/// What was relayed is over when its bytes are; only what is missing has to be said.
+fn relay(released: Released) -> Written {
+    match released.original {
+        Some(bytes) => Written { bytes, over: None },
+        None => {
+            let failed = released.events.into_iter().find_map(|event| match event.step {
+                Step::Failed(error) => Some(error),
+                Step::Started(_)
+                | Step::BlockStarted(_)
+                | Step::BlockDelta(_)
+                | Step::BlockStopped(_)
+                | Step::Usage(_)
+                | Step::Finished(_)
+                | Step::Opaque(_)
+                | Step::Ended => None,
+            });
+            Written { bytes: Bytes::new(), over: failed.map(Over::FailedUntold) }
+        }
+    }
+}

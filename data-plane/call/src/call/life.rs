@@ -1,0 +1,301 @@
+//! The life of a call: who has said what, and what follows from it.
+
+use std::{collections::VecDeque, time::Instant};
+
+use luthien_proto::{
+    event::Started,
+    message::{CallEnded, FailureMode, Interest, Level, Outcome, ToService},
+    request::Dialect,
+};
+
+use super::{
+    Input, Limits, Output, Setup,
+    clocks::{Clocks, Due, Waits},
+    fault::Fault,
+    judged::Judged,
+};
+use crate::{
+    dialect,
+    reporter::Reporter,
+    upstream::{Passage, Reader},
+};
+
+/// A call.
+#[derive(Debug)]
+pub struct Call {
+    pub(super) dialect: Dialect,
+    pub(super) choices: u32,
+    pub(super) stand_in: Started,
+    pub(super) limits: Limits,
+    pub(super) on_loss: FailureMode,
+    pub(super) began: Instant,
+    pub(super) now: Instant,
+    pub(super) service: Service,
+    pub(super) upstream: Upstream,
+    pub(super) client: Client,
+    pub(super) judged: Judged,
+    pub(super) failure_mode: FailureMode,
+    pub(super) reporter: Reporter,
+    pub(super) clocks: Clocks,
+    pub(super) marks: Marks,
+    /// Bytes that were given out for the client and that it did not take yet.
+    pub(super) untaken: usize,
+    /// What went wrong with the policy service or the record of the call, for the log.
+    pub(super) trouble: Option<String>,
+    pub(super) out: VecDeque<Output>,
+}
+
+/// ```text
+/// asked ──Admission──▶ judging ──CallEnded──▶ told ──close──▶ gone ──Done──▶ closed
+///                         └──fault──▶ unheeded ──CallEnded──▶ told
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    Asked,
+    Judging,
+    /// It broke the protocol: it is still told what happens, and what it says counts for nothing.
+    Unheeded,
+    Told,
+    Gone,
+    Closed,
+}
+
+/// idle ──Forward──▶ asked ──head──▶ reading ──end──▶ over
+#[derive(Debug)]
+pub(super) enum Upstream {
+    Idle,
+    Asked,
+    Reading(Reader),
+    Over,
+}
+
+/// waiting ──Head──▶ answering ──Finish──▶ complete; gone from anywhere
+#[derive(Debug)]
+pub(super) enum Client {
+    Waiting,
+    Answering(Form),
+    Complete(Outcome, String),
+    Gone,
+}
+
+/// What the client is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Stream,
+    Whole,
+}
+
+/// What is told of a call at its end.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) status: u16,
+    pub(super) upstream_status: u16,
+    pub(super) upstream_first_us: u64,
+    pub(super) client_first_us: u64,
+    pub(super) stream: bool,
+}
+
+impl Call {
+    /// Begins a call. The first [`Output`] tells the policy service of it.
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        let Setup { started, limits, times, on_loss } = setup;
+        let dialect = started.dialect;
+        let choices = started.request.choices.max(1);
+        let stand_in = Started {
+            id: response_id(dialect, started.call_id),
+            model: started.upstream_model.clone(),
+            created: Some(started.started_at_us / 1_000_000),
+        };
+        let mut call = Self {
+            dialect,
+            choices,
+            limits,
+            on_loss,
+            began: now,
+            now,
+            service: Service::Asked,
+            upstream: Upstream::Idle,
+            client: Client::Waiting,
+            judged: Judged::new(dialect, Interest::all(Level::Gate), &[], choices, stand_in.clone()),
+            stand_in,
+            failure_mode: FailureMode::Closed,
+            reporter: Reporter::new(limits.batch),
+            clocks: Clocks::new(times, now),
+            marks: Marks::default(),
+            untaken: 0,
+            trouble: None,
+            out: VecDeque::from([Output::Tell(ToService::CallStarted(Box::new(started)))]),
+        };
+        call.settle();
+        call
+    }
+
+    /// Takes in what has happened. Whatever it is, the call copes: a fault ends it closed.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Service(message) => self.service_said(message),
+            Input::ServiceClosed(closed) => self.service_closed(closed),
+            Input::UpstreamHead(head) => self.upstream_answered(head),
+            Input::UpstreamData(data) => self.upstream_sent(data),
+            Input::UpstreamEnd => self.upstream_ended(),
+            Input::UpstreamFailed(why) => self.upstream_failed(502, format!("The upstream failed: {why}")),
+            Input::ClientTook(bytes) => self.untaken = self.untaken.saturating_sub(bytes),
+            Input::ClientGone => self.client_gone(),
+            Input::Tick => self.tick(),
+        }
+        self.settle();
+    }
+
+    /// What is to be done next; `None`: wait for more input or the [`Self::deadline`].
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to call [`Self::handle`] with [`Input::Tick`], at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.clocks.deadline()
+    }
+
+    /// Whether the upstream's body should be read.
+    pub fn wants_upstream(&self) -> bool {
+        matches!(self.upstream, Upstream::Reading(_)) && !self.is_full()
+    }
+
+    pub(super) fn tick(&mut self) {
+        while let Some(due) = self.clocks.due(self.now) {
+            match due {
+                Due::Lease => self.service_lost("it was silent for two leases".to_owned()),
+                Due::Close => self.service_closed(Err("it did not close the stream in time".to_owned())),
+                Due::Hold => self.give_up(&Fault::HoldTime),
+                Due::Upstream => self.upstream_failed(504, "The upstream did not answer in time".to_owned()),
+                Due::UpstreamEnd => self.cancel_upstream(),
+                Due::Keepalive => {
+                    self.send(bytes::Bytes::from_static(dialect::keepalive(self.dialect)));
+                    self.clocks.kept_alive(self.now);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// Draws what follows from the state: writes, reports, the end, and what is waited for.
+    pub(super) fn settle(&mut self) {
+        self.write();
+        self.check_hold_limit();
+        self.report();
+        let waits = self.waits();
+        self.clocks.wait_for(waits, self.now);
+    }
+
+    /// A full window that nothing will empty is a fault at once: there is no deadlock.
+    pub(super) fn check_hold_limit(&mut self) {
+        let full = self.judged.held_bytes() >= self.limits.held && matches!(self.upstream, Upstream::Reading(_));
+        if full && self.is_answering() && self.service == Service::Judging && self.reporter.is_idle() {
+            self.give_up(&Fault::HoldLimit);
+        }
+    }
+
+    pub(super) fn report(&mut self) {
+        if self.is_ended() {
+            match self.service {
+                Service::Asked | Service::Judging | Service::Unheeded => {
+                    self.service = Service::Told;
+                    self.reporter.end(self.ended());
+                }
+                Service::Gone => {
+                    self.service = Service::Closed;
+                    self.out.push_back(Output::Done(self.trouble.take().map_or(Ok(()), Err)));
+                }
+                Service::Told | Service::Closed => {}
+            }
+        }
+        match self.service {
+            Service::Judging | Service::Unheeded | Service::Told => {
+                while let Some(message) = self.reporter.next() {
+                    self.out.push_back(Output::Tell(message));
+                }
+            }
+            Service::Asked | Service::Gone | Service::Closed => {}
+        }
+    }
+
+    pub(super) fn waits(&self) -> Waits {
+        let reading = match &self.upstream {
+            Upstream::Reading(reader) if !reader.is_over() => self.wants_upstream(),
+            Upstream::Reading(_) | Upstream::Idle | Upstream::Asked | Upstream::Over => false,
+        };
+        let holding = self.judged.is_holding();
+        let judging = matches!(self.service, Service::Asked | Service::Judging);
+        let behind = matches!(&self.upstream, Upstream::Reading(reader) if reader.is_over());
+        Waits {
+            service: judging && (self.service == Service::Asked || self.reporter.is_waiting() || holding),
+            close: self.service == Service::Told,
+            verdict: holding && !reading && self.service == Service::Judging,
+            head: matches!(self.upstream, Upstream::Asked),
+            upstream: reading,
+            upstream_end: behind && self.judged.passage() == Passage::Gated,
+            client: self.keeps_client_alive(),
+        }
+    }
+
+    pub(super) fn keeps_client_alive(&self) -> bool {
+        let streaming = match self.client {
+            Client::Waiting => self.marks.stream && !matches!(self.upstream, Upstream::Asked | Upstream::Idle),
+            Client::Answering(form) => form == Form::Stream,
+            Client::Complete(..) | Client::Gone => false,
+        };
+        streaming && self.untaken == 0 && self.judged.passage() == Passage::Gated
+    }
+
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(self.client, Client::Waiting | Client::Answering(_))
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        let held = self.judged.held_bytes() + self.reporter.unsent_bytes() + self.untaken;
+        held >= self.limits.held
+    }
+
+    /// Whether the client has all that it will get, and the upstream has said all that it will say.
+    pub(super) fn is_ended(&self) -> bool {
+        let client = match self.client {
+            Client::Complete(..) => self.untaken == 0,
+            Client::Gone => true,
+            Client::Waiting | Client::Answering(_) => false,
+        };
+        client && matches!(self.upstream, Upstream::Idle | Upstream::Over)
+    }
+
+    pub(super) fn ended(&self) -> CallEnded {
+        let (outcome, reason) = match &self.client {
+            Client::Complete(outcome, reason) => (*outcome, reason.clone()),
+            Client::Waiting | Client::Answering(_) | Client::Gone => (Outcome::CutByClient, String::new()),
+        };
+        CallEnded {
+            outcome,
+            written: self.judged.written(),
+            reason,
+            status: self.marks.status,
+            upstream_status: self.marks.upstream_status,
+            upstream_first_us: self.marks.upstream_first_us,
+            client_first_us: self.marks.client_first_us,
+            ended_us: self.elapsed_us(),
+        }
+    }
+
+    pub(super) fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The id of a response that the upstream did not begin.
+fn response_id(dialect: Dialect, call_id: uuid::Uuid) -> String {
+    let prefix = match dialect {
+        Dialect::OpenAiChat => "chatcmpl-",
+        Dialect::AnthropicMessages => "msg_",
+        Dialect::OpenAiResponses => "resp_",
+        Dialect::Gemini => "",
+    };
+    format!("{prefix}{}", call_id.simple())
+}

@@ -1,0 +1,167 @@
+//! What the policy service says, and what its loss does.
+
+use std::time::Duration;
+
+use luthien_proto::{
+    event::{CallError, Kind, Step},
+    message::{
+        Admission, AdmissionDecision, FailureMode, Forward, FromService, Interest, Level, Limits, Outcome, Reject,
+        Reply, Verdict,
+    },
+};
+
+use super::{
+    Output,
+    fault::Fault,
+    judged::Judged,
+    life::{Call, Client, Service, Upstream},
+};
+use crate::upstream::{Arrival, Passage};
+
+impl Call {
+    pub(super) fn service_said(&mut self, message: FromService) {
+        self.clocks.heard_service(self.now);
+        if self.service == Service::Unheeded {
+            return;
+        }
+        if let Err(why) = self.reporter.seen(message.seen) {
+            return self.service_fault(Fault::Protocol(why.to_owned()));
+        }
+        match (self.service, message.message) {
+            (Service::Asked | Service::Judging, Reply::Working) => {}
+            (Service::Asked, Reply::Admission(admission)) => self.admitted(admission),
+            (Service::Judging, Reply::Verdict(verdict)) => self.verdict(verdict),
+            (Service::Judging, Reply::Admission(_)) => {
+                self.service_fault(Fault::Protocol("it admitted the call twice".to_owned()));
+            }
+            (Service::Asked, Reply::Verdict(_)) => {
+                self.service_fault(Fault::Protocol("a verdict before admission".to_owned()));
+            }
+            // Verdicts that crossed our CallEnded.
+            (
+                Service::Unheeded | Service::Told | Service::Gone | Service::Closed,
+                Reply::Admission(_) | Reply::Verdict(_) | Reply::Working,
+            ) => {}
+        }
+    }
+
+    pub(super) fn admitted(&mut self, admission: Admission) {
+        self.service = Service::Judging;
+        match admission.decision {
+            AdmissionDecision::Forward(forward) => self.forward(&forward),
+            AdmissionDecision::Reject(Reject { status, type_, message }) => {
+                let error = CallError { status, type_, message, ..CallError::default() };
+                self.refuse(&error, None, Outcome::EndedByPolicy, String::new());
+            }
+        }
+    }
+
+    pub(super) fn forward(&mut self, forward: &Forward) {
+        let Forward { interest, failure_mode, limits, known_kinds } = forward;
+        if matches!(self.client, Client::Gone) {
+            return;
+        }
+        self.failure_mode = *failure_mode;
+        if let Some(hold_ms) = limits.hold_ms {
+            self.clocks.limit_hold(Duration::from_millis(hold_ms));
+        }
+        if let Some(held) = limits.held_bytes {
+            self.limits.held = self.limits.held.min(usize::try_from(held).unwrap_or(usize::MAX));
+        }
+        self.judged = Judged::new(self.dialect, *interest, known_kinds, self.choices, self.stand_in.clone());
+        self.upstream = Upstream::Asked;
+        self.out.push_back(Output::Forward);
+    }
+
+    pub(super) fn verdict(&mut self, verdict: Verdict) {
+        if !self.is_answering() {
+            return;
+        }
+        let cancel = verdict.cancel_upstream;
+        match self.judged.apply(verdict, self.reporter.sent_seq()) {
+            Ok(()) => self.clocks.settled(self.now),
+            Err(fault) => return self.service_fault(fault),
+        }
+        if cancel {
+            self.cancel_upstream_for_policy();
+        }
+    }
+
+    /// The policy finishes a response whose upstream it cancelled: the end is held for it like any chunk.
+    pub(super) fn cancel_upstream_for_policy(&mut self) {
+        let ended = match &self.upstream {
+            Upstream::Reading(reader) => reader.is_over(),
+            Upstream::Idle | Upstream::Over => true,
+            Upstream::Asked => false,
+        };
+        self.cancel_upstream();
+        if !ended {
+            self.arrived(vec![Arrival { original: None, size: 0, events: vec![Step::Ended.into()] }]);
+        }
+    }
+
+    pub(super) fn service_closed(&mut self, closed: Result<(), String>) {
+        match self.service {
+            Service::Told => {
+                self.service = Service::Gone;
+                if let Err(why) = closed {
+                    self.trouble = Some(format!("the record of the call may be incomplete: {why}"));
+                }
+            }
+            Service::Gone | Service::Closed => {}
+            Service::Asked | Service::Judging | Service::Unheeded => {
+                let why = closed.err().unwrap_or_else(|| "it closed the stream before the call ended".to_owned());
+                self.service_lost(why);
+            }
+        }
+    }
+
+    pub(super) fn service_lost(&mut self, why: String) {
+        let asked = std::mem::replace(&mut self.service, Service::Gone) == Service::Asked;
+        let (mode, fault) = match asked {
+            true => (self.on_loss, Fault::NotAdmitted(why)),
+            false => (self.failure_mode, Fault::Lost(why)),
+        };
+        self.trouble = Some(fault.reason());
+        let relayed = !asked && self.judged.passage() == Passage::Relay;
+        match mode {
+            FailureMode::Open if asked => self.forward(&Forward {
+                interest: Interest::all(Level::Record),
+                failure_mode: FailureMode::Open,
+                limits: Limits::default(),
+                known_kinds: Kind::ALL.to_vec(),
+            }),
+            FailureMode::Open => self.judged.open(),
+            // Nothing is held: the client has what the upstream says, only the record of it ends here.
+            FailureMode::Closed if relayed => {}
+            FailureMode::Closed => self.end_closed(&fault),
+        }
+    }
+
+    /// A fault of the policy service: what it says from now on counts for nothing.
+    pub(super) fn service_fault(&mut self, fault: Fault) {
+        if self.service == Service::Asked {
+            return self.service_lost(fault.reason());
+        }
+        self.service = Service::Unheeded;
+        self.give_up(&fault);
+    }
+
+    /// Does what the failure mode says.
+    pub(super) fn give_up(&mut self, fault: &Fault) {
+        self.trouble = Some(fault.reason());
+        match self.failure_mode {
+            FailureMode::Open => self.judged.open(),
+            FailureMode::Closed => self.end_closed(fault),
+        }
+    }
+
+    /// Ends the call with an error; what is held is never released.
+    pub(super) fn end_closed(&mut self, fault: &Fault) {
+        self.judged.shut();
+        self.cancel_upstream();
+        if self.is_answering() {
+            self.tell_failure(fault.error(), fault.retry_after(), fault.reason());
+        }
+    }
+}

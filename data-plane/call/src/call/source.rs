@@ -1,0 +1,113 @@
+//! What the upstream says.
+
+use bytes::Bytes;
+use luthien_proto::{
+    event::{CallError, Step},
+    message::Level,
+};
+
+use super::{
+    Content, Output, UpstreamHead,
+    life::{Call, Service, Upstream},
+};
+use crate::{
+    dialect::ResponseEncoder,
+    upstream::{Arrival, Passage, Reader},
+};
+
+impl Call {
+    pub(super) fn upstream_answered(&mut self, head: UpstreamHead) {
+        if !matches!(self.upstream, Upstream::Asked) {
+            return;
+        }
+        self.clocks.heard_upstream(self.now);
+        self.marks.upstream_status = head.status;
+        self.marks.upstream_first_us = self.elapsed_us();
+        self.marks.stream = head.content == Content::Sse;
+        let passage = self.judged.passage();
+        let success = (200..300).contains(&head.status);
+        let reader = match (head.content, passage) {
+            (Content::Sse, _) if success => {
+                self.judged.stream(ResponseEncoder::new(self.dialect));
+                Some(Reader::events(passage, self.dialect, &self.limits))
+            }
+            (Content::Json, _) => Some(Reader::whole(passage, self.dialect, head.status, &self.limits)),
+            (Content::Sse | Content::Other, Passage::Gated) if !success => {
+                Some(Reader::whole(passage, self.dialect, head.status, &self.limits))
+            }
+            (Content::Sse | Content::Other | Content::Encoded, Passage::Relay) => Some(Reader::unread()),
+            (Content::Sse | Content::Other | Content::Encoded, Passage::Gated) => None,
+        };
+        let Some(reader) = reader else {
+            let why = match head.content {
+                Content::Encoded => "The upstream's response is compressed, and no policy could read it",
+                Content::Sse | Content::Json | Content::Other => {
+                    "The upstream's response is of a content type that no policy could read"
+                }
+            };
+            return self.upstream_failed(502, why.to_owned());
+        };
+        self.upstream = Upstream::Reading(reader);
+        if passage == Passage::Relay {
+            self.open_head();
+        }
+    }
+
+    pub(super) fn upstream_sent(&mut self, data: Bytes) {
+        self.clocks.heard_upstream(self.now);
+        if let Upstream::Reading(reader) = &mut self.upstream {
+            let arrivals = reader.data(data);
+            self.arrived(arrivals);
+        }
+    }
+
+    pub(super) fn upstream_ended(&mut self) {
+        if let Upstream::Reading(mut reader) = std::mem::replace(&mut self.upstream, Upstream::Over) {
+            self.arrived(reader.end());
+            if self.judged.passage() == Passage::Relay {
+                self.complete();
+            }
+        }
+    }
+
+    pub(super) fn upstream_failed(&mut self, status: u16, message: String) {
+        let error = CallError { status, message, ..CallError::default() };
+        let arrivals = match std::mem::replace(&mut self.upstream, Upstream::Over) {
+            Upstream::Asked => vec![Arrival { original: None, size: 0, events: vec![Step::Failed(error).into()] }],
+            Upstream::Reading(mut reader) => {
+                let over = reader.is_over();
+                let arrivals = reader.cut(error);
+                // A relayed body that broke off behind its last event, or that was not read, is not whole.
+                if over && self.judged.passage() == Passage::Relay && self.is_answering() {
+                    self.abort("the upstream broke off".to_owned());
+                }
+                arrivals
+            }
+            Upstream::Idle | Upstream::Over => Vec::new(),
+        };
+        self.out.push_back(Output::CancelUpstream);
+        self.arrived(arrivals);
+    }
+
+    pub(super) fn arrived(&mut self, arrivals: Vec<Arrival>) {
+        let arrived_us = self.elapsed_us();
+        for arrival in arrivals {
+            let size = arrival.size / arrival.events.len().max(1);
+            for (chunk, level) in self.judged.arrive(arrival, arrived_us) {
+                match self.service {
+                    Service::Judging => self.reporter.add(chunk, level, size),
+                    Service::Unheeded => self.reporter.add(chunk, Level::Observe, size),
+                    Service::Asked | Service::Told | Service::Gone | Service::Closed => {}
+                }
+            }
+            self.write();
+        }
+    }
+
+    pub(super) fn cancel_upstream(&mut self) {
+        match std::mem::replace(&mut self.upstream, Upstream::Over) {
+            Upstream::Asked | Upstream::Reading(_) => self.out.push_back(Output::CancelUpstream),
+            Upstream::Idle | Upstream::Over => {}
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The gate: what was received and has no verdict is held; verdicts settle it in order; what is settled is released.
+//!
+//! A [`Frame`] is what arrived together: an SSE event, or a whole body. Its bytes may leave as they came only if every
+//! chunk of it was passed, so a frame is released as a whole.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use luthien_proto::{
+    event::{BlockKey, Chunk, Delta, Event, FinishReason, Kind, Step},
+    message::{Decision, Interest, Level, Verdict},
+};
+use thiserror::Error;
+
+use crate::view::View;
+
+/// A verdict that can't be: the policy service is at fault.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Error {
+    /// It settles what was never sent.
+    #[error("a verdict through chunk {through}, but only {sent} were sent")]
+    NeverSent {
+        /// What the verdict named.
+        through: u64,
+        /// The last chunk that was sent.
+        sent: u64,
+    },
+    /// It goes back behind an earlier one.
+    #[error("a verdict through chunk {through} after one through {settled}")]
+    StepBack {
+        /// What the verdict named.
+        through: u64,
+        /// What the earlier one named.
+        settled: u64,
+    },
+    /// It comes after one that ended the response.
+    #[error("a verdict through chunk {through} after the end of the response")]
+    AfterEnd {
+        /// What the verdict named.
+        through: u64,
+    },
+}
+
+/// What leaves the gate together.
+#[derive(Debug, Default)]
+pub struct Released {
+    /// The bytes as they came, if nothing in them was changed.
+    pub original: Option<Bytes>,
+    /// What they say, or what is to be said instead.
+    pub events: Vec<Event>,
+    /// The last chunk that this settles.
+    pub through: u64,
+    /// The bytes that it held.
+    pub size: usize,
+}
+
+/// Holds what has no verdict.
+#[derive(Debug)]
+pub struct Gate {
+    interest: Interest,
+    frames: VecDeque<Frame>,
+    /// The kinds of the blocks that are open, for what their deltas are.
+    kinds: Vec<(BlockKey, Kind)>,
+    view: View,
+    next_seq: u64,
+    /// The greatest `through` of all verdicts.
+    settled: u64,
+    held_bytes: usize,
+    held_chunks: usize,
+    end: End,
+}
+
+/// Whether a verdict has ended the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    No,
+    /// It has: what is settled leaves, then the response finishes for that reason.
+    Due(Option<FinishReason>),
+    Taken,
+}
+
+#[derive(Debug)]
+struct Frame {
+    original: Option<Bytes>,
+    size: usize,
+    slots: Vec<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    seq: u64,
+    fate: Fate,
+}
+
+#[derive(Debug)]
+enum Fate {
+    /// It has no verdict.
+    Held(Event),
+    /// It was passed, or needed no verdict.
+    Passed(Event),
+    /// These stand in its place.
+    Replaced(Vec<Event>),
+}
+
+impl Gate {
+    /// A gate that holds what `interest` gates, for a policy service that knows these kinds of block.
+    pub fn new(interest: Interest, known: &[Kind]) -> Self {
+        Self {
+            interest,
+            view: View::new(known),
+            frames: VecDeque::new(),
+            kinds: Vec::new(),
+            next_seq: 1,
+            settled: 0,
+            held_bytes: 0,
+            held_chunks: 0,
+            end: End::No,
+        }
+    }
+
+    /// The bytes that have arrived and were not released.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Whether a chunk waits for its verdict.
+    pub fn is_holding(&self) -> bool {
+        self.held_chunks > 0
+    }
+
+    /// Takes in what arrived together and says how each chunk of it is to be reported. `original` is what may leave as it
+    /// came; `size` counts against the window.
+    pub fn push(
+        &mut self,
+        original: Option<Bytes>,
+        size: usize,
+        events: Vec<Event>,
+        arrived_us: u64,
+    ) -> Vec<(Chunk, Level)> {
+        let mut reports = Vec::with_capacity(events.len());
+        let mut slots = Vec::with_capacity(events.len());
+        for event in events {
+            let level = self.level(&event.step);
+            let seq = self.next_seq;
+            self.next_seq += 1;
+            let fate = match level {
+                Level::Gate => Fate::Held(event.clone()),
+                Level::Observe | Level::Record => Fate::Passed(event.clone()),
+            };
+            slots.push(Slot { seq, fate });
+            reports.push((Chunk { seq, arrived_us, event: self.view.of(event) }, level));
+        }
+        if self.end == End::No {
+            self.held_chunks += slots.iter().filter(|slot| slot.is_held()).count();
+            self.held_bytes += size;
+            self.frames.push_back(Frame { original, size, slots });
+        }
+        reports
+    }
+
+    /// Settles what a verdict covers. `sent` is the last chunk that the policy service was sent.
+    ///
+    /// # Errors
+    /// The verdict breaks the protocol; nothing is settled by it.
+    pub fn apply(&mut self, verdict: Verdict, sent: u64) -> Result<(), Error> {
+        let Verdict { through, decision, .. } = verdict;
+        if self.end != End::No {
+            return Err(Error::AfterEnd { through });
+        }
+        if through > sent {
+            return Err(Error::NeverSent { through, sent });
+        }
+        if through < self.settled {
+            return Err(Error::StepBack { through, settled: self.settled });
+        }
+        self.settled = through;
+        match decision {
+            Decision::Pass => self.settle(through, Fate::Passed),
+            Decision::Replace(events) => self.replace(through, events),
+            Decision::End { events, reason } => {
+                self.replace(through, events);
+                self.cut_behind(through);
+                self.end = End::Due(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes all that is held and all that will come: what an operator wrote for the loss of the policy service.
+    pub fn open(&mut self) {
+        self.interest = Interest::all(Level::Record);
+        self.settle(u64::MAX, Fate::Passed);
+    }
+
+    /// Drops all that is held, and all that will come.
+    pub fn shut(&mut self) {
+        self.frames.clear();
+        self.held_bytes = 0;
+        self.held_chunks = 0;
+        self.end = End::Taken;
+    }
+
+    /// What may go on its way next.
+    pub fn release(&mut self) -> Option<Released> {
+        if self.frames.front()?.slots.iter().any(Slot::is_held) {
+            return None;
+        }
+        let frame = self.frames.pop_front()?;
+        self.held_bytes -= frame.size;
+        Some(frame.into())
+    }
+
+    /// Whether the response is to finish now: everything that was settled has been released.
+    pub fn take_end(&mut self) -> Option<Option<FinishReason>> {
+        match self.end {
+            End::Due(reason) if self.frames.is_empty() => {
+                self.end = End::Taken;
+                Some(reason)
+            }
+            End::Due(_) | End::No | End::Taken => None,
+        }
+    }
+
+    /// What a policy wants of a chunk.
+    fn level(&mut self, step: &Step) -> Level {
+        match step {
+            Step::BlockStarted(started) => {
+                let kind = started.kind.kind();
+                self.kinds.push((started.block, kind));
+                self.interest.of(kind)
+            }
+            Step::BlockDelta(delta) => match delta.delta {
+                Delta::Opaque(_) => self.interest.of(Kind::Opaque),
+                Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) => self.block_level(delta.block),
+            },
+            Step::BlockStopped(key) => {
+                let level = self.block_level(*key);
+                self.kinds.retain(|(block, _)| block != key);
+                level
+            }
+            Step::Started(_) | Step::Usage(_) | Step::Finished(_) | Step::Opaque(_) | Step::Ended | Step::Failed(_) => {
+                self.interest.strictest().max(Level::Observe)
+            }
+        }
+    }
+
+    fn block_level(&self, key: BlockKey) -> Level {
+        let known = self.kinds.iter().find(|(block, _)| *block == key);
+        known.map_or(Level::Gate, |(_, kind)| self.interest.of(*kind))
+    }
+
+    fn settle(&mut self, through: u64, mut fate: impl FnMut(Event) -> Fate) {
+        for slot in self.frames.iter_mut().flat_map(|frame| &mut frame.slots).take_while(|slot| slot.seq <= through) {
+            if slot.is_held() {
+                slot.settle(&mut fate);
+                self.held_chunks -= 1;
+            }
+        }
+    }
+
+    /// The events stand in the place of the first chunk that the verdict settles; settling none, they are injected.
+    fn replace(&mut self, through: u64, events: Vec<Event>) {
+        let mut events = Some(events);
+        self.settle(through, |_| Fate::Replaced(events.take().unwrap_or_default()));
+        if let Some(events) = events.filter(|events| !events.is_empty()) {
+            self.inject(through, events);
+        }
+    }
+
+    /// Puts events behind what is settled: before the first chunk that is held.
+    fn inject(&mut self, seq: u64, events: Vec<Event>) {
+        let slot = Slot { seq, fate: Fate::Replaced(events) };
+        let held = |frame: &Frame| frame.slots.iter().position(Slot::is_held);
+        let place = self.frames.iter().enumerate().find_map(|(at, frame)| Some((at, held(frame)?)));
+        match place {
+            None => self.frames.push_back(Frame { original: None, size: 0, slots: vec![slot] }),
+            Some((at, 0)) => self.frames.insert(at, Frame { original: None, size: 0, slots: vec![slot] }),
+            Some((at, within)) => self.frames[at].slots.insert(within, slot),
+        }
+    }
+
+    /// Drops everything behind a chunk.
+    fn cut_behind(&mut self, through: u64) {
+        for frame in &mut self.frames {
+            let before = frame.slots.len();
+            frame.slots.retain(|slot| slot.seq <= through);
+            if frame.slots.len() < before || before == 0 {
+                frame.original = None;
+            }
+        }
+        self.held_chunks = 0;
+    }
+}
+
+impl Slot {
+    fn is_held(&self) -> bool {
+        matches!(self.fate, Fate::Held(_))
+    }
+
+    fn settle(&mut self, fate: &mut impl FnMut(Event) -> Fate) {
+        let held = std::mem::replace(&mut self.fate, Fate::Replaced(Vec::new()));
+        self.fate = match held {
+            Fate::Held(event) => fate(event),
+            settled @ (Fate::Passed(_) | Fate::Replaced(_)) => settled,
+        };
+    }
+}
+
+impl From<Frame> for Released {
+    fn from(frame: Frame) -> Self {
+        let through = frame.slots.last().map_or(0, |slot| slot.seq);
+        let intact = frame.slots.iter().all(|slot| matches!(slot.fate, Fate::Passed(_)));
+        let mut events = Vec::with_capacity(frame.slots.len());
+        for slot in frame.slots {
+            match slot.fate {
+                Fate::Passed(event) => events.push(event),
+                Fate::Replaced(made) => events.extend(made),
+                Fate::Held(_) => {} // a frame is released only when nothing in it is held
+            }
+        }
+        Self { original: frame.original.filter(|_| intact), events, through, size: frame.size }
+    }
+}

@@ -1,0 +1,232 @@
+//! What the policy service is told, and when: one message under way, so that batches form by themselves.
+
+use std::collections::VecDeque;
+
+use luthien_proto::{
+    event::{BlockDelta, BlockKey, Chunk, Delta, Event, Step},
+    json::Extras,
+    message::{Block, CallEnded, Level, ToService},
+};
+
+/// The seq of a part of a block that has no chunk yet.
+const UNSET: u64 = 0;
+
+/// Gathers what is to be told.
+#[derive(Debug)]
+pub struct Reporter {
+    /// Chunks that were not sent, oldest first, and about how many bytes they are.
+    chunks: VecDeque<(Chunk, usize)>,
+    /// Recorded blocks that are still growing.
+    growing: Vec<(Block, usize)>,
+    /// Recorded blocks, ready to be sent.
+    blocks: VecDeque<(Block, usize)>,
+    ended: Option<CallEnded>,
+    batch_bytes: usize,
+    unsent_bytes: usize,
+    /// The last chunk that was sent.
+    sent_seq: u64,
+    told: u64,
+    seen: u64,
+}
+
+impl Reporter {
+    /// Batches hold `batch_bytes`; a single larger chunk goes alone.
+    pub fn new(batch_bytes: usize) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            growing: Vec::new(),
+            blocks: VecDeque::new(),
+            ended: None,
+            batch_bytes,
+            unsent_bytes: 0,
+            sent_seq: 0,
+            told: 0,
+            seen: 0,
+        }
+    }
+
+    /// The last chunk that the policy service was sent.
+    pub fn sent_seq(&self) -> u64 {
+        self.sent_seq
+    }
+
+    /// About how many bytes wait to be sent.
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent_bytes
+    }
+
+    /// Whether a message is under way that the policy service has not taken.
+    pub fn is_waiting(&self) -> bool {
+        self.seen < self.told
+    }
+
+    /// Whether everything was sent and taken.
+    pub fn is_idle(&self) -> bool {
+        self.chunks.is_empty() && self.blocks.is_empty() && !self.is_waiting()
+    }
+
+    /// Takes a chunk that is to be reported at that level, and about how many bytes it is.
+    pub fn add(&mut self, chunk: Chunk, level: Level, size: usize) {
+        self.unsent_bytes += size;
+        match level {
+            Level::Gate | Level::Observe => self.chunks.push_back((chunk, size)),
+            Level::Record => self.grow(chunk, size),
+        }
+    }
+
+    /// The policy service has taken so many messages.
+    ///
+    /// # Errors
+    /// It claims more than it was sent, or fewer than before.
+    pub fn seen(&mut self, seen: u64) -> Result<(), &'static str> {
+        if seen > self.told {
+            return Err("it has seen more messages than were sent");
+        }
+        if seen < self.seen {
+            return Err("it has seen fewer messages than before");
+        }
+        self.seen = seen;
+        Ok(())
+    }
+
+    /// The call is over: what is gathered goes, then this.
+    pub fn end(&mut self, ended: CallEnded) {
+        self.blocks.extend(self.growing.drain(..).filter(|(block, _)| block.first != UNSET));
+        self.ended = Some(ended);
+    }
+
+    /// What to tell next.
+    pub fn next(&mut self) -> Option<ToService> {
+        if self.is_waiting() {
+            return None;
+        }
+        let message = self.next_block().or_else(|| self.next_batch());
+        if message.is_some() {
+            self.told += 1;
+            return message;
+        }
+        self.ended.take().map(ToService::CallEnded)
+    }
+
+    fn next_block(&mut self) -> Option<ToService> {
+        let (block, size) = self.blocks.pop_front()?;
+        self.unsent_bytes -= size;
+        self.sent_seq = self.sent_seq.max(block.last);
+        Some(ToService::Block(block))
+    }
+
+    fn next_batch(&mut self) -> Option<ToService> {
+        let mut bytes = 0;
+        let mut batch = Vec::new();
+        while let Some((_, size)) = self.chunks.front() {
+            if !batch.is_empty() && bytes + size > self.batch_bytes {
+                break;
+            }
+            bytes += size;
+            batch.extend(self.chunks.pop_front().map(|(chunk, _)| chunk));
+        }
+        self.unsent_bytes -= bytes;
+        self.sent_seq = self.sent_seq.max(batch.last()?.seq);
+        Some(ToService::Chunks(batch))
+    }
+
+    fn grow(&mut self, chunk: Chunk, size: usize) {
+        let Chunk { seq, arrived_us, event: Event { step, extras } } = chunk;
+        match step {
+            Step::BlockStarted(started) => {
+                let block = Block {
+                    first: seq,
+                    last: seq,
+                    first_arrived_us: arrived_us,
+                    last_arrived_us: arrived_us,
+                    started,
+                    extras,
+                    deltas: Vec::new(),
+                    stopped: false,
+                };
+                self.growing.push((block, size));
+            }
+            Step::BlockDelta(delta) => {
+                let key = delta.block;
+                self.extend(key, seq, arrived_us, size, |block| append(block, delta, extras));
+            }
+            Step::BlockStopped(key) => self.extend(key, seq, arrived_us, size, |block| {
+                block.stopped = true;
+                block.deltas.extend(stop_extras(key, extras));
+            }),
+            // What belongs to no block is never merely recorded.
+            step @ (Step::Started(_)
+            | Step::Usage(_)
+            | Step::Finished(_)
+            | Step::Opaque(_)
+            | Step::Ended
+            | Step::Failed(_)) => {
+                self.chunks.push_back((Chunk { seq, arrived_us, event: Event { step, extras } }, size));
+            }
+        }
+    }
+
+    fn extend(&mut self, key: BlockKey, seq: u64, arrived_us: u64, size: usize, change: impl FnOnce(&mut Block)) {
+        let Some(at) = self.growing.iter().position(|(block, _)| block.started.block == key) else {
+            self.unsent_bytes -= size; // its start was reported otherwise
+            return;
+        };
+        let (block, bytes) = &mut self.growing[at];
+        change(block);
+        if block.first == UNSET {
+            (block.first, block.first_arrived_us) = (seq, arrived_us);
+        }
+        (block.last, block.last_arrived_us) = (seq, arrived_us);
+        *bytes += size;
+        if block.stopped {
+            self.blocks.push_back(self.growing.remove(at));
+        } else if *bytes > self.batch_bytes {
+            self.send_part(at);
+        }
+    }
+
+    /// A block that outgrows a message is told in parts.
+    fn send_part(&mut self, at: usize) {
+        let (block, bytes) = &mut self.growing[at];
+        let rest = rest_of(block);
+        self.blocks.push_back((std::mem::replace(block, rest), std::mem::take(bytes)));
+    }
+}
+
+/// What the next part of a block begins with.
+fn rest_of(block: &Block) -> Block {
+    Block {
+        first: UNSET,
+        last: UNSET,
+        first_arrived_us: 0,
+        last_arrived_us: 0,
+        started: block.started.clone(),
+        extras: Extras::NONE,
+        deltas: Vec::new(),
+        stopped: false,
+    }
+}
+
+/// Joins neighbouring pieces of one sort.
+fn append(block: &mut Block, delta: BlockDelta, extras: Extras) {
+    if let (Some((last, last_extras)), true) = (block.deltas.last_mut(), extras.is_empty())
+        && last_extras.is_empty()
+    {
+        match (&mut last.delta, &delta.delta) {
+            (Delta::Text(text), Delta::Text(more)) | (Delta::Arguments(text), Delta::Arguments(more)) => {
+                text.push_str(more);
+                return;
+            }
+            (Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) | Delta::Opaque(_), _) => {}
+        }
+    }
+    block.deltas.push((delta, extras));
+}
+
+/// The unknown fields of a stop, as a piece of its own.
+fn stop_extras(block: BlockKey, extras: Extras) -> Option<(BlockDelta, Extras)> {
+    if extras.is_empty() {
+        return None;
+    }
+    Some((BlockDelta { block, delta: Delta::Opaque(serde_json::Value::Object(extras.into_map())) }, Extras::NONE))
+}

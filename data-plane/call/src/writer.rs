@@ -1,0 +1,203 @@
+//! Writes what is released: as it came while nothing differs from the upstream, encoded anew after the first difference.
+
+use bytes::{Bytes, BytesMut};
+use luthien_proto::{
+    event::{CallError, Event, FinishReason, Started, Step},
+    request::Dialect,
+};
+
+use crate::{
+    dialect::{self, ResponseEncoder},
+    gate::Released,
+    turn::{self, Turn},
+};
+
+/// Writes one response.
+#[derive(Debug)]
+pub struct Writer {
+    dialect: Dialect,
+    form: Form,
+    turn: Turn,
+    differs: bool,
+    /// What a response starts with that a policy makes before the upstream's has.
+    stand_in: Started,
+    out: BytesMut,
+}
+
+/// What the response is written as.
+#[derive(Debug)]
+pub enum Form {
+    /// SSE events, as they come.
+    Stream(ResponseEncoder),
+    /// One body, when it is complete.
+    Whole(Vec<Event>),
+}
+
+/// What came of writing.
+#[derive(Debug)]
+pub struct Written {
+    /// The bytes for the client; may be empty.
+    pub bytes: Bytes,
+    /// Whether that was the last of it.
+    pub over: Option<Over>,
+}
+
+/// How a response is over.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It is complete.
+    Complete,
+    /// It failed, and the bytes say so.
+    Failed(CallError),
+    /// It failed, and the client has to be told.
+    FailedUntold(CallError),
+}
+
+impl Writer {
+    /// For a response of that form.
+    pub fn new(dialect: Dialect, form: Form, stand_in: Started) -> Self {
+        Self { dialect, form, turn: Turn::default(), differs: false, stand_in, out: BytesMut::new() }
+    }
+
+    /// Sets what the response is written as, before anything is.
+    pub fn set_form(&mut self, form: Form) {
+        self.form = form;
+    }
+
+    /// Writes what the gate released.
+    ///
+    /// # Errors
+    /// An event can't be written where it stands: the policy service is at fault. What was written stands.
+    pub fn write(&mut self, released: Released) -> Result<Written, turn::Error> {
+        match released.original {
+            Some(original) if !self.differs => self.write_original(original, &released.events),
+            Some(_) | None => self.write_anew(released.events),
+        }
+    }
+
+    /// Finishes the response properly, for that reason or for the one that fits.
+    ///
+    /// # Errors
+    /// A tool call has been begun and not stopped: it is never completed by us.
+    pub fn finish(&mut self, reason: Option<FinishReason>) -> Result<Written, turn::Error> {
+        self.differs = true;
+        self.start_if_idle();
+        for event in self.turn.unfinished(reason) {
+            self.put(event)?;
+        }
+        self.put(Step::Ended.into())?;
+        Ok(self.take(Some(Over::Complete)))
+    }
+
+    /// The in-band error of the dialect: nothing follows it.
+    pub fn failure(&mut self, error: CallError) -> Bytes {
+        if let Form::Stream(encoder) = &mut self.form {
+            encoder.encode(&Step::Failed(error).into(), &mut self.out);
+        }
+        self.out.split().freeze()
+    }
+
+    fn write_original(&mut self, original: Bytes, events: &[Event]) -> Result<Written, turn::Error> {
+        let mut over = None;
+        for event in events {
+            self.turn.write(&event.step)?;
+            if let Form::Stream(encoder) = &mut self.form {
+                encoder.observe(event);
+            }
+            over = over_after(&event.step).or(over);
+        }
+        Ok(Written { bytes: original, over })
+    }
+
+    fn write_anew(&mut self, events: Vec<Event>) -> Result<Written, turn::Error> {
+        self.differs = true;
+        for event in events {
+            match event.step {
+                Step::Failed(error) => {
+                    self.turn.write(&Step::Failed(error.clone()))?;
+                    return Ok(self.take(Some(Over::FailedUntold(error))));
+                }
+                Step::Ended => return self.end(event),
+                Step::Started(_)
+                | Step::BlockStarted(_)
+                | Step::BlockDelta(_)
+                | Step::BlockStopped(_)
+                | Step::Usage(_)
+                | Step::Finished(_)
+                | Step::Opaque(_) => self.put(event)?,
+            }
+        }
+        Ok(self.take(None))
+    }
+
+    /// Writes the end, and whatever has to stand before it.
+    fn end(&mut self, ended: Event) -> Result<Written, turn::Error> {
+        self.start_if_idle();
+        for event in self.turn.unfinished(None) {
+            self.put(event)?;
+        }
+        self.put(ended)?;
+        Ok(self.take(Some(Over::Complete)))
+    }
+
+    /// Writes one event, and the stops that have to stand before a finish.
+    fn put(&mut self, mut event: Event) -> Result<(), turn::Error> {
+        match &mut event.step {
+            Step::Started(_) | Step::Failed(_) | Step::Opaque(_) => {}
+            Step::Finished(finished) => {
+                self.start_if_idle();
+                self.turn.fit(finished);
+                for stop in self.turn.unstopped(finished.choice) {
+                    self.encode(stop)?;
+                }
+            }
+            Step::BlockStarted(_) | Step::BlockDelta(_) | Step::BlockStopped(_) | Step::Usage(_) | Step::Ended => {
+                self.start_if_idle();
+            }
+        }
+        self.encode(event)
+    }
+
+    fn start_if_idle(&mut self) {
+        if self.turn.is_idle() {
+            let started = Step::Started(std::mem::take(&mut self.stand_in));
+            let wrote = self.encode(started.into());
+            debug_assert!(wrote.is_ok(), "an idle response can start");
+        }
+    }
+
+    fn encode(&mut self, event: Event) -> Result<(), turn::Error> {
+        self.turn.write(&event.step)?;
+        match &mut self.form {
+            Form::Stream(encoder) => encoder.encode(&event, &mut self.out),
+            Form::Whole(events) => events.push(event),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, over: Option<Over>) -> Written {
+        match (&mut self.form, &over) {
+            (Form::Whole(events), Some(Over::Complete)) => {
+                let body = dialect::encode_whole(self.dialect, &std::mem::take(events));
+                return Written { bytes: body, over };
+            }
+            (Form::Stream(encoder), _) => encoder.flush(&mut self.out),
+            (Form::Whole(_), Some(Over::Failed(_) | Over::FailedUntold(_)) | None) => {}
+        }
+        Written { bytes: self.out.split().freeze(), over }
+    }
+}
+
+fn over_after(step: &Step) -> Option<Over> {
+    match step {
+        Step::Ended => Some(Over::Complete),
+        Step::Failed(error) => Some(Over::Failed(error.clone())),
+        Step::Started(_)
+        | Step::BlockStarted(_)
+        | Step::BlockDelta(_)
+        | Step::BlockStopped(_)
+        | Step::Usage(_)
+        | Step::Finished(_)
+        | Step::Opaque(_) => None,
+    }
+}
