@@ -1,0 +1,73 @@
+//! The admin API: what is on record, for those who hold the admin token.
+
+mod calls;
+mod error;
+mod guard;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::State, middleware, routing::get};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::record::{Recorder, Store};
+use error::ApiError;
+
+pub use token::{AdminToken, TokenError};
+
+/// What the API answers from.
+pub struct Admin {
+    /// Where the record is read.
+    pub store: Arc<dyn Store>,
+    /// How its writing goes.
+    pub recorder: Recorder,
+    /// What opens the API.
+    pub token: AdminToken,
+    /// Cancelled when no more calls are taken.
+    pub draining: CancellationToken,
+    /// Whether the listener is on a loopback address: then requests that name any other host are refused.
+    pub loopback: bool,
+}
+
+/// All paths of the admin listener.
+pub fn router(admin: Admin) -> Router {
+    let admin = Arc::new(admin);
+    let api = Router::new()
+        .route("/calls", get(calls::list))
+        .route("/calls/{id}", get(calls::show))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::require_token));
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .nest("/api", api)
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::check_origin))
+        .layer(middleware::map_response(guard::secure_headers))
+        .with_state(admin)
+}
+
+async fn healthz() -> axum::Json<Value> {
+    axum::Json(json!({ "status": "alive" }))
+}
+
+async fn readyz(State(admin): State<Arc<Admin>>) -> Result<axum::Json<Value>, ApiError> {
+    if admin.draining.is_cancelled() {
+        return Err(ApiError::unavailable("shutting down: no new calls are taken"));
+    }
+    match admin.recorder.health().failing() {
+        Some(reason) => Err(ApiError::unavailable(reason)),
+        None => Ok(axum::Json(json!({ "status": "ready" }))),
+    }
+}
+
+async fn not_found() -> ApiError {
+    ApiError::not_found("there is nothing at this path")
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::wrong_method()
+}

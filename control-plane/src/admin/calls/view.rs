@@ -1,0 +1,131 @@
+//! Calls as the API shows them.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::record::{Cursor, Entry, FullCall, Page, Summary};
+
+/// A page of calls.
+#[derive(Serialize)]
+pub(in crate::admin) struct PageView {
+    calls: Vec<CallView>,
+    /// The `cursor` of the next page; `null`: this is the last.
+    next: Option<String>,
+}
+
+/// A call at a glance. What is not known (yet) is `null`.
+#[derive(Serialize)]
+struct CallView {
+    call_id: Uuid,
+    session: Option<String>,
+    started_at: String,
+    ended_at: Option<String>,
+    client: Option<String>,
+    dialect: String,
+    upstream_dialect: String,
+    upstream: String,
+    route: String,
+    model: String,
+    upstream_model: String,
+    stream: bool,
+    revision: Option<String>,
+    pipeline: Option<Vec<String>>,
+    /// `null`: the call runs, or its control plane died before it ended.
+    outcome: Option<&'static str>,
+    reason: Option<String>,
+    status: Option<u16>,
+    upstream_status: Option<u16>,
+    tokens: TokensView,
+    /// The gravest note of a policy.
+    severity: Option<&'static str>,
+    upstream_first_us: Option<u64>,
+    client_first_us: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct TokensView {
+    input: Option<u64>,
+    cache_read: Option<u64>,
+    cache_write: Option<u64>,
+    output: Option<u64>,
+    thinking: Option<u64>,
+}
+
+/// All that is on record of a call.
+#[derive(Serialize)]
+pub(in crate::admin) struct FullCallView {
+    call: CallView,
+    entries: Vec<EntryView>,
+}
+
+#[derive(Serialize)]
+struct EntryView {
+    epoch: u32,
+    seq: u64,
+    at_us: u64,
+    /// An object with its `type`.
+    body: Box<RawValue>,
+}
+
+impl From<Page> for PageView {
+    fn from(page: Page) -> Self {
+        Self { calls: page.calls.into_iter().map(CallView::from).collect(), next: page.next.map(Cursor::to_text) }
+    }
+}
+
+impl From<FullCall> for FullCallView {
+    fn from(call: FullCall) -> Self {
+        Self { call: call.summary.into(), entries: call.entries.into_iter().map(EntryView::from).collect() }
+    }
+}
+
+impl From<Summary> for CallView {
+    fn from(summary: Summary) -> Self {
+        Self {
+            call_id: summary.call_id,
+            session: summary.session,
+            started_at: time(summary.started_at_us),
+            ended_at: summary.ended_at_us.map(time),
+            client: summary.client,
+            dialect: summary.dialect,
+            upstream_dialect: summary.upstream_dialect,
+            upstream: summary.upstream,
+            route: summary.route,
+            model: summary.model,
+            upstream_model: summary.upstream_model,
+            stream: summary.stream,
+            revision: summary.revision,
+            pipeline: summary.pipeline,
+            outcome: summary.outcome.map(|outcome| outcome.name()),
+            reason: summary.reason,
+            status: summary.status,
+            upstream_status: summary.upstream_status,
+            tokens: TokensView {
+                input: summary.tokens.input,
+                cache_read: summary.tokens.cache_read,
+                cache_write: summary.tokens.cache_write,
+                output: summary.tokens.output,
+                thinking: summary.tokens.thinking,
+            },
+            severity: summary.severity.map(|severity| severity.name()),
+            upstream_first_us: summary.upstream_first_us,
+            client_first_us: summary.client_first_us,
+        }
+    }
+}
+
+impl From<Entry> for EntryView {
+    fn from(Entry { epoch, seq, at_us, body, .. }: Entry) -> Self {
+        let unreadable = |body: String| serde_json::value::to_raw_value(&body).unwrap_or_default();
+        let body = RawValue::from_string(body.clone()).unwrap_or_else(|_| unreadable(body));
+        Self { epoch, seq, at_us, body }
+    }
+}
+
+/// RFC 3339; a time that a proxy made up and no calendar has is brought to the nearest that there is.
+fn time(us: i64) -> String {
+    let nearest = if us < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_microsecond(us).unwrap_or(nearest).to_string()
+}

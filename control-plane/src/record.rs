@@ -1,0 +1,127 @@
+//! The record: what is stored of the calls, and the seam behind which it is stored.
+//!
+//! A call is on record as one [`Summary`], for lists and filters, and its [`Entry`]s, which are everything. A stream of a
+//! call that begins gets an *epoch*, so that two streams of one call (a proxy that tried again, or took the call to
+//! another control plane) never overwrite each other; within an epoch entries are numbered densely.
+//!
+//! Sessions hand their entries to the [`Recorder`], which queues them for the one [`Writer`] of the process; only that
+//! writes to the [`Store`].
+
+mod query;
+mod recorder;
+mod sqlite;
+mod summary;
+mod writer;
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+use uuid::Uuid;
+
+pub use query::{Cursor, Ended, Query};
+pub use recorder::{CallRecord, Health, NewEntry, NotDurable, Recorder};
+pub use sqlite::Sqlite;
+pub(crate) use summary::outcome_from_name;
+pub use summary::{Summary, Tokens};
+pub use writer::Writer;
+
+/// Where the record is kept. Everything but [`Self::open`] may be repeated without changing anything.
+pub trait Store: Send + Sync + 'static {
+    /// Puts calls on record as running and gives the stream of each its epoch: 0, or one more than the last one's.
+    fn open<'a>(&'a self, calls: &'a [Summary]) -> BoxFuture<'a, Result<Vec<u32>, StoreError>>;
+
+    /// Writes a batch, whole or not at all. What returns `Ok` is durable; an entry that is there already is kept.
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// A page of summaries, newest first.
+    fn calls<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Page, StoreError>>;
+
+    /// All that is on record of a call.
+    fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>>;
+
+    /// Finishes what is under way and lets go of the files.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What is written at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Replace the calls' summaries, but for one of a later epoch.
+    pub summaries: Vec<Summary>,
+    /// Added to the calls' entries.
+    pub entries: Vec<Entry>,
+}
+
+/// One durable item of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The call.
+    pub call_id: Uuid,
+    /// Which of the call's streams it came from.
+    pub epoch: u32,
+    /// Its number within the epoch, dense from 0.
+    pub seq: u64,
+    /// When: microseconds since the call began.
+    pub at_us: u64,
+    /// What it is: the `type` of its body.
+    pub kind: String,
+    /// The entry as a JSON object.
+    pub body: String,
+}
+
+/// Some of the summaries that a query matches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The calls, newest first.
+    pub calls: Vec<Summary>,
+    /// Where to go on, if there are more.
+    pub next: Option<Cursor>,
+}
+
+/// All that is on record of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FullCall {
+    /// At a glance.
+    pub summary: Summary,
+    /// By epoch and number.
+    pub entries: Vec<Entry>,
+}
+
+/// Why a store failed.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The database did.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The database was written by a later version of this program.
+    #[error(
+        "the database has schema version {found}, this program knows versions up to {known}: \
+         use the version of luthien that wrote it, or another database"
+    )]
+    TooNew {
+        /// The newest version in the database.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// The database could not be brought up to date.
+    #[error("the database can't be brought to the schema of this program: {0}")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// The file could not be made.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A row says what no row of ours can say.
+    #[error("table {table}, call {call_id}: {column} is not what it should be")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The call, or what stands in its place.
+        call_id: String,
+    },
+}

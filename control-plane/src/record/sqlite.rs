@@ -1,0 +1,128 @@
+//! The record in an SQLite file. Several control planes on one machine may share it.
+//!
+//! WAL mode: readers never wait for the writer. `synchronous = NORMAL`: a commit survives the death of every process, a
+//! power cut may take the last of them (`audit: relaxed`).
+
+mod read;
+mod rows;
+mod schema;
+
+use std::{
+    fs::OpenOptions,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use sqlx::{
+    Connection as _, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use uuid::Uuid;
+
+use super::{Batch, FullCall, Page, Query, Store, StoreError, Summary};
+
+/// How long a statement waits for another process's write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+/// What a write-ahead log that grew beyond it in a burst is cut to.
+const WAL_SIZE_KEPT: u32 = 64 << 20;
+
+/// A file with the record.
+pub struct Sqlite {
+    path: PathBuf,
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens the file, makes it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// The file can't be made or opened, is not a database, or has a schema that this program does not know.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .synchronous(SqliteSynchronous::Normal)
+            .pragma("journal_size_limit", WAL_SIZE_KEPT.to_string())
+            .thread_name(|id| format!("sqlite-{id}"));
+
+        let writing = options.clone().journal_mode(SqliteJournalMode::Wal);
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(writing).await?;
+        schema::migrate(&mut *writer.acquire().await?).await?;
+
+        let reading = options.pragma("query_only", "ON");
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
+        Ok(Self { path: path.to_owned(), writer, readers })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Store for Sqlite {
+    fn open<'a>(&'a self, calls: &'a [Summary]) -> BoxFuture<'a, Result<Vec<u32>, StoreError>> {
+        Box::pin(async move {
+            let mut connection = self.writer.acquire().await?;
+            let mut transaction = immediate(&mut connection).await?;
+            let mut epochs = Vec::with_capacity(calls.len());
+            for summary in calls {
+                epochs.push(rows::open(&mut transaction, summary).await?);
+            }
+            transaction.commit().await?;
+            Ok(epochs)
+        })
+    }
+
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut connection = self.writer.acquire().await?;
+            let mut transaction = immediate(&mut connection).await?;
+            rows::add_entries(&mut transaction, &batch.entries).await?;
+            for summary in &batch.summaries {
+                rows::replace_summary(&mut transaction, summary).await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        })
+    }
+
+    fn calls<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(read::calls(&self.readers, query))
+    }
+
+    fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
+        Box::pin(read::call(&self.readers, id))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.readers.close().await;
+            self.writer.close().await;
+        })
+    }
+}
+
+/// A transaction that takes the write lock at its start: one that has to wait for it later can fail at once instead.
+async fn immediate(connection: &mut SqliteConnection) -> Result<sqlx::Transaction<'_, sqlx::Sqlite>, sqlx::Error> {
+    connection.begin_with("BEGIN IMMEDIATE").await
+}
+
+/// Makes the file, readable by its owner only: it holds what people say to models. SQLite gives its side files the same
+/// mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(StoreError::File { path: path.display().to_string(), source }),
+    }
+}

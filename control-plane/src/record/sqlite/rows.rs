@@ -1,0 +1,105 @@
+//! How calls and entries become rows.
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use crate::record::{Entry, StoreError, Summary};
+
+/// The most rows of one INSERT. With a power of two each, few statements are prepared and all stay in the cache.
+const ROWS_MAX: usize = 256;
+
+const SUMMARY_COLUMNS: &str = "call_id, epoch, session, started_at_us, ended_at_us, client, dialect, upstream_dialect, \
+    upstream, route, model, upstream_model, stream, revision, pipeline, outcome, reason, status, upstream_status, \
+    input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, thinking_tokens, severity, upstream_first_us, \
+    client_first_us";
+
+/// Adds entries; one that is there already is kept as it is.
+pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: &[Entry]) -> Result<(), StoreError> {
+    while !entries.is_empty() {
+        let (rows, rest) = entries.split_at(rows_at_once(entries.len()));
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO entries (call_id, epoch, seq, at_us, type, body) ");
+        insert.push_values(rows, |mut row, entry| {
+            row.push_bind(entry.call_id.as_bytes().as_slice())
+                .push_bind(entry.epoch)
+                .push_bind(integer(entry.seq))
+                .push_bind(integer(entry.at_us))
+                .push_bind(entry.kind.as_str())
+                .push_bind(entry.body.as_str());
+        });
+        insert.push(" ON CONFLICT DO NOTHING");
+        insert.build().execute(&mut *connection).await?;
+        entries = rest;
+    }
+    Ok(())
+}
+
+/// Puts a call on record, or its next stream; tells the epoch.
+pub(super) async fn open(connection: &mut SqliteConnection, summary: &Summary) -> Result<u32, StoreError> {
+    let mut insert = insert_summary(summary);
+    insert.push(format_args!(" DO UPDATE SET {}, epoch = calls.epoch + 1 RETURNING epoch", assignments()));
+    Ok(insert.build_query_scalar().fetch_one(connection).await?)
+}
+
+/// Replaces what is on record of a call at a glance, but for that of a later epoch.
+pub(super) async fn replace_summary(connection: &mut SqliteConnection, summary: &Summary) -> Result<(), StoreError> {
+    let mut insert = insert_summary(summary);
+    insert.push(format_args!(
+        " DO UPDATE SET {}, epoch = excluded.epoch WHERE excluded.epoch >= calls.epoch",
+        assignments()
+    ));
+    insert.build().execute(connection).await?;
+    Ok(())
+}
+
+fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
+    let mut insert = QueryBuilder::new(format!("INSERT INTO calls ({SUMMARY_COLUMNS}) VALUES ("));
+    insert
+        .separated(", ")
+        .push_bind(summary.call_id.as_bytes().as_slice())
+        .push_bind(summary.epoch)
+        .push_bind(summary.session.as_deref())
+        .push_bind(summary.started_at_us)
+        .push_bind(summary.ended_at_us)
+        .push_bind(summary.client.as_deref())
+        .push_bind(summary.dialect.as_str())
+        .push_bind(summary.upstream_dialect.as_str())
+        .push_bind(summary.upstream.as_str())
+        .push_bind(summary.route.as_str())
+        .push_bind(summary.model.as_str())
+        .push_bind(summary.upstream_model.as_str())
+        .push_bind(summary.stream)
+        .push_bind(summary.revision.as_deref())
+        .push_bind(summary.pipeline.as_ref().map(|names| serde_json::Value::from(names.as_slice()).to_string()))
+        .push_bind(summary.outcome.map(|outcome| outcome.name()))
+        .push_bind(summary.reason.as_deref())
+        .push_bind(summary.status)
+        .push_bind(summary.upstream_status)
+        .push_bind(summary.tokens.input.map(integer))
+        .push_bind(summary.tokens.cache_read.map(integer))
+        .push_bind(summary.tokens.cache_write.map(integer))
+        .push_bind(summary.tokens.output.map(integer))
+        .push_bind(summary.tokens.thinking.map(integer))
+        .push_bind(summary.severity.map(|severity| severity.name()))
+        .push_bind(summary.upstream_first_us.map(integer))
+        .push_bind(summary.client_first_us.map(integer));
+    insert.push(") ON CONFLICT (call_id)");
+    insert
+}
+
+/// Every column but the key and the epoch, from the row that could not be inserted.
+fn assignments() -> String {
+    let columns = SUMMARY_COLUMNS.split(", ").map(str::trim).skip(2);
+    columns.map(|column| format!("{column} = excluded.{column}")).collect::<Vec<_>>().join(", ")
+}
+
+/// SQLite's integers are signed; no count of ours comes near the end of them, but a proxy may say anything.
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The greatest power of two that is not above `rows` or [`ROWS_MAX`].
+fn rows_at_once(rows: usize) -> usize {
+    match rows.min(ROWS_MAX).checked_ilog2() {
+        Some(exponent) => 1 << exponent,
+        None => 0,
+    }
+}

@@ -1,0 +1,177 @@
+//! What is known of a call at a glance.
+
+use luthien_policy::{EntryBody, NoteEntry, OutcomeEntry};
+use luthien_proto::message::{CallStarted, Outcome, Severity};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What is known of a call at a glance: what its entries say, put together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The call.
+    pub call_id: Uuid,
+    /// Which of its streams this tells of.
+    pub epoch: u32,
+    /// The agent run or conversation that it belongs to.
+    pub session: Option<String>,
+    /// Microseconds since 1970, by the proxy's clock.
+    pub started_at_us: i64,
+    /// The same of its end.
+    pub ended_at_us: Option<i64>,
+    /// Whose key it was.
+    pub client: Option<String>,
+    /// The client's dialect.
+    pub dialect: String,
+    /// The upstream's dialect.
+    pub upstream_dialect: String,
+    /// The upstream's name.
+    pub upstream: String,
+    /// The pattern of the route that picked it.
+    pub route: String,
+    /// The model as the client named it.
+    pub model: String,
+    /// The model as the upstream was asked for it.
+    pub upstream_model: String,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// The revision of the policies; `None` until the call is admitted or rejected.
+    pub revision: Option<String>,
+    /// The names of the policies, in order.
+    pub pipeline: Option<Vec<String>>,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<Outcome>,
+    /// What went wrong.
+    pub reason: Option<String>,
+    /// The HTTP status that the client got.
+    pub status: Option<u16>,
+    /// The HTTP status that the upstream gave.
+    pub upstream_status: Option<u16>,
+    /// Tokens, as the upstream counted them.
+    pub tokens: Tokens,
+    /// The gravest note of a policy.
+    pub severity: Option<Severity>,
+    /// The upstream's first byte: microseconds since the call began.
+    pub upstream_first_us: Option<u64>,
+    /// The client's first byte.
+    pub client_first_us: Option<u64>,
+}
+
+/// Tokens, as the upstream counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Input read anew.
+    pub input: Option<u64>,
+    /// Input read from the provider's cache.
+    pub cache_read: Option<u64>,
+    /// Input written to the provider's cache.
+    pub cache_write: Option<u64>,
+    /// Output.
+    pub output: Option<u64>,
+    /// Of the output, reasoning.
+    pub thinking: Option<u64>,
+}
+
+impl Summary {
+    /// Of a call that begins.
+    pub fn new(started: &CallStarted) -> Self {
+        Self {
+            call_id: started.call_id,
+            epoch: 0,
+            session: None,
+            started_at_us: started.started_at_us,
+            ended_at_us: None,
+            client: non_empty(&started.client),
+            dialect: started.dialect.name().to_owned(),
+            upstream_dialect: started.upstream_dialect.name().to_owned(),
+            upstream: started.upstream.clone(),
+            route: started.route.clone(),
+            model: started.request.model.clone(),
+            upstream_model: started.upstream_model.clone(),
+            stream: started.request.stream,
+            revision: None,
+            pipeline: None,
+            outcome: None,
+            reason: None,
+            status: None,
+            upstream_status: None,
+            tokens: Tokens::default(),
+            severity: None,
+            upstream_first_us: None,
+            client_first_us: None,
+        }
+    }
+
+    /// Takes note of an entry of the call.
+    pub fn note(&mut self, entry: &EntryBody) {
+        match entry {
+            EntryBody::Request(_) | EntryBody::Block(_) | EntryBody::Step(_) | EntryBody::Coverage(_) => {}
+            EntryBody::Admission(admission) => {
+                self.revision = Some(admission.revision.clone());
+                self.pipeline = Some(admission.pipeline.clone());
+                self.note_all(&admission.annotations);
+            }
+            EntryBody::Verdict(verdict) => self.note_all(&verdict.annotations),
+            EntryBody::Note(note) => self.note_all(std::slice::from_ref(note)),
+            EntryBody::Outcome(outcome) => {
+                self.note_all(&outcome.annotations);
+                self.end(outcome);
+            }
+        }
+    }
+
+    /// The session ended without telling how the call did.
+    pub fn lose(&mut self, reason: &str) {
+        if self.outcome.is_none() {
+            self.outcome = Some(Outcome::Unknown);
+            self.reason = Some(reason.to_owned());
+        }
+    }
+
+    fn end(&mut self, ended: &OutcomeEntry) {
+        let present = |us: u64| (us != 0).then_some(us);
+        self.ended_at_us = present(ended.ended_us).map(|us| self.started_at_us.saturating_add_unsigned(us));
+        self.outcome = Some(outcome_from_name(ended.outcome).unwrap_or(Outcome::Unknown));
+        self.reason = ended.fault.clone().or_else(|| non_empty(&ended.reason));
+        self.status = (ended.status != 0).then_some(ended.status);
+        self.upstream_status = (ended.upstream_status != 0).then_some(ended.upstream_status);
+        self.upstream_first_us = present(ended.upstream_first_us);
+        self.client_first_us = present(ended.client_first_us);
+        self.tokens = ended.usage.as_ref().map(Tokens::new).unwrap_or_default();
+    }
+
+    fn note_all(&mut self, notes: &[NoteEntry]) {
+        let gravest = notes.iter().filter_map(|note| severity_from_name(note.severity)).max();
+        self.severity = self.severity.max(gravest);
+    }
+}
+
+impl Tokens {
+    fn new(usage: &Value) -> Self {
+        let count = |name| usage.get(name).and_then(Value::as_u64);
+        Self {
+            input: count("input"),
+            cache_read: count("cache_read"),
+            cache_write: count("cache_write"),
+            output: count("output"),
+            thinking: count("thinking"),
+        }
+    }
+}
+
+/// The outcome of that name.
+pub(crate) fn outcome_from_name(name: &str) -> Option<Outcome> {
+    [Outcome::Delivered, Outcome::CutByClient, Outcome::EndedByPolicy, Outcome::Failed, Outcome::Unknown]
+        .into_iter()
+        .find(|outcome| outcome.name() == name)
+}
+
+/// The severity of that name.
+pub(super) fn severity_from_name(name: &str) -> Option<Severity> {
+    [Severity::Debug, Severity::Info, Severity::Warning, Severity::Error]
+        .into_iter()
+        .find(|severity| severity.name() == name)
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}

@@ -1,0 +1,144 @@
+//! The suite on SQLite, and what only concerns a file.
+
+use std::{path::PathBuf, sync::Arc};
+
+use luthien_control_plane::record::{Batch, NewEntry, Sqlite, Store, StoreError, Writer};
+use luthien_proto::message::Outcome;
+use sqlx::{Connection as _, SqliteConnection};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::conformance;
+
+struct File {
+    path: PathBuf,
+    _dir: TempDir,
+}
+
+fn file() -> File {
+    let dir = TempDir::new().unwrap();
+    File { path: dir.path().join("luthien.db"), _dir: dir }
+}
+
+macro_rules! run_on_sqlite {
+    ($($promise:ident)*) => {$(
+        #[tokio::test]
+        async fn $promise() {
+            let file = file();
+            let store = Sqlite::open(&file.path).await.unwrap();
+            conformance::$promise(&store).await;
+        }
+    )*};
+}
+
+crate::for_each_promise!(run_on_sqlite);
+
+#[tokio::test]
+async fn two_control_planes_share_a_file() {
+    let file = file();
+    let (one, two) = tokio::try_join!(Sqlite::open(&file.path), Sqlite::open(&file.path)).unwrap();
+    conformance::two_stores_share_a_database(&one, &two).await;
+}
+
+#[test]
+fn many_control_planes_starting_at_once_make_one_schema() {
+    let file = file();
+    std::thread::scope(|scope| {
+        let open = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(Sqlite::open(&file.path)).map(drop)
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+    });
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_version_is_refused() {
+    let file = file();
+    Sqlite::open(&file.path).await.unwrap().close().await;
+    let mut raw = SqliteConnection::connect(&format!("sqlite://{}", file.path.display())).await.unwrap();
+    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (900, 'later', TRUE, x'00', 0)";
+    sqlx::query(later).execute(&mut raw).await.unwrap();
+
+    let error = Sqlite::open(&file.path).await.err().unwrap();
+    assert!(matches!(error, StoreError::TooNew { found: 900, known: 1 }), "{error:?}");
+    assert!(error.to_string().contains("schema version 900"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let file = file();
+    std::fs::write(&file.path, "not a database, but long enough to be taken for one if nobody looks".repeat(99))
+        .unwrap();
+    assert!(Sqlite::open(&file.path).await.is_err());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_can_read_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = file();
+    let store = Sqlite::open(&file.path).await.unwrap();
+    store.open(&[conformance::call(1)]).await.unwrap();
+    for entry in std::fs::read_dir(file.path.parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
+    }
+}
+
+#[tokio::test]
+async fn a_closed_call_is_durable() {
+    let file = file();
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file.path).await.unwrap());
+    let (writer, recorder) = Writer::new(Arc::clone(&store));
+    let finish = CancellationToken::new();
+    let writing = tokio::spawn(writer.run(finish.clone(), CancellationToken::new()));
+
+    let mut summary = conformance::call(1);
+    let mut record = recorder.open(summary.clone());
+    let mut entries: Vec<_> =
+        (0..3).map(|n| NewEntry { at_us: n, kind: "step".into(), body: format!("{{\"n\":{n}}}") }).collect();
+    record.add(&mut entries).await;
+    assert!(entries.is_empty());
+    summary.outcome = Some(Outcome::Delivered);
+    record.close(summary.clone()).await.unwrap();
+
+    let other = Sqlite::open(&file.path).await.unwrap();
+    let found = other.call(conformance::id(1)).await.unwrap().unwrap();
+    assert_eq!(found.summary, summary);
+    assert_eq!(found.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [0, 1, 2]);
+
+    finish.cancel();
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_queued_when_the_plane_ends_is_written() {
+    let file = file();
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file.path).await.unwrap());
+    let (writer, recorder) = Writer::new(Arc::clone(&store));
+    let mut record = recorder.open(conformance::call(1));
+    record.add(&mut vec![NewEntry { at_us: 0, kind: "step".into(), body: "{}".into() }]).await;
+    drop(record);
+
+    let finish = CancellationToken::new();
+    finish.cancel();
+    writer.run(finish, CancellationToken::new()).await;
+    let found = store.call(conformance::id(1)).await.unwrap().unwrap();
+    assert_eq!((found.entries.len(), found.summary.outcome), (1, None));
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_another_process_succeeds() {
+    let file = file();
+    let store = Sqlite::open(&file.path).await.unwrap();
+    store.open(&[conformance::call(1)]).await.unwrap();
+    let mut raw = SqliteConnection::connect(&format!("sqlite://{}", file.path.display())).await.unwrap();
+    let lock = raw.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let batch = Batch { summaries: vec![], entries: vec![conformance::entry(conformance::id(1), 0, "{}")] };
+    let (written, unlocked) = tokio::join!(store.write(&batch), lock.rollback());
+    unlocked.unwrap();
+    written.unwrap();
+}
