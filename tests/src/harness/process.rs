@@ -1,0 +1,144 @@
+//! A program as a child process.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use super::logs::{Level, Line, Logs};
+use crate::peers::eventually;
+
+/// The programs under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `luthien-data-plane`.
+    DataPlane,
+    /// `luthien-control-plane`.
+    ControlPlane,
+}
+
+impl Program {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DataPlane => "luthien-data-plane",
+            Self::ControlPlane => "luthien-control-plane",
+        }
+    }
+
+    /// Its file, which cargo puts beside the tests' own.
+    fn path(self) -> PathBuf {
+        let test = env::current_exe().expect("a running program has a path");
+        let folder = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
+        let path = folder.join(self.name());
+        assert!(path.exists(), "{} is missing: run `cargo xtask test` (it builds the binaries)", path.display());
+        path
+    }
+}
+
+/// What is sent to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Finish in good order.
+    Term,
+    /// Stand still.
+    Stop,
+    /// Go on.
+    Cont,
+}
+
+/// How a program ended, and all that it said.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    /// Its exit code; none after a signal.
+    pub code: Option<i32>,
+    /// Its stderr.
+    pub stderr: String,
+}
+
+/// A running program. It is killed when it is dropped, and the test fails then if it logged an error that was not expected.
+#[derive(Debug)]
+pub struct Process {
+    program: Program,
+    child: Child,
+    logs: Logs,
+    may_log_errors: bool,
+}
+
+impl Process {
+    /// Starts a program in a folder, with the arguments and with nothing of the environment but what is given.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn start(program: Program, folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program.path());
+        command.current_dir(folder).args(args).env_clear().envs(env.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.name()));
+        let logs = Logs::read(child.stderr.take().expect("stderr is piped"));
+        Self { program, child, logs, may_log_errors: false }
+    }
+
+    /// Lines of level ERROR are part of this test.
+    pub fn allow_errors(&mut self) {
+        self.may_log_errors = true;
+    }
+
+    /// What it logged so far.
+    pub fn lines(&self) -> Vec<Line> {
+        self.logs.lines()
+    }
+
+    /// Waits for a line of its log.
+    pub async fn line(&self, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
+        self.logs.find(&format!("{} of {}", what, self.program.name()), wanted).await
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        let name = match signal {
+            Signal::Term => "TERM",
+            Signal::Stop => "STOP",
+            Signal::Cont => "CONT",
+        };
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(kill.is_ok_and(|status| status.success()), "no {} to send {name} to", self.program.name());
+    }
+
+    /// Kills it, without any warning, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn exit(&mut self) -> Exit {
+        let what = format!("{} to end", self.program.name());
+        let status = eventually(&what, async || self.child.try_wait().expect("it is our child")).await;
+        self.logs.complete().await;
+        Exit { code: status.code(), stderr: self.logs.text() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!("---- {} said:\n{}", self.program.name(), self.logs.text());
+            return;
+        }
+        let errors: Vec<String> =
+            self.lines().into_iter().filter(|line| line.level() == Level::Error).map(|line| line.text).collect();
+        assert!(self.may_log_errors || errors.is_empty(), "{} logged errors: {errors:#?}", self.program.name());
+    }
+}
