@@ -1,1 +1,13 @@
-//! Placeholder.
+//! What both programs share around their cores: the configuration file, logs, shutdown, exit codes.
+//!
+//! Nothing here knows a section of either program.
+
+pub mod config;
+pub mod exit;
+pub mod logs;
+pub mod secret;
+pub mod shutdown;
+
+pub use config::ConfigError;
+pub use secret::Secret;
+pub use shutdown::Shutdown;
