@@ -21,7 +21,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
-use std::{fs, path::Path};
+use std::{fs, marker::PhantomData, path::Path};
 
 use serde::{
     Deserialize,
@@ -125,6 +125,6 @@ impl Document {
     }
 
     fn read<T: DeserializeOwned>(&self, node: &Node, place: &Place<'_>) -> Result<T, ConfigError> {
-        T::deserialize(Reader::new(node, place, &self.env)).map_err(|fault| fault.into_error().in_file(&self.name))
+        Reader::new(node, place, &self.env).read(PhantomData).map_err(|fault| fault.into_error().in_file(&self.name))
     }
 }

@@ -113,27 +113,39 @@ mod tests {
 
     #[test]
     fn a_line_of_text_has_the_fields_of_its_spans() {
-        check(LogFormat::Text, "", &expect![[r#"
+        check(
+            LogFormat::Text,
+            "",
+            &expect![[r#"
             INFO luthien_service::logs::tests: ready
             WARN call{call_id="0189" dialect="openai-chat"}:upstream{attempt=2}: luthien_service::logs::tests: the upstream failed status=503 ok=false error=over "there"
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_line_of_json_has_the_fields_of_its_spans_beside_its_own() {
-        check(LogFormat::Json, "", &expect![[r#"
+        check(
+            LogFormat::Json,
+            "",
+            &expect![[r#"
             "level":"INFO","target":"luthien_service::logs::tests","message":"ready"}
             "level":"WARN","target":"luthien_service::logs::tests","call_id":"0189","dialect":"openai-chat","attempt":2,"message":"the upstream failed","status":503,"ok":false,"error":"over \"there\""}
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn rust_log_picks_the_lines() {
-        check(LogFormat::Text, "error,luthien_service=debug", &expect![[r#"
+        check(
+            LogFormat::Text,
+            "error,luthien_service=debug",
+            &expect![[r#"
             INFO luthien_service::logs::tests: ready
             DEBUG call{call_id="0189" dialect="openai-chat"}:upstream{attempt=2}: luthien_service::logs::tests: not of interest
             WARN call{call_id="0189" dialect="openai-chat"}:upstream{attempt=2}: luthien_service::logs::tests: the upstream failed status=503 ok=false error=over "there"
-        "#]]);
+        "#]],
+        );
         let error = filter("info,call[{=debug").unwrap_err().to_string();
         assert!(error.starts_with("RUST_LOG can't be read: "), "{error}");
     }

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 /// Where the values of variables come from.
-pub(super) struct Env(Box<dyn Fn(&str) -> Option<String>>);
+pub(super) struct Env(Box<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String>;
 
 /// A string with its variables put in.
 pub(super) struct Substituted<'a> {

@@ -13,7 +13,7 @@ pub(super) struct Fault {
     place: Option<(Option<Mark>, String)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Reason {
     /// Of a wrong type.
     Type { found: &'static str, expected: String },
@@ -121,7 +121,7 @@ fn one_of(names: &[&str]) -> String {
 
 impl Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.reason)
+        f.write_str(&self.reason.clone().text(&Origin::File))
     }
 }
 

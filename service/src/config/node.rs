@@ -49,13 +49,16 @@ pub(super) struct Entry {
 }
 
 impl Node {
-    /// Parses one document; an empty file has no keys. Errors show none of the file's text.
+    /// Parses one document; an empty file has no keys. Errors show none of the file's values.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        match serde_saphyr::from_str::<Option<Spanned<Value>>>(text) {
+        let options = serde_saphyr::options! { strict_booleans: true, leading_zero_numbers_as_strings: true };
+        match serde_saphyr::from_str_with_options::<Option<Spanned<Value>>>(text, options) {
             Ok(root) => Ok(root.map_or(Self { mark: None, value: Value::Map(vec![]) }, Self::from)),
             Err(error) => {
-                let reason = error.without_snippet().render_with_formatter(&UserMessageFormatter);
                 let mark = error.location().and_then(Mark::of);
+                let text = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+                let place = mark.map(|Mark { line, column }| format!(" at line {line}, column {column}"));
+                let reason = place.as_deref().and_then(|place| text.strip_suffix(place)).unwrap_or(&text);
                 Err(ConfigError::new(reason).at(mark, ""))
             }
         }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{
     Deserializer,
-    de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor, value::StringDeserializer},
+    de::{
+        DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+        value::StringDeserializer,
+    },
     forward_to_deserialize_any,
 };
 
@@ -47,6 +50,11 @@ impl<'a> Reader<'a> {
         Self { node, place, env }
     }
 
+    /// Reads a value of the seed's type. Types have faults of their own, after all was read: those are of this place too.
+    pub fn read<'de, T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        self.settle(seed.deserialize(self))
+    }
+
     fn text(self, text: &'a str) -> Result<Substituted<'a>, Fault> {
         self.env.substitute(text).map_err(Fault::plain)
     }
@@ -76,6 +84,7 @@ impl<'a> Reader<'a> {
     fn mapping<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Null => visitor.visit_map(Entries { reader: self, entries: [].iter(), value: None }),
+            Value::List(_) => Err(Fault::invalid_type(Unexpected::Seq, &visitor)),
             _ => self.any(visitor),
         }
     }
@@ -226,7 +235,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
         let Some((index, node)) = self.items.next() else { return Ok(None) };
         let place = Place::Index(self.reader.place, index);
-        seed.deserialize(Reader { node, place: &place, env: self.reader.env }).map(Some)
+        Reader { node, place: &place, env: self.reader.env }.read(seed).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -259,7 +268,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
         let entry = self.value.take().ok_or_else(|| Fault::custom("a value was asked for before its key"))?;
         let place = Place::Key(self.reader.place, &entry.key);
-        seed.deserialize(Reader { node: &entry.node, place: &place, env: self.reader.env })
+        Reader { node: &entry.node, place: &place, env: self.reader.env }.read(seed)
     }
 
     fn size_hint(&self) -> Option<usize> {
