@@ -1,0 +1,171 @@
+//! How calls end that the upstream or the client ends.
+
+use std::time::Duration;
+
+use luthien_call::call::{Content, Head, Input};
+use luthien_proto::{
+    event::Step,
+    message::{Admission, AdmissionDecision, Decision, FailureMode, Outcome, Reject, Reply, ToService},
+    request::Dialect,
+};
+
+use crate::rig::*;
+
+#[test]
+fn an_upstream_error_waits_for_its_verdict_and_leaves_as_it_came() {
+    let body = r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"},"request_id":"r"}"#;
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit(GATE_ALL, FailureMode::Closed);
+    rig.head(429, Content::Json);
+    rig.data(body);
+    rig.end();
+    assert!(rig.heads.is_empty());
+    rig.pass_all();
+    assert_eq!(rig.heads, [Head::Upstream { intact: false }]);
+    assert_eq!(rig.text(), body);
+    assert_eq!(rig.call_ended().outcome, Outcome::Failed);
+    assert_eq!(rig.call_ended().status, 429);
+}
+
+#[test]
+fn an_upstream_error_that_a_policy_changes_is_said_anew_with_its_status() {
+    let mut rig = Rig::new(Dialect::OpenAiChat);
+    rig.admit(GATE_ALL, FailureMode::Closed);
+    rig.head(400, Content::Json);
+    rig.data(r#"{"error":{"message":"leaks a name","type":"invalid_request_error","param":null,"code":null}}"#);
+    rig.end();
+    rig.verdict(1, Decision::Replace(made_failure("hidden")));
+    assert!(matches!(rig.heads[0], Head::Own { status: 500, .. }));
+    assert!(rig.text().contains("hidden") && !rig.text().contains("leaks"));
+}
+
+#[test]
+fn an_upstream_that_breaks_off_is_never_a_clean_stop() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(0, &["a"]) + "event: content_block_start\ndata: {\"type\":");
+    rig.pass_all();
+    rig.input(Input::UpstreamFailed("connection reset".into()));
+    rig.pass_all();
+    assert_eq!(outline(rig.text()).last().unwrap(), "error api_error");
+    assert_eq!(rig.call_ended().outcome, Outcome::Failed);
+}
+
+#[test]
+fn an_end_without_a_terminator_is_an_error() {
+    for stream in [message_start() + &text_block(0, &["a"]), message_start()] {
+        let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+        rig.data(stream);
+        rig.end();
+        rig.pass_all();
+        assert_eq!(outline(rig.text()).last().unwrap(), "error api_error");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_never_forwarded() {
+    let bad = [
+        "event: x\ndata: {\"type\":\"content_block_start\",\"index\":0,\"index\":0}\n\n",
+        "event: x\ndata: {nonsense\n\n",
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":7,\"delta\":{\"type\":\"text_delta\",\"text\":\"nonsense\"}}\n\n",
+    ];
+    for bad in bad {
+        let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+        rig.data(message_start() + &text_block(0, &["a"]) + bad);
+        rig.pass_all();
+        assert!(!rig.text().contains("nonsense") && !rig.text().contains("\"index\":0,\"index\":0"), "{}", rig.text());
+        assert_eq!(outline(rig.text()).last().unwrap(), "error api_error", "{bad}");
+    }
+}
+
+#[test]
+fn comments_and_ids_are_not_forwarded_in_a_gated_call() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    let odd = ": secret comment\nid: 7\nretry: 5\n".to_owned() + &message_start();
+    rig.data(odd + ": another\n\n" + &text_block(0, &["a"]) + &message_end("end_turn"));
+    rig.pass_all();
+    rig.end();
+    assert_eq!(rig.text(), message_start() + &text_block(0, &["a"]) + &message_end("end_turn"));
+}
+
+#[test]
+fn an_unreachable_upstream_is_a_502_and_a_silent_one_a_504() {
+    for (status, input) in [(502, Some(Input::UpstreamFailed("refused".into()))), (504, None)] {
+        let mut rig = Rig::new(Dialect::OpenAiChat);
+        rig.admit(GATE_ALL, FailureMode::Closed);
+        match input {
+            Some(input) => rig.input(input),
+            None => rig.after(TIMES.first_byte),
+        }
+        rig.pass_all();
+        assert!(matches!(rig.heads[0], Head::Own { status: found, .. } if found == status), "{:?}", rig.heads);
+    }
+}
+
+#[test]
+fn an_upstream_that_falls_silent_is_given_up() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start());
+    rig.pass_all();
+    rig.after(TIMES.idle);
+    rig.pass_all();
+    assert!(rig.upstream_cancelled);
+    assert_eq!(outline(rig.text()).last().unwrap(), "error timeout_error");
+}
+
+#[test]
+fn a_client_that_leaves_cancels_the_upstream_and_the_end_is_told() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(0, &["a"]));
+    rig.pass(2);
+    rig.input(Input::ClientGone);
+    rig.working();
+    assert!(rig.upstream_cancelled);
+    let ended = rig.call_ended();
+    assert_eq!((ended.outcome, ended.written), (Outcome::CutByClient, 2));
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!(rig.done, Some(Ok(())));
+}
+
+#[test]
+fn a_client_that_leaves_before_admission_is_told_too() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.input(Input::ClientGone);
+    assert!(matches!(rig.told.last(), Some(ToService::CallEnded(_))));
+}
+
+#[test]
+fn a_rejected_call_is_told_in_the_dialect_and_nothing_goes_upstream() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    let reject = Reject { status: 403, type_: String::new(), message: "not here".into() };
+    rig.say(Reply::Admission(Admission {
+        decision: AdmissionDecision::Reject(reject),
+        revision: "r".into(),
+        pipeline: Vec::new(),
+    }));
+    assert!(matches!(rig.heads[0], Head::Own { status: 403, .. }));
+    let body: serde_json::Value = serde_json::from_str(rig.text()).unwrap();
+    assert_eq!(body["error"]["type"], "permission_error");
+    assert_eq!(rig.call_ended().outcome, Outcome::EndedByPolicy);
+}
+
+#[test]
+fn a_service_that_does_not_close_is_given_up_in_time() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(0, &["a"]) + &message_end("end_turn"));
+    rig.pass_all();
+    rig.end();
+    rig.after(TIMES.close);
+    assert!(rig.done.unwrap().is_err());
+}
+
+#[test]
+fn an_upstream_that_keeps_its_body_open_behind_the_end_is_let_go() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(0, &["a"]) + &message_end("end_turn"));
+    rig.pass_all();
+    assert_eq!(rig.finished, Some(true));
+    rig.after(Duration::from_secs(1));
+    assert!(rig.upstream_cancelled);
+    assert_eq!(rig.call_ended().outcome, Outcome::Delivered);
+    assert!(rig.chunks().iter().any(|chunk| matches!(chunk.event.step, Step::Ended)));
+}

@@ -1,0 +1,222 @@
+//! Whatever fails, what is held stays held, and the client gets a proper error.
+
+use std::time::Duration;
+
+use luthien_call::call::{Content, Head, Input, Limits};
+use luthien_proto::{
+    event::Kind,
+    message::{Decision, FailureMode, FromService, Interest, Level, Outcome, Reply, Verdict},
+    request::Dialect,
+};
+
+use crate::rig::*;
+
+/// A call with text held, and `written` so far.
+fn holding() -> Rig {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(0, &["secret"]));
+    rig.pass(3);
+    assert_eq!(outline(rig.text()), ["message_start", "content_block_start 0 text"]);
+    rig
+}
+
+fn ends_with_an_error(rig: &Rig) {
+    assert!(outline(rig.text()).last().unwrap().starts_with("error "), "{}", rig.text());
+    assert!(!rig.text().contains("secret"));
+    assert!(!rig.text().contains("message_stop"), "no success terminator");
+    assert_eq!(rig.finished, Some(true));
+    assert!(rig.upstream_cancelled);
+}
+
+#[test]
+fn a_loss_releases_nothing() {
+    let mut rig = holding();
+    rig.input(Input::ServiceClosed(Err("connection reset".into())));
+    ends_with_an_error(&rig);
+    assert!(rig.done.unwrap().unwrap_err().contains("connection reset"));
+}
+
+#[test]
+fn a_clean_close_is_a_loss_and_no_consent() {
+    let mut rig = holding();
+    rig.input(Input::ServiceClosed(Ok(())));
+    ends_with_an_error(&rig);
+}
+
+#[test]
+fn a_verdict_on_what_was_never_sent_is_a_fault() {
+    let mut rig = holding();
+    rig.pass(1000);
+    ends_with_an_error(&rig);
+    assert_eq!(rig.call_ended().outcome, Outcome::Failed);
+    assert!(rig.call_ended().reason.contains("chunk 1000"));
+}
+
+#[test]
+fn a_step_back_is_a_fault() {
+    let mut rig = holding();
+    rig.pass(2);
+    ends_with_an_error(&rig);
+}
+
+#[test]
+fn a_second_admission_is_a_fault() {
+    let mut rig = holding();
+    rig.admit(Interest::all(Level::Record), FailureMode::Open);
+    ends_with_an_error(&rig);
+}
+
+#[test]
+fn claiming_to_have_seen_more_than_was_sent_is_a_fault() {
+    let mut rig = holding();
+    rig.input(Input::Service(FromService { message: Reply::Working, seen: 99 }));
+    ends_with_an_error(&rig);
+}
+
+#[test]
+fn events_that_cannot_be_written_are_a_fault() {
+    let mut rig = holding();
+    let delta = made_text(0, "x").remove(1);
+    rig.verdict(4, Decision::Replace(vec![delta]));
+    ends_with_an_error(&rig);
+    assert!(rig.call_ended().reason.contains("is not open"));
+}
+
+#[test]
+fn verdicts_after_a_fault_count_for_nothing() {
+    let mut rig = holding();
+    rig.pass(1000);
+    let before = rig.text().to_owned();
+    rig.pass(4);
+    assert_eq!(rig.text(), before);
+}
+
+#[test]
+fn silence_for_two_leases_is_a_loss() {
+    let mut rig = holding();
+    rig.after(Duration::from_secs(9));
+    assert_eq!(rig.finished, None);
+    rig.after(Duration::from_secs(1));
+    ends_with_an_error(&rig);
+}
+
+#[test]
+fn a_service_that_only_works_meets_the_hold_time() {
+    let mut rig = holding();
+    rig.data(message_end("end_turn"));
+    rig.end();
+    for _ in 0..14 {
+        rig.after(Duration::from_secs(4));
+        rig.working();
+    }
+    assert_eq!(rig.finished, None);
+    rig.after(Duration::from_secs(4));
+    assert_eq!(rig.finished, Some(true));
+    assert!(rig.call_ended().reason.contains("hold time"));
+    assert!(!rig.text().contains("secret"));
+}
+
+#[test]
+fn waiting_for_the_upstream_does_not_count_as_holding() {
+    let mut rig = holding();
+    for _ in 0..60 {
+        rig.after(Duration::from_secs(4));
+        rig.working();
+    }
+    assert_eq!(rig.finished, None, "240 s held, but it is the upstream that is waited for");
+}
+
+#[test]
+fn a_full_window_that_nothing_will_empty_is_a_fault_at_once() {
+    let limits = Limits { held: 2_000, ..LIMITS };
+    let mut rig = Rig::with(Dialect::AnthropicMessages, limits, FailureMode::Closed);
+    rig.admit(GATE_ALL, FailureMode::Closed);
+    rig.head(200, Content::Sse);
+    rig.data(message_start() + &text_block(0, &["x".repeat(2_000).as_str()]));
+    assert!(!rig.call.wants_upstream(), "a full window is not filled further");
+    assert_eq!(rig.finished, None, "a verdict may still come");
+    rig.working();
+    assert_eq!(rig.heads.len(), 1);
+    assert!(matches!(rig.heads[0], Head::Own { status: 502, .. }));
+    assert!(rig.call_ended().reason.contains("more is held"));
+}
+
+#[test]
+fn before_anything_was_sent_an_error_has_a_status() {
+    let mut rig = Rig::streaming(Dialect::OpenAiChat, GATE_ALL);
+    rig.input(Input::ServiceClosed(Err("gone".into())));
+    assert_eq!(rig.heads, [Head::Own { status: 503, content_type: "application/json", retry_after: Some(5) }]);
+    let body: serde_json::Value = serde_json::from_str(rig.text()).unwrap();
+    assert!(body["error"]["message"].as_str().unwrap().contains("policy service"));
+}
+
+#[test]
+fn nobody_admits_a_call_and_nothing_goes_upstream() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.input(Input::ServiceClosed(Err("no control plane".into())));
+    assert!(matches!(rig.heads[0], Head::Own { status: 503, retry_after: Some(_), .. }));
+    assert_eq!(rig.finished, Some(true));
+    assert!(rig.done.is_some());
+}
+
+#[test]
+fn only_an_operator_who_wrote_so_lets_a_call_through_unjudged() {
+    let mut rig = Rig::with(Dialect::AnthropicMessages, LIMITS, FailureMode::Open);
+    rig.input(Input::ServiceClosed(Err("no control plane".into())));
+    rig.head(200, Content::Sse);
+    let stream = message_start() + &text_block(0, &["a"]) + &message_end("end_turn");
+    rig.data(&stream);
+    rig.end();
+    assert_eq!(rig.text(), stream);
+    assert!(rig.done.unwrap().is_err(), "and the log tells of it");
+}
+
+#[test]
+fn an_open_failure_mode_passes_what_is_held() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit(GATE_ALL, FailureMode::Open);
+    rig.head(200, Content::Sse);
+    let stream = message_start() + &text_block(0, &["a"]);
+    rig.data(&stream);
+    rig.input(Input::ServiceClosed(Err("gone".into())));
+    rig.data(message_end("end_turn"));
+    rig.end();
+    assert_eq!(rig.text(), stream + &message_end("end_turn"));
+}
+
+#[test]
+fn a_failure_that_a_policy_service_makes_ends_the_response_in_the_dialect() {
+    let mut rig = holding();
+    rig.input(Input::Service(FromService {
+        message: Reply::Verdict(Verdict {
+            through: 4,
+            decision: Decision::Replace(made_failure("policy guard failed")),
+            annotations: Vec::new(),
+            cancel_upstream: true,
+        }),
+        seen: 1,
+    }));
+    ends_with_an_error(&rig);
+    assert!(rig.text().contains("policy guard failed"));
+}
+
+#[test]
+fn a_kind_that_the_service_does_not_know_is_shown_as_opaque_and_held() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit_as(luthien_proto::message::Forward {
+        interest: GATE_ALL,
+        failure_mode: FailureMode::Closed,
+        limits: luthien_proto::message::Limits::default(),
+        known_kinds: vec![Kind::Text],
+    });
+    rig.head(200, Content::Sse);
+    let stream =
+        message_start() + &tool_start(0, "t", "f") + &tool_delta(0, "{}") + &stop(0) + &message_end("tool_use");
+    rig.data(&stream);
+    let chunks = format!("{:?}", rig.chunks());
+    assert!(chunks.contains("Opaque(Object {\"type\": String(\"tool_call\")"), "{chunks}");
+    assert!(chunks.contains("Opaque(Object {\"arguments\""));
+    rig.pass_all();
+    rig.end();
+    assert_eq!(rig.text(), stream);
+}
