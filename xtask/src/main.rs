@@ -1,2 +1,32 @@
-//! Placeholder.
-fn main() {}
+//! The developer's commands.
+
+mod lint;
+mod step;
+mod test;
+
+use std::{env, process::ExitCode};
+
+use clap::Parser;
+
+/// The developer's commands
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Builds the programs, then runs all tests
+    Test {
+        /// Passed on to `cargo test` as they are: a part of the tests' names, its options, `-- --nocapture`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Checks format, lints, documentation and dependencies
+    Lint,
+}
+
+fn main() -> ExitCode {
+    let passed = match Command::parse() {
+        // Not as clap took them: it swallows a leading `--`.
+        Command::Test { args: _ } => test::run(env::args().skip(2)),
+        Command::Lint => lint::run(),
+    };
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
