@@ -1,33 +1,23 @@
-//! Skeleton.
-use bytes::{Bytes, BytesMut};
-use luthien_proto::Event;
+//! Anthropic Messages.
+//!
+//! An SSE event is one step, or two: usage rides on `message_start` and `message_delta`. The extras of a step are what is
+//! left of the event's JSON when the known fields are taken out, at their places: `{"delta": {"container": …}}`. Those of
+//! `message_delta` are with Finished, if it says so, else with Usage. An event of an unknown type, or one of which nothing
+//! is known, is an Opaque step.
+//!
+//! A whole body has the steps of a stream of it; its unknown fields are those of the `message` that Started came with.
 
-use super::DecodeError;
+mod blocks;
+mod decode;
+mod encode;
+mod failure;
+mod fold;
+mod request;
+mod usage;
+mod words;
 
-#[derive(Debug, Default)]
-pub(super) struct Decoder;
-impl Decoder {
-    pub(super) fn event(&mut self, _name: Option<&str>, _data: &Bytes) -> Result<Vec<Event>, DecodeError> {
-        Ok(Vec::new())
-    }
-    pub(super) fn end(&mut self) -> Vec<Event> {
-        Vec::new()
-    }
-    pub(super) fn cut(&mut self) -> bool {
-        false
-    }
-}
-#[derive(Debug, Default)]
-pub(super) struct Encoder;
-impl Encoder {
-    pub(super) fn observe(&mut self, _event: &Event) {}
-    pub(super) fn encode(&mut self, _event: &Event, _out: &mut BytesMut) {}
-    #[allow(dead_code)]
-    pub(super) fn flush(&mut self, _out: &mut BytesMut) {}
-}
-pub(super) fn decode_whole(_body: &Bytes) -> Result<Vec<Event>, DecodeError> {
-    Ok(Vec::new())
-}
-pub(super) fn encode_whole(_events: &[Event]) -> Bytes {
-    Bytes::new()
-}
+pub(super) use decode::{Decoder, decode_whole};
+pub(super) use encode::Encoder;
+pub(super) use failure::{body as error_body, take as take_error};
+pub(super) use fold::encode_whole;
+pub(super) use request::decode as decode_request;

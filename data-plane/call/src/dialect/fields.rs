@@ -69,12 +69,18 @@ pub(super) fn take_u32(object: &mut Object, key: &str) -> Option<u32> {
     take(object, key, |value| value.as_u64().and_then(|number| number.try_into().ok()).ok_or(value))
 }
 
-pub(super) fn take_i64(object: &mut Object, key: &str) -> Option<i64> {
-    take(object, key, |value| value.as_i64().ok_or(value))
-}
-
 pub(super) fn take_f64(object: &mut Object, key: &str) -> Option<f64> {
     take(object, key, |value| value.as_f64().ok_or(value))
+}
+
+/// A list of strings; any other stays where it is.
+pub(super) fn take_strings(body: &mut Object, key: &str) -> Vec<String> {
+    let all_strings = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
+    if !body.get(key).is_some_and(all_strings) {
+        return Vec::new();
+    }
+    let text = |item| if let Value::String(text) = item { Some(text) } else { None };
+    take_array(body, key).into_iter().flatten().filter_map(text).collect()
 }
 
 /// Takes out any value but null.

@@ -1,33 +1,40 @@
-//! Skeleton.
-use bytes::{Bytes, BytesMut};
-use luthien_proto::Event;
+//! OpenAI Chat Completions.
+//!
+//! A chunk of the stream, or a whole body, tells several steps at once; what it says beyond the model is in the extras of
+//! one of them, under the name of its place:
+//!
+//! * `chunk`: unknown fields of the chunk (or body) itself, in the first of its steps;
+//! * `choice`: of the entry in `choices`, in the first step of that choice;
+//! * `delta`: of its `delta` (or `message`), beside `choice`;
+//! * `tool_call`: of the entry in `tool_calls`, or of `function_call`, in the step that it became;
+//! * `event`: the name of the SSE event, if it has a strange one.
+//!
+//! Preferred are steps that are written as a chunk of their own. If there is none, the rest of the chunk is an Opaque
+//! step of the same JSON. Fields that all chunks repeat (`id`, `model` …) count as unknown only where they change. The
+//! extras of Failed are the rest of the chunk as it was.
 
-use super::DecodeError;
+mod calls;
+mod choice;
+mod decode;
+mod encode;
+mod envelope;
+mod failure;
+mod fold;
+mod request;
+mod usage;
+mod words;
 
-#[derive(Debug, Default)]
-pub(super) struct Decoder;
-impl Decoder {
-    pub(super) fn event(&mut self, _name: Option<&str>, _data: &Bytes) -> Result<Vec<Event>, DecodeError> {
-        Ok(Vec::new())
-    }
-    pub(super) fn end(&mut self) -> Vec<Event> {
-        Vec::new()
-    }
-    pub(super) fn cut(&mut self) -> bool {
-        false
-    }
-}
-#[derive(Debug, Default)]
-pub(super) struct Encoder;
-impl Encoder {
-    pub(super) fn observe(&mut self, _event: &Event) {}
-    pub(super) fn encode(&mut self, _event: &Event, _out: &mut BytesMut) {}
-    #[allow(dead_code)]
-    pub(super) fn flush(&mut self, _out: &mut BytesMut) {}
-}
-pub(super) fn decode_whole(_body: &Bytes) -> Result<Vec<Event>, DecodeError> {
-    Ok(Vec::new())
-}
-pub(super) fn encode_whole(_events: &[Event]) -> Bytes {
-    Bytes::new()
+pub(super) use decode::{Decoder, decode_whole};
+pub(super) use encode::Encoder;
+pub(super) use failure::{body as error_body, take as take_error};
+pub(super) use fold::encode_whole;
+pub(super) use request::decode as decode_request;
+
+/// The places of extras.
+mod place {
+    pub(super) const CHUNK: &str = "chunk";
+    pub(super) const CHOICE: &str = "choice";
+    pub(super) const DELTA: &str = "delta";
+    pub(super) const TOOL_CALL: &str = "tool_call";
+    pub(super) const EVENT: &str = "event";
 }

@@ -1,0 +1,296 @@
+//! From SSE events, or a whole body, to steps.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use luthien_proto::{
+    Event, Step,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Started},
+};
+use serde_json::Value;
+
+use super::{blocks, failure, usage, words};
+use crate::dialect::{
+    DecodeError, broken_off,
+    fields::{Object, drop_if, drop_null, parse_object, take_array, take_object, take_string, take_u64},
+};
+
+#[derive(Debug, Default)]
+pub(in crate::dialect) struct Decoder {
+    started: bool,
+    /// By index; `None`: stopped.
+    blocks: BTreeMap<u64, Option<Open>>,
+    open: usize,
+    keys: u32,
+    stop_reason: Option<String>,
+    over: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    block: BlockKey,
+    sort: Sort,
+}
+
+/// Which deltas a block has.
+#[derive(Clone, Copy, Debug)]
+enum Sort {
+    Text,
+    Thinking,
+    Call,
+    Other,
+}
+
+impl Decoder {
+    pub(in crate::dialect) fn event(&mut self, name: Option<&str>, data: &Bytes) -> Result<Vec<Event>, DecodeError> {
+        let event = parse_object("SSE event", data)?;
+        let type_ = event.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let error = |reason: &str| DecodeError::new(format!("SSE event {}", shown(&type_)), reason);
+        if type_.is_empty() {
+            return Err(error("it has no type"));
+        }
+        if name.is_some_and(|name| name != type_) {
+            return Err(error("its name is not its type"));
+        }
+        if self.over {
+            return Err(error("it comes after the end of the response"));
+        }
+        self.typed(&type_, event).map_err(error)
+    }
+
+    pub(in crate::dialect) fn end(&mut self) -> Vec<Event> {
+        if self.cut() {
+            return Vec::new();
+        }
+        match self.stop_reason {
+            Some(_) => vec![Step::Ended.into()],
+            None => vec![broken_off("the upstream's stream ended before the response was complete")],
+        }
+    }
+
+    pub(in crate::dialect) fn cut(&mut self) -> bool {
+        std::mem::replace(&mut self.over, true)
+    }
+
+    fn typed(&mut self, type_: &str, mut event: Object) -> Result<Vec<Event>, &'static str> {
+        match type_ {
+            "error" => {
+                self.over = true;
+                let error = failure::take(&mut event).unwrap_or_default();
+                return Ok(vec![Event { step: Step::Failed(error), extras: event.into() }]);
+            }
+            "ping" if event.len() == 1 => return Ok(Vec::new()),
+            "message_start" => return self.start(event),
+            _ if !self.started => return Err("it comes before message_start"),
+            _ => {}
+        }
+        match type_ {
+            "content_block_start" => self.begin(event),
+            "content_block_delta" => self.go_on(event),
+            "content_block_stop" => self.stop(event),
+            "message_delta" => self.finish(event),
+            "message_stop" => self.finished(event),
+            _ => Ok(vec![Step::Opaque(Value::Object(event)).into()]),
+        }
+    }
+
+    fn start(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
+        if std::mem::replace(&mut self.started, true) {
+            return Err("it comes twice");
+        }
+        let mut message = take_object(&mut event, "message").ok_or("it has no message")?;
+        let (started, usage) = take_head(&mut message);
+        drop_if(&mut message, "content", |content| content.as_array().is_some_and(Vec::is_empty));
+        drop_null(&mut message, "stop_reason");
+        drop_null(&mut message, "stop_sequence");
+        put_back(&mut event, "message", message);
+        Ok([Event { step: Step::Started(started), extras: rest(event) }].into_iter().chain(usage).collect())
+    }
+
+    fn begin(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
+        let index = take_u64(&mut event, "index").ok_or("it has no index")?;
+        if self.stop_reason.is_some() {
+            return Err("it comes after stop_reason");
+        }
+        if self.blocks.contains_key(&index) {
+            return Err("its index was used before");
+        }
+        let content = take_object(&mut event, "content_block").ok_or("it has no content_block")?;
+        let begun = blocks::begin(content);
+        let open = Open { block: BlockKey(self.keys), sort: sort(&begun.kind) };
+        self.keys += 1;
+        self.blocks.insert(index, Some(open));
+        self.open += 1;
+        put_back(&mut event, "content_block", begun.rest);
+        let started = BlockStarted { block: open.block, choice: 0, kind: begun.kind };
+        let started = Event { step: Step::BlockStarted(started), extras: rest(event) };
+        let deltas = begun.deltas.into_iter().map(|delta| delta_of(open.block, delta).into());
+        Ok([started].into_iter().chain(deltas).collect())
+    }
+
+    fn go_on(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
+        let index = take_u64(&mut event, "index").ok_or("it has no index")?;
+        let open = self.blocks.get(&index).copied().flatten().ok_or("its block is not open")?;
+        let mut inner = take_object(&mut event, "delta").ok_or("it has no delta")?;
+        let delta = match take_delta(open.sort, &mut inner) {
+            Some(delta) => {
+                put_back(&mut event, "delta", inner);
+                delta
+            }
+            None => Delta::Opaque(Value::Object(inner)),
+        };
+        Ok(vec![Event { step: delta_of(open.block, delta), extras: rest(event) }])
+    }
+
+    fn stop(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
+        let index = take_u64(&mut event, "index").ok_or("it has no index")?;
+        let open = self.blocks.get_mut(&index).and_then(Option::take).ok_or("its block is not open")?;
+        self.open -= 1;
+        Ok(vec![Event { step: Step::BlockStopped(open.block), extras: rest(event) }])
+    }
+
+    fn finish(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
+        let usage = usage::take(&mut event);
+        let mut delta = take_object(&mut event, "delta").unwrap_or_default();
+        let word = take_string(&mut delta, "stop_reason");
+        let stop_sequence = if word.is_some() { take_string(&mut delta, "stop_sequence") } else { None };
+        drop_null(&mut delta, "stop_sequence");
+        put_back(&mut event, "delta", delta);
+        let mut events: Vec<Event> = usage.map(|usage| Step::Usage(usage).into()).into_iter().collect();
+        if let Some(word) = self.new_stop_reason(word)? {
+            events.push(Step::Finished(words::finished(word, stop_sequence)).into());
+        } else if let Some(stop_sequence) = stop_sequence {
+            event.insert("stop_sequence".to_owned(), stop_sequence.into());
+        }
+        match events.last_mut() {
+            Some(last) => last.extras = rest(event),
+            None if event.len() > 1 => events.push(Step::Opaque(Value::Object(event)).into()),
+            None => {}
+        }
+        Ok(events)
+    }
+
+    /// The reason, if it says something: a repetition does not.
+    fn new_stop_reason(&mut self, word: Option<String>) -> Result<Option<String>, &'static str> {
+        let Some(word) = word else { return Ok(None) };
+        match &self.stop_reason {
+            Some(known) if *known == word => Ok(None),
+            Some(_) => Err("a second stop_reason"),
+            None if self.open > 0 => Err("a block is still open"),
+            None => {
+                self.stop_reason = Some(word.clone());
+                Ok(Some(word))
+            }
+        }
+    }
+
+    fn finished(&mut self, event: Object) -> Result<Vec<Event>, &'static str> {
+        if self.stop_reason.is_none() {
+            return Err("it comes before stop_reason");
+        }
+        self.over = true;
+        Ok(vec![Event { step: Step::Ended, extras: rest(event) }])
+    }
+}
+
+/// A whole body has the steps of its stream.
+pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, DecodeError> {
+    let error = |reason: &str| DecodeError::new("response body", reason);
+    let mut message = parse_object("response body", body)?;
+    if let Some(failed) = failure::take(&mut message) {
+        return Ok(vec![Event { step: Step::Failed(failed), extras: message.into() }]);
+    }
+    let content = take_array(&mut message, "content").ok_or_else(|| error("it has no list of content"))?;
+    let (started, usage) = take_head(&mut message);
+    let word = take_string(&mut message, "stop_reason");
+    let stop_sequence = take_string(&mut message, "stop_sequence");
+    let mut extras = Object::new();
+    put_back(&mut extras, "message", message);
+    let mut events = vec![Event { step: Step::Started(started), extras: extras.into() }];
+    for (at, block) in (0..).zip(content) {
+        let Value::Object(block) = block else { return Err(error("a block is not an object")) };
+        push_block(BlockKey(at), block, &mut events);
+    }
+    events.extend(usage);
+    events.push(Step::Finished(words::finished(word.unwrap_or_default(), stop_sequence)).into());
+    events.push(Step::Ended.into());
+    Ok(events)
+}
+
+fn push_block(block: BlockKey, content: Object, events: &mut Vec<Event>) {
+    let begun = blocks::begin(content);
+    let mut extras = Object::new();
+    put_back(&mut extras, "content_block", begun.rest);
+    let started = BlockStarted { block, choice: 0, kind: begun.kind };
+    events.push(Event { step: Step::BlockStarted(started), extras: extras.into() });
+    events.extend(begun.deltas.into_iter().map(|delta| Event::from(delta_of(block, delta))));
+    events.push(Step::BlockStopped(block).into());
+}
+
+/// Takes out of a message what it begins with.
+fn take_head(message: &mut Object) -> (Started, Option<Event>) {
+    drop_if(message, "type", |type_| type_ == "message");
+    drop_if(message, "role", |role| role == "assistant");
+    let started = Started {
+        id: take_string(message, "id").unwrap_or_default(),
+        model: take_string(message, "model").unwrap_or_default(),
+        created: None,
+    };
+    (started, usage::take(message).map(|usage| Step::Usage(usage).into()))
+}
+
+fn take_delta(sort: Sort, inner: &mut Object) -> Option<Delta> {
+    let type_ = inner.get("type")?.as_str()?;
+    let (field, make): (_, fn(String) -> Delta) = match (sort, type_) {
+        (Sort::Text, "text_delta") => ("text", Delta::Text),
+        (Sort::Thinking, "thinking_delta") => ("thinking", Delta::Text),
+        (Sort::Thinking, "signature_delta") => ("signature", Delta::Signature),
+        (Sort::Call, "input_json_delta") => ("partial_json", Delta::Arguments),
+        (Sort::Text | Sort::Thinking | Sort::Call | Sort::Other, _) => return None,
+    };
+    if !inner.get(field)?.is_string() {
+        return None;
+    }
+    drop_if(inner, "type", |_| true);
+    take_string(inner, field).map(make)
+}
+
+fn sort(kind: &BlockKind) -> Sort {
+    match kind {
+        BlockKind::Text => Sort::Text,
+        BlockKind::Thinking { .. } => Sort::Thinking,
+        BlockKind::ToolCall(_) => Sort::Call,
+        BlockKind::RedactedThinking { .. } | BlockKind::Refusal | BlockKind::Opaque(_) => Sort::Other,
+    }
+}
+
+fn delta_of(block: BlockKey, delta: Delta) -> Step {
+    Step::BlockDelta(BlockDelta { block, delta })
+}
+
+fn put_back(event: &mut Object, key: &str, rest: Object) {
+    if !rest.is_empty() {
+        event.insert(key.to_owned(), Value::Object(rest));
+    }
+}
+
+/// What is left of an event whose type is known.
+fn rest(mut event: Object) -> luthien_proto::json::Extras {
+    drop_if(&mut event, "type", |_| true);
+    event.into()
+}
+
+/// A type is shown in errors only if it is one of the dialect's words.
+fn shown(type_: &str) -> &str {
+    const KNOWN: [&str; 8] = [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "ping",
+        "error",
+    ];
+    KNOWN.into_iter().find(|known| *known == type_).unwrap_or("of an unknown type")
+}

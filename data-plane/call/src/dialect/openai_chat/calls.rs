@@ -1,0 +1,219 @@
+//! The tool calls of one choice, from fragments.
+//!
+//! Servers number them badly: all with index 0, or not at all; ids are missing, or repeated; names are repeated. Which
+//! call a fragment belongs to is found out here, once.
+
+use luthien_proto::{
+    Event, Step,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, ToolCall, ToolForm},
+    json::Extras,
+};
+use serde_json::Value;
+
+use super::{choice::Keys, place};
+use crate::dialect::{
+    DecodeError,
+    fields::{Object, drop_if, drop_null, take_object, take_string, take_u64},
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    calls: Vec<Call>,
+    legacy: Option<Call>,
+}
+
+#[derive(Debug)]
+struct Call {
+    block: BlockKey,
+    index: Option<u64>,
+    id: String,
+    name: String,
+    /// `None`: of an unknown type.
+    form: Option<ToolForm>,
+}
+
+impl Calls {
+    /// Takes in an entry of `tool_calls`.
+    pub(super) fn fragment(
+        &mut self,
+        choice: u32,
+        mut entry: Object,
+        keys: &mut Keys,
+        steps: &mut Vec<Event>,
+    ) -> Result<(), DecodeError> {
+        let index = take_u64(&mut entry, "index");
+        let id = take_string(&mut entry, "id").unwrap_or_default();
+        let error = |reason: &str| DecodeError::new(format!("choice {choice}: tool_calls"), reason);
+        if let Some(call) = self.find(index, &id, has_name(&entry)) {
+            if call.id.is_empty() && !id.is_empty() {
+                entry.insert("id".to_owned(), id.clone().into());
+                call.id = id;
+            }
+            return call.go_on(entry, steps).map_err(error);
+        }
+        if entry.values().all(Value::is_null) && id.is_empty() {
+            return Ok(());
+        }
+        let block = keys.next();
+        let call = Call::begin(block, choice, index, id, entry, steps).map_err(error)?;
+        self.calls.push(call);
+        Ok(())
+    }
+
+    /// Takes in a `function_call`.
+    pub(super) fn legacy(
+        &mut self,
+        choice: u32,
+        entry: Object,
+        keys: &mut Keys,
+        steps: &mut Vec<Event>,
+    ) -> Result<(), DecodeError> {
+        let error = |reason: &str| DecodeError::new(format!("choice {choice}: function_call"), reason);
+        match &mut self.legacy {
+            Some(call) => call.go_on(entry, steps).map_err(error),
+            None => {
+                let mut call = Call {
+                    block: keys.next(),
+                    index: None,
+                    id: String::new(),
+                    name: String::new(),
+                    form: Some(ToolForm::Legacy),
+                };
+                call.begin_known(choice, ToolForm::Legacy, entry, steps).map_err(error)?;
+                self.legacy = Some(call);
+                Ok(())
+            }
+        }
+    }
+
+    /// Stops all blocks.
+    pub(super) fn stop(&mut self, events: &mut Vec<Event>) {
+        let calls = self.calls.drain(..).chain(self.legacy.take());
+        events.extend(calls.map(|call| Event::from(Step::BlockStopped(call.block))));
+    }
+
+    /// The call that a fragment goes on; `None`: it begins a new one.
+    fn find(&mut self, index: Option<u64>, id: &str, has_name: bool) -> Option<&mut Call> {
+        let mut latest_first = self.calls.iter_mut().rev();
+        match (index, id) {
+            (Some(_), "") => latest_first.find(|call| call.index == index),
+            (Some(_), id) => latest_first.find(|call| call.index == index && (call.id.is_empty() || call.id == id)),
+            (None, "") => latest_first.next().filter(|_| !has_name),
+            (None, id) => latest_first.find(|call| call.id == id),
+        }
+    }
+}
+
+impl Call {
+    fn begin(
+        block: BlockKey,
+        choice: u32,
+        index: Option<u64>,
+        id: String,
+        mut entry: Object,
+        steps: &mut Vec<Event>,
+    ) -> Result<Self, &'static str> {
+        let type_ = entry.get("type").and_then(Value::as_str);
+        let form = match type_ {
+            Some("function") => Some(ToolForm::Function),
+            Some("custom") => Some(ToolForm::Custom),
+            None | Some(_) if entry.get("function").is_some_and(Value::is_object) => Some(ToolForm::Function),
+            None | Some(_) if entry.get("custom").is_some_and(Value::is_object) => Some(ToolForm::Custom),
+            None => return Err("a call without a name"),
+            Some(_) => None,
+        };
+        let mut call = Self { block, index, id, name: String::new(), form };
+        match form {
+            Some(form) => call.begin_known(choice, form, entry, steps)?,
+            None => {
+                if !call.id.is_empty() {
+                    entry.insert("id".to_owned(), call.id.clone().into());
+                }
+                let kind = BlockKind::Opaque(Value::Object(entry));
+                steps.push(Step::BlockStarted(BlockStarted { block, choice, kind }).into());
+            }
+        }
+        Ok(call)
+    }
+
+    fn begin_known(
+        &mut self,
+        choice: u32,
+        form: ToolForm,
+        mut entry: Object,
+        steps: &mut Vec<Event>,
+    ) -> Result<(), &'static str> {
+        let (name, arguments) = take_fields(form, &mut entry);
+        self.name = name.filter(|name| !name.is_empty()).ok_or("a call without a name")?;
+        let head = ToolCall { id: self.id.clone(), name: self.name.clone(), form, type_: String::new() };
+        let started = BlockStarted { block: self.block, choice, kind: BlockKind::ToolCall(head) };
+        steps.push(Event { step: Step::BlockStarted(started), extras: rest(entry) });
+        if let Some(arguments) = arguments {
+            steps.push(self.delta(Delta::Arguments(arguments)).into());
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, mut entry: Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
+        let Some(form) = self.form else {
+            if !entry.is_empty() {
+                steps.push(self.delta(Delta::Opaque(Value::Object(entry))).into());
+            }
+            return Ok(());
+        };
+        let (name, arguments) = take_fields(form, &mut entry);
+        if name.is_some_and(|name| !name.is_empty() && name != self.name) {
+            return Err("the name of a call has changed");
+        }
+        match arguments {
+            Some(arguments) => {
+                steps.push(Event { step: self.delta(Delta::Arguments(arguments)), extras: rest(entry) });
+            }
+            None if !entry.is_empty() => steps.push(self.delta(Delta::Opaque(Value::Object(entry))).into()),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn delta(&self, delta: Delta) -> Step {
+        Step::BlockDelta(BlockDelta { block: self.block, delta })
+    }
+}
+
+fn has_name(entry: &Object) -> bool {
+    let name = |key| entry.get(key).and_then(|inner| inner.get("name")).and_then(Value::as_str);
+    name("function").or_else(|| name("custom")).is_some_and(|name| !name.is_empty())
+}
+
+/// Takes the name and a piece of the arguments out of a fragment.
+fn take_fields(form: ToolForm, entry: &mut Object) -> (Option<String>, Option<String>) {
+    let (place, arguments) = match form {
+        ToolForm::Function | ToolForm::Server => ("function", "arguments"),
+        ToolForm::Custom => ("custom", "input"),
+        ToolForm::Legacy => return (take_string(entry, "name"), take_arguments(entry, "arguments")),
+    };
+    drop_null(entry, "type");
+    drop_if(entry, "type", |type_| type_ == place);
+    let Some(mut inner) = take_object(entry, place) else { return (None, None) };
+    let taken = (take_string(&mut inner, "name"), take_arguments(&mut inner, arguments));
+    if !inner.is_empty() {
+        entry.insert(place.to_owned(), Value::Object(inner));
+    }
+    taken
+}
+
+/// Arguments are text; some servers send the object itself.
+fn take_arguments(inner: &mut Object, key: &str) -> Option<String> {
+    if let Some(object) = take_object(inner, key) {
+        return Some(Value::Object(object).to_string());
+    }
+    take_string(inner, key).filter(|text| !text.is_empty())
+}
+
+fn rest(entry: Object) -> Extras {
+    let mut extras = Extras::NONE;
+    if !entry.is_empty() {
+        extras.insert(place::TOOL_CALL, Value::Object(entry));
+    }
+    extras
+}

@@ -1,0 +1,171 @@
+//! One choice of a stream, or of a whole body: text, thinking and refusals are blocks as long as they are not
+//! interrupted; calls stay open until the choice is finished.
+
+use luthien_proto::{
+    Event, Step,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta},
+};
+use serde_json::Value;
+
+use super::{calls::Calls, words};
+use crate::dialect::{
+    DecodeError,
+    fields::{Object, drop_if, drop_null, take_array, take_object, take_string},
+};
+
+/// The keys of blocks, none twice.
+#[derive(Debug, Default)]
+pub(super) struct Keys(u32);
+
+impl Keys {
+    pub(super) fn next(&mut self) -> BlockKey {
+        let key = BlockKey(self.0);
+        self.0 += 1;
+        key
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Choice {
+    index: u32,
+    prose: Option<(BlockKey, Prose)>,
+    calls: Calls,
+    finished: Option<String>,
+}
+
+/// What runs on until something else comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Prose {
+    Text,
+    Thinking(&'static str),
+    Refusal,
+}
+
+impl Prose {
+    fn kind(self) -> BlockKind {
+        match self {
+            Self::Text => BlockKind::Text,
+            Self::Thinking(field) => BlockKind::Thinking { field: field.to_owned() },
+            Self::Refusal => BlockKind::Refusal,
+        }
+    }
+}
+
+impl Choice {
+    pub(super) fn new(index: u32) -> Self {
+        Self { index, prose: None, calls: Calls::default(), finished: None }
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
+    /// Takes what is known out of a delta.
+    pub(super) fn delta(
+        &mut self,
+        delta: &mut Object,
+        keys: &mut Keys,
+        events: &mut Vec<Event>,
+    ) -> Result<(), DecodeError> {
+        let before = events.len();
+        drop_null(delta, "role");
+        drop_if(delta, "role", |role| role == "assistant");
+        if let Some((field, text)) = take_reasoning(delta) {
+            self.say(Prose::Thinking(field), text, keys, events);
+        }
+        if let Some(text) = take_string(delta, "content") {
+            self.say(Prose::Text, text, keys, events);
+        }
+        if let Some(text) = take_string(delta, "refusal") {
+            self.say(Prose::Refusal, text, keys, events);
+        }
+        self.call(delta, keys, events)?;
+        if self.is_finished() && events.len() > before {
+            return Err(self.error("content after its finish_reason"));
+        }
+        Ok(())
+    }
+
+    /// Finishes the choice; a repetition says nothing.
+    pub(super) fn finish(&mut self, word: String, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        match &self.finished {
+            Some(known) if *known == word => Ok(()),
+            Some(_) => Err(self.error("a second finish_reason")),
+            None => {
+                self.stop_prose(events);
+                self.calls.stop(events);
+                events.push(Step::Finished(words::finished(self.index, word.clone())).into());
+                self.finished = Some(word);
+                Ok(())
+            }
+        }
+    }
+
+    fn call(&mut self, delta: &mut Object, keys: &mut Keys, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        let mut steps = Vec::new();
+        let mut strange = Vec::new();
+        for entry in take_array(delta, "tool_calls").into_iter().flatten() {
+            match entry {
+                Value::Object(entry) => self.calls.fragment(self.index, entry, keys, &mut steps)?,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                    strange.push(entry);
+                }
+            }
+        }
+        if !strange.is_empty() {
+            delta.insert("tool_calls".to_owned(), strange.into());
+        }
+        if let Some(entry) = take_object(delta, "function_call") {
+            self.calls.legacy(self.index, entry, keys, &mut steps)?;
+        }
+        if !steps.is_empty() {
+            self.stop_prose(events);
+            events.append(&mut steps);
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, prose: Prose, text: String, keys: &mut Keys, events: &mut Vec<Event>) {
+        if text.is_empty() {
+            return;
+        }
+        let block = match self.prose {
+            Some((block, running)) if running == prose => block,
+            Some(_) | None => {
+                self.stop_prose(events);
+                let block = keys.next();
+                let started = BlockStarted { block, choice: self.index, kind: prose.kind() };
+                events.push(Step::BlockStarted(started).into());
+                self.prose = Some((block, prose));
+                block
+            }
+        };
+        events.push(Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text) }).into());
+    }
+
+    fn stop_prose(&mut self, events: &mut Vec<Event>) {
+        if let Some((block, _)) = self.prose.take() {
+            events.push(Step::BlockStopped(block).into());
+        }
+    }
+
+    fn error(&self, reason: &str) -> DecodeError {
+        DecodeError::new(format!("choice {}", self.index), reason)
+    }
+}
+
+/// Servers differ in the field that carries reasoning; those that fill both say the same twice.
+fn take_reasoning(delta: &mut Object) -> Option<(&'static str, String)> {
+    const FIELDS: [&str; 2] = ["reasoning_content", "reasoning"];
+    let mut taken = None;
+    for field in FIELDS {
+        match (take_string(delta, field), &taken) {
+            (Some(text), None) if !text.is_empty() => taken = Some((field, text)),
+            (Some(text), Some((_, known))) if !text.is_empty() && text != *known => {
+                delta.insert(field.to_owned(), text.into());
+            }
+            (Some(_) | None, _) => {}
+        }
+    }
+    taken
+}

@@ -1,0 +1,291 @@
+//! From steps to chunks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::BytesMut;
+use luthien_proto::{
+    Event, Step,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, ToolForm, Usage},
+    json::Extras,
+};
+use serde_json::{Value, json};
+
+use super::{
+    envelope::{CHUNK, Envelope},
+    failure, place, usage, words,
+};
+use crate::{
+    dialect::fields::{Object, merge},
+    sse,
+};
+
+#[derive(Debug, Default)]
+pub(in crate::dialect) struct Encoder {
+    envelope: Envelope,
+    /// The choices that the client has been told of.
+    choices: BTreeSet<u32>,
+    /// How many calls each choice has.
+    calls: BTreeMap<u32, u64>,
+    blocks: BTreeMap<BlockKey, Block>,
+    /// The last tokens that are still to be told.
+    usage: Option<(Usage, Extras)>,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    choice: u32,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    /// In a field of the delta.
+    Prose(String),
+    /// In an entry of `tool_calls`.
+    Call {
+        index: u64,
+        form: ToolForm,
+        has_arguments: bool,
+    },
+    Legacy {
+        has_arguments: bool,
+    },
+    /// In an entry of `tool_calls`, of an unknown type.
+    Opaque {
+        index: u64,
+    },
+    /// The dialect has no place for it.
+    Nowhere,
+}
+
+impl Encoder {
+    pub(in crate::dialect) fn observe(&mut self, event: &Event) {
+        match &event.step {
+            Step::Started(started) => {
+                self.envelope.follow(Some(started), &event.extras);
+                self.choices.insert(0);
+                return;
+            }
+            Step::BlockStarted(started) => {
+                self.choices.insert(started.choice);
+                self.open(started);
+            }
+            Step::BlockDelta(delta) => self.note_arguments(delta),
+            Step::BlockStopped(block) => {
+                self.blocks.remove(block);
+            }
+            Step::Finished(finished) => {
+                self.choices.insert(finished.choice);
+            }
+            Step::Usage(_) => self.usage = None,
+            Step::Opaque(_) | Step::Ended | Step::Failed(_) => {}
+        }
+        self.envelope.follow(None, &event.extras);
+    }
+
+    pub(in crate::dialect) fn encode(&mut self, event: &Event, out: &mut BytesMut) {
+        let extras = &event.extras;
+        match &event.step {
+            Step::Started(started) => {
+                self.envelope.follow(Some(started), extras);
+                self.chunk(0, json!({"content": ""}), None, extras, out);
+            }
+            Step::BlockStarted(started) => {
+                self.envelope.follow(None, extras);
+                self.begin(started, extras, out);
+            }
+            Step::BlockDelta(delta) => {
+                self.envelope.follow(None, extras);
+                self.go_on(delta, extras, out);
+            }
+            Step::BlockStopped(block) => self.stop(*block, out),
+            Step::Usage(usage) => self.usage = Some((usage.clone(), extras.clone())),
+            Step::Finished(finished) => {
+                self.envelope.follow(None, extras);
+                self.chunk(finished.choice, json!({}), Some(words::word(finished)), extras, out);
+            }
+            Step::Opaque(Value::Object(rest)) => self.opaque(rest, out),
+            Step::Opaque(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {}
+            Step::Ended => self.end(out),
+            Step::Failed(error) => {
+                let mut body = failure::body(error);
+                merge(&mut body, &extras.clone().into_map());
+                sse::write_json(out, None, &body);
+            }
+        }
+    }
+
+    fn begin(&mut self, started: &BlockStarted, extras: &Extras, out: &mut BytesMut) {
+        let form = self.open(started);
+        let delta = match (&form, &started.kind) {
+            (Form::Call { index, form: ToolForm::Custom, .. }, BlockKind::ToolCall(call)) => {
+                let custom = json!({"name": call.name, "input": ""});
+                entry(*index, json!({"id": call.id, "type": "custom", "custom": custom}), extras)
+            }
+            (Form::Call { index, .. }, BlockKind::ToolCall(call)) => {
+                let function = json!({"name": call.name, "arguments": ""});
+                entry(*index, json!({"id": call.id, "type": "function", "function": function}), extras)
+            }
+            (Form::Legacy { .. }, BlockKind::ToolCall(call)) => {
+                json!({"function_call": with_rest(json!({"name": call.name, "arguments": ""}), extras)})
+            }
+            (Form::Opaque { index }, BlockKind::Opaque(value)) => entry(*index, value.clone(), extras),
+            (
+                Form::Prose(_) | Form::Nowhere | Form::Call { .. } | Form::Legacy { .. } | Form::Opaque { .. },
+                BlockKind::Text
+                | BlockKind::Thinking { .. }
+                | BlockKind::Refusal
+                | BlockKind::RedactedThinking { .. }
+                | BlockKind::ToolCall(_)
+                | BlockKind::Opaque(_),
+            ) => {
+                if extras.is_empty() {
+                    return;
+                }
+                json!({})
+            }
+        };
+        self.chunk(started.choice, delta, None, extras, out);
+    }
+
+    fn go_on(&mut self, delta: &BlockDelta, extras: &Extras, out: &mut BytesMut) {
+        self.note_arguments(delta);
+        let Some(block) = self.blocks.get(&delta.block).cloned() else { return };
+        let delta = match (&block.form, &delta.delta) {
+            (Form::Prose(field), Delta::Text(text)) => json!({field.as_str(): text}),
+            (Form::Call { index, form, .. }, Delta::Arguments(text)) => {
+                let fields = match form {
+                    ToolForm::Custom => json!({"custom": {"input": text}}),
+                    ToolForm::Function | ToolForm::Legacy | ToolForm::Server => {
+                        json!({"function": {"arguments": text}})
+                    }
+                };
+                entry(*index, fields, extras)
+            }
+            (Form::Legacy { .. }, Delta::Arguments(text)) => {
+                json!({"function_call": with_rest(json!({"arguments": text}), extras)})
+            }
+            (Form::Call { index, .. } | Form::Opaque { index }, Delta::Opaque(value)) => {
+                entry(*index, value.clone(), extras)
+            }
+            (Form::Legacy { .. }, Delta::Opaque(value)) => json!({"function_call": value}),
+            (Form::Prose(_), Delta::Opaque(value)) => value.clone(),
+            (
+                Form::Prose(_) | Form::Call { .. } | Form::Legacy { .. } | Form::Opaque { .. } | Form::Nowhere,
+                Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) | Delta::Opaque(_),
+            ) => return,
+        };
+        self.chunk(block.choice, delta, None, extras, out);
+    }
+
+    /// Arguments that never came are an empty object; an empty text would not be JSON.
+    fn stop(&mut self, key: BlockKey, out: &mut BytesMut) {
+        let Some(block) = self.blocks.remove(&key) else { return };
+        let delta = match block.form {
+            Form::Call { index, form, has_arguments: false } if form.is_json() => {
+                json!({"tool_calls": [{"index": index, "function": {"arguments": "{}"}}]})
+            }
+            Form::Legacy { has_arguments: false } => json!({"function_call": {"arguments": "{}"}}),
+            Form::Prose(_) | Form::Call { .. } | Form::Legacy { .. } | Form::Opaque { .. } | Form::Nowhere => return,
+        };
+        self.chunk(block.choice, delta, None, &Extras::NONE, out);
+    }
+
+    fn opaque(&mut self, rest: &Object, out: &mut BytesMut) {
+        let mut chunk = self.envelope.object(CHUNK);
+        chunk.insert("choices".to_owned(), json!([]));
+        merge(&mut chunk, rest);
+        sse::write_json(out, None, &chunk);
+    }
+
+    fn end(&mut self, out: &mut BytesMut) {
+        if let Some((tokens, extras)) = self.usage.take() {
+            self.envelope.follow(None, &extras);
+            let mut chunk = self.envelope.object(CHUNK);
+            chunk.insert("choices".to_owned(), json!([]));
+            chunk.insert("usage".to_owned(), usage::object(&tokens));
+            merge_from(&mut chunk, &extras, place::CHUNK);
+            sse::write_json(out, None, &chunk);
+        }
+        sse::write(out, None, b"[DONE]");
+    }
+
+    fn open(&mut self, started: &BlockStarted) -> Form {
+        let form = match &started.kind {
+            BlockKind::Text => Form::Prose("content".to_owned()),
+            BlockKind::Refusal => Form::Prose("refusal".to_owned()),
+            BlockKind::Thinking { field } if field.is_empty() => Form::Prose("reasoning_content".to_owned()),
+            BlockKind::Thinking { field } => Form::Prose(field.clone()),
+            BlockKind::ToolCall(call) => match call.form {
+                ToolForm::Legacy => Form::Legacy { has_arguments: false },
+                form @ (ToolForm::Function | ToolForm::Custom | ToolForm::Server) => {
+                    Form::Call { index: self.next_call(started.choice), form, has_arguments: false }
+                }
+            },
+            BlockKind::Opaque(_) => Form::Opaque { index: self.next_call(started.choice) },
+            BlockKind::RedactedThinking { .. } => Form::Nowhere,
+        };
+        self.blocks.insert(started.block, Block { choice: started.choice, form: form.clone() });
+        form
+    }
+
+    fn next_call(&mut self, choice: u32) -> u64 {
+        let count = self.calls.entry(choice).or_default();
+        let index = *count;
+        *count += 1;
+        index
+    }
+
+    fn note_arguments(&mut self, delta: &BlockDelta) {
+        let Delta::Arguments(text) = &delta.delta else { return };
+        if let Some(Block { form: Form::Call { has_arguments, .. } | Form::Legacy { has_arguments }, .. }) =
+            self.blocks.get_mut(&delta.block)
+        {
+            *has_arguments |= !text.is_empty();
+        }
+    }
+
+    fn chunk(&mut self, choice: u32, delta: Value, word: Option<&str>, extras: &Extras, out: &mut BytesMut) {
+        let mut message = Object::new();
+        if self.choices.insert(choice) {
+            message.insert("role".to_owned(), Value::from("assistant"));
+        }
+        if let Value::Object(delta) = delta {
+            message.extend(delta);
+        }
+        merge_from(&mut message, extras, place::DELTA);
+        let mut entry = Object::new();
+        entry.insert("index".to_owned(), choice.into());
+        entry.insert("delta".to_owned(), Value::Object(message));
+        entry.insert("finish_reason".to_owned(), word.into());
+        merge_from(&mut entry, extras, place::CHOICE);
+        let mut chunk = self.envelope.object(CHUNK);
+        chunk.insert("choices".to_owned(), Value::Array(vec![Value::Object(entry)]));
+        merge_from(&mut chunk, extras, place::CHUNK);
+        sse::write_json(out, None, &chunk);
+    }
+}
+
+/// A delta with one entry of `tool_calls`.
+fn entry(index: u64, fields: Value, extras: &Extras) -> Value {
+    let mut entry = Object::new();
+    entry.insert("index".to_owned(), index.into());
+    if let Value::Object(fields) = with_rest(fields, extras) {
+        entry.extend(fields.into_iter().filter(|(key, value)| key != "id" || value != ""));
+    }
+    json!({"tool_calls": [entry]})
+}
+
+fn with_rest(mut fields: Value, extras: &Extras) -> Value {
+    if let Value::Object(fields) = &mut fields {
+        merge_from(fields, extras, place::TOOL_CALL);
+    }
+    fields
+}
+
+/// Writes back the extras of one place.
+pub(super) fn merge_from(into: &mut Object, extras: &Extras, place: &str) {
+    if let Some(Value::Object(rest)) = extras.get(place) {
+        merge(into, rest);
+    }
+}

@@ -1,0 +1,49 @@
+//! Tokens: here `prompt_tokens` includes what the cache read and wrote, and `completion_tokens` the reasoning.
+
+use luthien_proto::event::Usage;
+use serde_json::{Value, json};
+
+use crate::dialect::fields::{Object, take_object};
+
+/// Takes the usage out of a chunk or a body; `None` if it has none.
+pub(super) fn take(chunk: &mut Object) -> Option<Usage> {
+    let raw = take_object(chunk, "usage").filter(|raw| !raw.is_empty())?;
+    let prompt = at(&raw, "prompt_tokens");
+    let cache_read = inner(&raw, "prompt_tokens_details", "cached_tokens");
+    let cache_write = inner(&raw, "prompt_tokens_details", "cache_write_tokens");
+    let cached = cache_read.unwrap_or(0).saturating_add(cache_write.unwrap_or(0));
+    Some(Usage {
+        // Some servers give disjoint numbers.
+        input: prompt.map(|prompt| prompt.checked_sub(cached).unwrap_or(prompt)),
+        cache_read,
+        cache_write,
+        output: at(&raw, "completion_tokens"),
+        thinking: inner(&raw, "completion_tokens_details", "reasoning_tokens"),
+        raw: raw.into(),
+    })
+}
+
+fn at(raw: &Object, key: &str) -> Option<u64> {
+    raw.get(key)?.as_u64()
+}
+
+fn inner(raw: &Object, key: &str, field: &str) -> Option<u64> {
+    raw.get(key)?.get(field)?.as_u64()
+}
+
+/// The usage object to write.
+pub(super) fn object(usage: &Usage) -> Value {
+    if !usage.raw.is_empty() {
+        return Value::Object(usage.raw.clone().into_map());
+    }
+    let parts = [usage.input, usage.cache_read, usage.cache_write];
+    let prompt = parts.into_iter().flatten().fold(0, u64::saturating_add);
+    let completion = usage.output.unwrap_or(0);
+    json!({
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt.saturating_add(completion),
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read.unwrap_or(0)},
+        "completion_tokens_details": {"reasoning_tokens": usage.thinking.unwrap_or(0)},
+    })
+}
