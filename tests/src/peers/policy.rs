@@ -140,7 +140,9 @@ impl Conversation {
 
     /// Lets the call go upstream, with that interest.
     pub async fn admit_with(&mut self, interest: Interest) {
-        let forward = Forward { interest: Some(interest), known_kinds: vec![1, 2, 3, 4, 5], ..Forward::default() };
+        let limits = Some(wire::Limits::default());
+        let known_kinds = vec![1, 2, 3, 4, 5];
+        let forward = Forward { interest: Some(interest), limits, known_kinds, ..Forward::default() };
         let decision = Some(admission::Decision::Forward(forward));
         let (revision, pipeline) = ("ab".repeat(32), vec!["scripted".to_owned()]);
         self.say(enforce_response::Message::Admission(Admission { revision, pipeline, decision })).await;
