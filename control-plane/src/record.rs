@@ -13,12 +13,14 @@ mod sqlite;
 mod summary;
 mod writer;
 
+use std::borrow::Cow;
+
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 use uuid::Uuid;
 
 pub use query::{Cursor, Ended, Query};
-pub use recorder::{CallRecord, Health, NewEntry, NotDurable, Recorder};
+pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use sqlite::Sqlite;
 pub(crate) use summary::outcome_from_name;
 pub use summary::{Summary, Tokens};
@@ -63,7 +65,7 @@ pub struct Entry {
     /// When: microseconds since the call began.
     pub at_us: u64,
     /// What it is: the `type` of its body.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// The entry as a JSON object.
     pub body: String,
 }

@@ -1,14 +1,13 @@
 //! The admin token: configured, or made once and kept beside the database.
 
 use std::{
-    fmt,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use subtle::ConstantTimeEq as _;
+use luthien_service::Secret;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -18,8 +17,8 @@ const BYTES: usize = 32;
 const FILE_CHARS_MIN: usize = 32;
 
 /// What opens the admin API.
-#[derive(Clone)]
-pub struct AdminToken(String);
+#[derive(Clone, Debug)]
+pub struct AdminToken(Secret);
 
 /// Why there is no token.
 #[derive(Debug, Error)]
@@ -45,17 +44,17 @@ pub enum TokenError {
 
 impl AdminToken {
     /// A token that the operator chose.
-    pub fn configured(token: impl Into<String>) -> Self {
-        Self(token.into())
+    pub fn configured(token: Secret) -> Self {
+        Self(token)
     }
 
-    /// The token in the file of that directory, made if there is none; and the file. Control planes that start at once
+    /// The token in the file beside that one, made if there is none; and the file. Control planes that start at once
     /// agree on one.
     ///
     /// # Errors
     /// The file can't be read or made, or is not as it should be.
-    pub fn kept_in(directory: &Path) -> Result<(Self, PathBuf), TokenError> {
-        let path = directory.join(FILE_NAME);
+    pub fn kept_beside(database: &Path) -> Result<(Self, PathBuf), TokenError> {
+        let path = database.with_file_name(FILE_NAME);
         let failed = |source| TokenError::File { path: path.clone(), source };
         if !path.try_exists().map_err(failed)? {
             make(&path, &random()?).map_err(failed)?;
@@ -64,20 +63,14 @@ impl AdminToken {
         Ok((token, path))
     }
 
-    /// Whether this is the token; the time that it takes does not tell where they differ.
+    /// Whether this is the token; in constant time (the length aside).
     pub fn is(&self, token: &[u8]) -> bool {
-        !self.0.is_empty() && self.0.as_bytes().ct_eq(token).into()
+        self.0.matches(token)
     }
 
     /// The token itself, for whoever has to be told.
     pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdminToken(…)")
+        self.0.expose()
     }
 }
 
@@ -116,10 +109,10 @@ fn read(path: &Path) -> Result<AdminToken, TokenError> {
     }
     let text = io::read_to_string(file).map_err(failed)?;
     let token = text.trim();
-    if token.len() < FILE_CHARS_MIN || !token.chars().all(|char| char.is_ascii_graphic()) {
-        return Err(TokenError::Unusable(path.to_owned()));
+    match Secret::new(token) {
+        Some(secret) if token.len() >= FILE_CHARS_MIN => Ok(AdminToken(secret)),
+        Some(_) | None => Err(TokenError::Unusable(path.to_owned())),
     }
-    Ok(AdminToken(token.to_owned()))
 }
 
 #[cfg(unix)]
@@ -142,8 +135,8 @@ mod tests {
     #[test]
     fn a_token_is_made_once_and_kept() {
         let dir = TempDir::new().unwrap();
-        let (first, path) = AdminToken::kept_in(dir.path()).unwrap();
-        let (again, _) = AdminToken::kept_in(dir.path()).unwrap();
+        let (first, path) = AdminToken::kept_beside(&dir.path().join("luthien.db")).unwrap();
+        let (again, _) = AdminToken::kept_beside(&dir.path().join("luthien.db")).unwrap();
         assert_eq!(first.expose().len(), 43);
         assert_eq!(first.expose(), again.expose());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -154,30 +147,20 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_the_whole_token_is_the_token() {
-        let token = AdminToken::configured("secret");
-        assert!(token.is(b"secret"));
-        for other in [b"".as_slice(), b"secre", b"secret2", b"Secret"] {
-            assert!(!token.is(other));
-        }
-        assert!(!AdminToken::configured("").is(b""));
-    }
-
     #[cfg(unix)]
     #[test]
     fn a_file_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = TempDir::new().unwrap();
-        let (_, path) = AdminToken::kept_in(dir.path()).unwrap();
+        let (_, path) = AdminToken::kept_beside(&dir.path().join("luthien.db")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(AdminToken::kept_in(dir.path()), Err(TokenError::Exposed(_))));
+        assert!(matches!(AdminToken::kept_beside(&dir.path().join("luthien.db")), Err(TokenError::Exposed(_))));
     }
 
     #[test]
     fn a_file_with_something_else_is_refused() {
         let dir = TempDir::new().unwrap();
         write_draft(&dir.path().join(FILE_NAME), "short").unwrap();
-        assert!(matches!(AdminToken::kept_in(dir.path()), Err(TokenError::Unusable(_))));
+        assert!(matches!(AdminToken::kept_beside(&dir.path().join("luthien.db")), Err(TokenError::Unusable(_))));
     }
 }

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use luthien_policy::EntryBody;
+use serde_json::json;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -15,15 +17,11 @@ const QUEUED_BYTES_MAX: usize = 64 << 20;
 /// What an entry costs in memory beside its text.
 const ENTRY_OVERHEAD: usize = 128;
 
-/// An entry as a session makes it; its number is given when it is handed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewEntry {
-    /// When: microseconds since the call began.
-    pub at_us: u64,
-    /// What it is: the `type` of its body.
-    pub kind: String,
-    /// The entry as a JSON object.
-    pub body: String,
+/// An entry as the store gets it, but for what only the writer knows.
+pub(super) struct NewEntry {
+    pub(super) at_us: u64,
+    pub(super) kind: &'static str,
+    pub(super) body: String,
 }
 
 /// The way to the record; cheap to clone, for any thread.
@@ -73,12 +71,11 @@ impl Recorder {
         (Self { shared: Arc::clone(&shared), queue }, items, shared)
     }
 
-    /// Begins the record of a call's stream.
-    pub fn open(&self, summary: Summary) -> CallRecord {
+    /// Begins the record of a call's stream. Nothing is written before the first flush.
+    pub fn call(&self, summary: Summary) -> CallRecord {
         let stream = self.shared.streams.fetch_add(1, Ordering::Relaxed);
-        let record = CallRecord { recorder: self.clone(), stream, next_seq: 0, closed: false };
-        record.send(What::Opened(Box::new(summary)));
-        record
+        let stage = Stage::New;
+        CallRecord { recorder: self.clone(), stream, summary, made: Vec::new(), ready: Vec::new(), next_seq: 0, stage }
     }
 
     /// How the writing goes.
@@ -91,22 +88,54 @@ impl Recorder {
 pub struct CallRecord {
     recorder: Recorder,
     stream: u64,
+    summary: Summary,
+    /// Made and not turned into text yet: that can wait until the proxy has its answer.
+    made: Vec<luthien_policy::Entry>,
+    ready: Vec<NewEntry>,
     next_seq: u64,
-    closed: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    New,
+    Open,
+    Closed,
 }
 
 impl CallRecord {
-    /// Hands entries over. Waits while too much is queued, so that a slow disk slows the calls down and loses nothing.
-    /// Safe to drop while it waits: then nothing was handed over.
-    pub async fn add(&mut self, entries: &mut Vec<NewEntry>) {
-        if entries.is_empty() {
+    /// Adds an entry. It is kept here until the next flush.
+    pub fn push(&mut self, entry: luthien_policy::Entry) {
+        self.summary.note(&entry.body);
+        self.made.push(entry);
+    }
+
+    /// Nobody will say how the call ended.
+    pub fn lose(&mut self, reason: &str) {
+        self.summary.lose(reason);
+    }
+
+    /// Whether everything was handed over.
+    pub fn is_flushed(&self) -> bool {
+        self.made.is_empty() && self.ready.is_empty() && self.stage != Stage::New
+    }
+
+    /// Hands the entries over. Waits while too much is queued, so that a slow disk slows the calls down and loses nothing.
+    /// May be dropped while it waits, and called again.
+    pub async fn flush(&mut self) {
+        if self.stage == Stage::New {
+            self.stage = Stage::Open;
+            self.send(What::Opened(Box::new(self.summary.clone())));
+        }
+        self.ready.extend(self.made.drain(..).map(NewEntry::new));
+        if self.ready.is_empty() {
             return;
         }
-        let cost = cost(entries);
+        let cost = cost(&self.ready);
         if let Ok(permit) = self.recorder.shared.room.acquire_many(permits(cost)).await {
             permit.forget();
         }
-        let (first_seq, entries) = (self.next_seq, std::mem::take(entries));
+        let (first_seq, entries) = (self.next_seq, std::mem::take(&mut self.ready));
         self.next_seq += entries.len() as u64;
         self.send(What::Entries { first_seq, entries, cost });
     }
@@ -115,10 +144,11 @@ impl CallRecord {
     ///
     /// # Errors
     /// The writer gave up.
-    pub async fn close(mut self, summary: Summary) -> Result<(), NotDurable> {
+    pub async fn close(mut self) -> Result<(), NotDurable> {
+        self.flush().await;
         let (durable, done) = oneshot::channel();
-        self.closed = true;
-        self.send(What::Closed { summary: Some(Box::new(summary)), durable: Some(durable) });
+        self.stage = Stage::Closed;
+        self.send(What::Closed { summary: Some(Box::new(self.summary.clone())), durable: Some(durable) });
         done.await.map_err(|_| NotDurable)
     }
 
@@ -133,9 +163,30 @@ impl CallRecord {
 
 impl Drop for CallRecord {
     fn drop(&mut self) {
-        if !self.closed {
-            self.send(What::Closed { summary: None, durable: None });
+        self.recorder.shared.health.lose(self.made.len() + self.ready.len());
+        match self.stage {
+            Stage::Open => self.send(What::Closed { summary: None, durable: None }),
+            Stage::New | Stage::Closed => {}
         }
+    }
+}
+
+impl NewEntry {
+    fn new(entry: luthien_policy::Entry) -> Self {
+        let kind = match entry.body {
+            EntryBody::Request(_) => "request",
+            EntryBody::Admission(_) => "admission",
+            EntryBody::Block(_) => "block",
+            EntryBody::Step(_) => "step",
+            EntryBody::Verdict(_) => "verdict",
+            EntryBody::Note(_) => "note",
+            EntryBody::Coverage(_) => "coverage",
+            EntryBody::Outcome(_) => "outcome",
+        };
+        let unwritable =
+            |error: serde_json::Error| json!({ "type": kind, "unwritable": error.to_string() }).to_string();
+        let body = serde_json::to_string(&entry.body).unwrap_or_else(unwritable);
+        Self { at_us: entry.at_us, kind, body }
     }
 }
 

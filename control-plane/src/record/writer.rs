@@ -11,8 +11,8 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::{
-    Batch, Entry, Health, NewEntry, Recorder, Store, StoreError, Summary,
-    recorder::{Item, Shared, What},
+    Batch, Entry, Health, Recorder, Store, StoreError, Summary,
+    recorder::{Item, NewEntry, Shared, What},
 };
 
 /// How long the first item of a batch waits for company: commits cost the same for one row and for a hundred.
@@ -125,7 +125,7 @@ impl Writer {
         let entries = entries.into_iter().filter_map(|(stream, seq, entry)| {
             let &(call_id, epoch) = self.streams.get(&stream)?;
             let NewEntry { at_us, kind, body } = entry;
-            Some(Entry { call_id, epoch, seq, at_us, kind, body })
+            Some(Entry { call_id, epoch, seq, at_us, kind: kind.into(), body })
         });
         let summaries = closed.iter().filter_map(|(stream, summary)| {
             let &(_, epoch) = self.streams.get(stream)?;

@@ -1,4 +1,6 @@
 //! Every store keeps the same promises: one suite, run on each.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod conformance;
 mod sqlite;

@@ -2,8 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use luthien_control_plane::record::{Batch, NewEntry, Sqlite, Store, StoreError, Writer};
-use luthien_proto::message::Outcome;
+use luthien_control_plane::record::{Batch, Sqlite, Store, StoreError, Writer};
+use luthien_policy::{EntryBody, NoteEntry};
+use luthien_proto::message::{Outcome, Severity};
+use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -97,18 +99,26 @@ async fn a_closed_call_is_durable() {
     let writing = tokio::spawn(writer.run(finish.clone(), CancellationToken::new()));
 
     let mut summary = conformance::call(1);
-    let mut record = recorder.open(summary.clone());
-    let mut entries: Vec<_> =
-        (0..3).map(|n| NewEntry { at_us: n, kind: "step".into(), body: format!("{{\"n\":{n}}}") }).collect();
-    record.add(&mut entries).await;
-    assert!(entries.is_empty());
-    summary.outcome = Some(Outcome::Delivered);
-    record.close(summary.clone()).await.unwrap();
+    let mut record = recorder.call(summary.clone());
+    for seq in 0..3 {
+        record.push(note(seq));
+    }
+    assert!(!record.is_flushed());
+    record.flush().await;
+    assert!(record.is_flushed());
+    record.lose("gone");
+    record.close().await.unwrap();
+    summary.outcome = Some(Outcome::Unknown);
+    summary.reason = Some("gone".into());
+    summary.severity = Some(Severity::Info);
 
     let other = Sqlite::open(&file.path).await.unwrap();
     let found = other.call(conformance::id(1)).await.unwrap().unwrap();
     assert_eq!(found.summary, summary);
     assert_eq!(found.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [0, 1, 2]);
+    for entry in found.entries {
+        assert_eq!(entry.body.parse::<Value>().unwrap()["type"], *entry.kind);
+    }
 
     finish.cancel();
     writing.await.unwrap();
@@ -119,8 +129,9 @@ async fn what_is_queued_when_the_plane_ends_is_written() {
     let file = file();
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file.path).await.unwrap());
     let (writer, recorder) = Writer::new(Arc::clone(&store));
-    let mut record = recorder.open(conformance::call(1));
-    record.add(&mut vec![NewEntry { at_us: 0, kind: "step".into(), body: "{}".into() }]).await;
+    let mut record = recorder.call(conformance::call(1));
+    record.push(note(0));
+    record.flush().await;
     drop(record);
 
     let finish = CancellationToken::new();
@@ -128,6 +139,16 @@ async fn what_is_queued_when_the_plane_ends_is_written() {
     writer.run(finish, CancellationToken::new()).await;
     let found = store.call(conformance::id(1)).await.unwrap().unwrap();
     assert_eq!((found.entries.len(), found.summary.outcome), (1, None));
+}
+
+#[tokio::test]
+async fn what_nobody_flushed_is_counted_as_lost() {
+    let file = file();
+    let (_writer, recorder) = Writer::new(Arc::new(Sqlite::open(&file.path).await.unwrap()));
+    let mut record = recorder.call(conformance::call(1));
+    record.push(note(0));
+    drop(record);
+    assert_eq!(recorder.health().entries_lost(), 1);
 }
 
 #[tokio::test]
@@ -141,4 +162,9 @@ async fn a_write_that_waits_for_another_process_succeeds() {
     let (written, unlocked) = tokio::join!(store.write(&batch), lock.rollback());
     unlocked.unwrap();
     written.unwrap();
+}
+
+fn note(seq: u64) -> luthien_policy::Entry {
+    let note = NoteEntry { policy: "p".into(), seq, severity: "info", summary: "s".into(), details: None };
+    luthien_policy::Entry { at_us: seq, body: EntryBody::Note(note) }
 }

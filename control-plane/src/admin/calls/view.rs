@@ -56,6 +56,7 @@ struct TokensView {
 /// All that is on record of a call.
 #[derive(Serialize)]
 pub(in crate::admin) struct FullCallView {
+    #[serde(flatten)]
     call: CallView,
     entries: Vec<EntryView>,
 }

@@ -1,5 +1,7 @@
 //! How rows become calls and entries again.
 
+use std::borrow::Cow;
+
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
 use uuid::Uuid;
 
@@ -119,7 +121,7 @@ fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
         epoch: row.try_get("epoch")?,
         seq: unsigned("seq")?,
         at_us: unsigned("at_us")?,
-        kind: row.try_get("type")?,
+        kind: Cow::Owned(row.try_get("type")?),
         body: row.try_get("body")?,
     })
 }

@@ -22,7 +22,7 @@ pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: 
                 .push_bind(entry.epoch)
                 .push_bind(integer(entry.seq))
                 .push_bind(integer(entry.at_us))
-                .push_bind(entry.kind.as_str())
+                .push_bind(&*entry.kind)
                 .push_bind(entry.body.as_str());
         });
         insert.push(" ON CONFLICT DO NOTHING");

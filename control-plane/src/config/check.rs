@@ -1,0 +1,213 @@
+//! From what is written to what is meant; what can't be meant is an error that names its key.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use luthien_policy::{BuildError, PolicySet, PolicySetConfig};
+use luthien_service::config::ByteSize;
+
+use super::{
+    Config, Invalid, Limits, Section, Timeouts,
+    section::{Audit, LimitsSection, TimeoutsSection},
+};
+
+const GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8001);
+const DATABASE: &str = "sqlite://luthien.db";
+const THREADS_MAX: usize = 1024;
+/// A CallStarted has a request in it; below this no client's call would fit.
+const MESSAGE_MIN: usize = 64 << 10;
+/// gRPC counts the bytes of a message in 32 bits.
+const MESSAGE_MAX: usize = 1 << 30;
+const LEASE_MIN: Duration = Duration::from_millis(10);
+
+impl Section {
+    /// Checks it, builds the policies, and adds the defaults.
+    ///
+    /// # Errors
+    /// The first value that can't be used.
+    pub fn check(self) -> Result<Config, Invalid> {
+        match self.audit {
+            Audit::Relaxed => {}
+        }
+        let judges = !self.pipeline.is_empty();
+        let policies = PolicySetConfig { policies: self.policies, pipeline: self.pipeline };
+        Ok(Config {
+            grpc_listen: address("grpc_listen", self.grpc_listen.as_deref(), GRPC, self.insecure)?,
+            http_listen: address("http_listen", self.http_listen.as_deref(), HTTP, self.insecure)?,
+            threads: threads(self.threads)?,
+            database: database(self.database.as_deref().unwrap_or(DATABASE))?,
+            admin_token: self.admin.token,
+            policies: PolicySet::build(policies).map(Arc::new).map_err(Invalid::from)?,
+            judges,
+            limits: limits(self.limits)?,
+            timeouts: timeouts(&self.timeouts)?,
+        })
+    }
+}
+
+fn address(key: &str, text: Option<&str>, default: SocketAddr, insecure: bool) -> Result<SocketAddr, Invalid> {
+    let Some(text) = text else { return Ok(default) };
+    let address = match text.strip_prefix("localhost:").map(str::parse) {
+        Some(Ok(port)) => SocketAddr::new(default.ip(), port),
+        Some(Err(_)) | None => text
+            .parse()
+            .map_err(|_| Invalid::new(key, format!("`{text}` is not an address with a port, such as {default}")))?,
+    };
+    if !address.ip().is_loopback() && !insecure {
+        let reason = format!(
+            "{address} can be reached from other machines, and nothing there is encrypted: listen on 127.0.0.1, or \
+             write `insecure: true` beside it if the network is trusted"
+        );
+        return Err(Invalid::new(key, reason));
+    }
+    Ok(address)
+}
+
+fn threads(count: Option<usize>) -> Result<NonZeroUsize, Invalid> {
+    match count {
+        None => Ok(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+        Some(count) => NonZeroUsize::new(count)
+            .filter(|count| count.get() <= THREADS_MAX)
+            .ok_or_else(|| Invalid::new("threads", format!("a number from 1 to {THREADS_MAX} is needed"))),
+    }
+}
+
+fn database(url: &str) -> Result<PathBuf, Invalid> {
+    let invalid = |reason: &str| Err(Invalid::new("database", reason));
+    match url.split_once("://") {
+        Some(("sqlite", path)) if path.contains('?') => invalid("options after `?` are not known here"),
+        Some(("sqlite", "" | ":memory:")) => invalid("a record needs a file: sqlite://luthien.db"),
+        Some(("sqlite", path)) => Ok(path.into()),
+        Some(("postgres" | "postgresql", _)) => {
+            invalid("Postgres is not available in this version; only sqlite:// is, as in sqlite://luthien.db")
+        }
+        Some(_) | None => invalid("the database is sqlite:// and a path, as in sqlite://luthien.db"),
+    }
+}
+
+fn limits(section: LimitsSection) -> Result<Limits, Invalid> {
+    let default = Limits::default();
+    let message = match section.message {
+        None => default.message,
+        Some(ByteSize(bytes)) => usize::try_from(bytes)
+            .ok()
+            .filter(|bytes| (MESSAGE_MIN..=MESSAGE_MAX).contains(bytes))
+            .ok_or_else(|| Invalid::new("limits.message", "a size from 64KiB to 1GiB is needed"))?,
+    };
+    Ok(Limits { message })
+}
+
+fn timeouts(section: &TimeoutsSection) -> Result<Timeouts, Invalid> {
+    let default = Timeouts::default();
+    let lease = section.lease.map_or(default.lease, Duration::from);
+    if lease < LEASE_MIN {
+        return Err(Invalid::new("timeouts.lease", "at least 10ms are needed"));
+    }
+    Ok(Timeouts { lease, drain: section.drain.map_or(default.drain, Duration::from) })
+}
+
+impl From<BuildError> for Invalid {
+    fn from(BuildError { key, why }: BuildError) -> Self {
+        Self::new(key, why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use luthien_service::config::Document;
+
+    use super::*;
+
+    fn load(section: &str) -> Result<Config, String> {
+        let text = format!("control_plane:\n{section}\n");
+        let document = Document::parse("luthien.yaml", &text, |_| None).map_err(|error| error.to_string())?;
+        Config::load(&document).map_err(|error| error.to_string())
+    }
+
+    fn check(section: &str, expected: &Expect) {
+        expected.assert_eq(&load(section).err().unwrap_or_default());
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        let config = load("  {}").unwrap();
+        assert_eq!((config.grpc_listen, config.http_listen), (GRPC, HTTP));
+        assert_eq!(config.database, PathBuf::from("luthien.db"));
+        assert_eq!((config.limits, config.timeouts), (Limits::default(), Timeouts::default()));
+        assert!(config.admin_token.is_none() && !config.judges);
+    }
+
+    #[test]
+    fn what_is_written_counts() {
+        let config = load(
+            "  grpc_listen: localhost:0
+  http_listen: 0.0.0.0:80
+  insecure: true
+  threads: 3
+  admin: { token: sesame }
+  database: sqlite:///var/lib/luthien.db
+  audit: relaxed
+  limits: { message: 1MiB }
+  timeouts: { lease: 200ms, drain: 1s }",
+        )
+        .unwrap();
+        assert_eq!(config.grpc_listen.to_string(), "127.0.0.1:0");
+        assert_eq!(config.http_listen.to_string(), "0.0.0.0:80");
+        assert_eq!(config.threads.get(), 3);
+        assert!(config.admin_token.unwrap().matches("sesame"));
+        assert_eq!(config.database, PathBuf::from("/var/lib/luthien.db"));
+        assert_eq!(config.limits.message, 1 << 20);
+        assert_eq!(config.timeouts.lease, Duration::from_millis(200));
+    }
+
+    #[test]
+    fn an_address_that_others_can_reach_needs_a_word_of_the_operator() {
+        check(
+            "  grpc_listen: 0.0.0.0:50051",
+            &expect![[
+                r#"luthien.yaml:2:16: control_plane.grpc_listen: 0.0.0.0:50051 can be reached from other machines, and nothing there is encrypted: listen on 127.0.0.1, or write `insecure: true` beside it if the network is trusted"#
+            ]],
+        );
+        check(
+            "  http_listen: \"[::]:8001\"",
+            &expect![[
+                r#"luthien.yaml:2:16: control_plane.http_listen: [::]:8001 can be reached from other machines, and nothing there is encrypted: listen on 127.0.0.1, or write `insecure: true` beside it if the network is trusted"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn what_is_not_available_is_said_to_be_so() {
+        check(
+            "  database: postgres://db/luthien",
+            &expect![
+                "luthien.yaml:2:13: control_plane.database: Postgres is not available in this version; only sqlite:// is, as in sqlite://luthien.db"
+            ],
+        );
+        check("  audit: strict", &expect![]);
+        check("  journal: ./journal", &expect![]);
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        for (section, key) in [
+            ("  grpc_listen: here", "control_plane.grpc_listen"),
+            ("  threads: 0", "control_plane.threads"),
+            ("  database: luthien.db", "control_plane.database"),
+            ("  database: 'sqlite://'", "control_plane.database"),
+            ("  limits: { message: 1KiB }", "control_plane.limits.message"),
+            ("  timeouts: { lease: 0s }", "control_plane.timeouts.lease"),
+        ] {
+            let error = load(section).err().unwrap();
+            assert!(error.contains(&format!("{key}: ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The section as it is written.
+
+use luthien_policy::PolicyConfig;
+use luthien_service::{
+    Secret,
+    config::{ByteSize, HumanDuration},
+};
+use serde::Deserialize;
+
+/// The section `control_plane` of the configuration file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Section {
+    pub(super) grpc_listen: Option<String>,
+    pub(super) http_listen: Option<String>,
+    /// Listens on addresses that others can reach, although nothing is encrypted and proxies show no token.
+    pub(super) insecure: bool,
+    pub(super) threads: Option<usize>,
+    pub(super) admin: AdminSection,
+    pub(super) database: Option<String>,
+    pub(super) audit: Audit,
+    pub(super) policies: Vec<PolicyConfig>,
+    pub(super) pipeline: Vec<String>,
+    pub(super) limits: LimitsSection,
+    pub(super) timeouts: TimeoutsSection,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AdminSection {
+    pub(super) token: Option<Secret>,
+}
+
+/// Whether verdicts wait until they are on record.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Audit {
+    /// They do not.
+    #[default]
+    Relaxed,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsSection {
+    pub(super) message: Option<ByteSize>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TimeoutsSection {
+    pub(super) lease: Option<HumanDuration>,
+    pub(super) drain: Option<HumanDuration>,
+}

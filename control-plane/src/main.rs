@@ -1,0 +1,40 @@
+//! The control plane as a program of its own.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use luthien_control_plane::{Config, ControlPlane};
+use luthien_service::{
+    Shutdown,
+    config::ConfigArgs,
+    exit,
+    logs::{self, LogArgs},
+};
+use tokio::runtime::Builder;
+
+/// Judges calls for proxies by its policies, and keeps the record of them.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    exit::run(|| run(&args))
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    logs::init(args.logs.log_format)?;
+    let config = Config::load(&args.config.document()?)?;
+    // Of its own: signals are heard whatever the serving threads do.
+    let signals = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("can't start a thread")?;
+    let shutdown = Shutdown::new();
+    signals.block_on(async { shutdown.follow_signals(config.timeouts.drain) }).context("can't catch signals")?;
+    ControlPlane::start(config, &shutdown)?.join()?;
+    Ok(())
+}

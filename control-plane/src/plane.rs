@@ -1,0 +1,198 @@
+//! From a configuration to threads that serve, and their end.
+//!
+//! Calls live on threads of their own, one current-thread runtime each. The record's writer and the admin API share
+//! another, so that neither a slow disk nor an operator's query is in the way of a call.
+
+mod record_thread;
+
+use std::{io, net::SocketAddr, path::PathBuf, thread};
+
+use luthien_service::Shutdown;
+use thiserror::Error;
+use tokio::{net::TcpListener, runtime::Builder};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::server::TcpIncoming;
+use tonic_health::server::HealthReporter;
+use tracing::{error, info, warn};
+
+use crate::{
+    admin::{AdminToken, TokenError},
+    config::Config,
+    listen,
+    policy_service::{PolicyService, ServeError},
+    record::StoreError,
+};
+use record_thread::RecordThread;
+
+/// The control plane of a process, on threads of its own.
+#[derive(Debug)]
+pub struct ControlPlane;
+
+/// A control plane that serves.
+#[derive(Debug)]
+pub struct Running {
+    policy_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    admin_token: AdminToken,
+    admin_token_file: Option<PathBuf>,
+    threads: Vec<thread::JoinHandle<Result<(), Failed>>>,
+}
+
+/// The control plane can't start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address can't be listened on.
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The system denies what a thread needs.
+    #[error("can't start a thread: {0}")]
+    Thread(#[source] io::Error),
+    /// There is no admin token.
+    #[error("can't keep an admin token: {0}")]
+    Token(#[from] TokenError),
+    /// The record can't be opened.
+    #[error("can't open the record: {0}")]
+    Record(#[from] StoreError),
+}
+
+/// The control plane did not stop because it was told to, or not as it should.
+#[derive(Debug, Error)]
+pub enum Failed {
+    /// The policy service could not go on.
+    #[error(transparent)]
+    Policy(#[from] ServeError),
+    /// The admin API could not.
+    #[error("the admin API failed: {0}")]
+    Admin(#[source] io::Error),
+    /// So many entries of the record could not be written.
+    #[error("{0} entries of the record were lost")]
+    Lost(u64),
+    /// A thread panicked.
+    #[error("a thread of the control plane panicked")]
+    Panicked,
+}
+
+impl ControlPlane {
+    /// Starts serving; when this returns, proxies and operators can connect.
+    ///
+    /// # Errors
+    /// What keeps it from serving.
+    pub fn start(config: Config, shutdown: &Shutdown) -> Result<Running, StartError> {
+        let cannot_listen = |address| move |error| StartError::Listen(address, error);
+        let (grpc, http) = (config.grpc_listen, config.http_listen);
+        let listeners = listen::shared(grpc, config.threads).map_err(cannot_listen(grpc))?;
+        let admin = listen::single(http).map_err(cannot_listen(http))?;
+        let policy_addr = listeners[0].local_addr().map_err(cannot_listen(grpc))?;
+        let admin_addr = admin.local_addr().map_err(cannot_listen(http))?;
+        let (admin_token, admin_token_file) = admin_token(&config)?;
+
+        let health = HealthReporter::new();
+        let finish = CancellationToken::new();
+        let record = RecordThread {
+            database: config.database.clone(),
+            listener: admin,
+            token: admin_token.clone(),
+            health: health.clone(),
+            shutdown: shutdown.clone(),
+            finish: finish.clone(),
+        };
+        let (record, recorder) = record.start()?;
+        let service = PolicyService {
+            policies: config.policies.clone(),
+            recorder,
+            lease: config.timeouts.lease,
+            message_bytes_max: config.limits.message,
+            health,
+        };
+        // The record is finished when the last of the threads with calls has ended.
+        let finish = std::sync::Arc::new(finish.drop_guard());
+        let mut threads = vec![record];
+        for (i, listener) in listeners.into_iter().enumerate() {
+            let work =
+                CallThread { listener, service: service.clone(), shutdown: shutdown.clone(), _finish: finish.clone() };
+            threads.push(work.start(i)?);
+        }
+        info!(service = "policy", addr = %policy_addr, threads = threads.len() - 1, "listening");
+        info!(service = "admin", addr = %admin_addr, "listening");
+        if let Some(path) = &admin_token_file {
+            info!(path = %path.display(), "the admin token is in this file");
+        }
+        if !config.judges {
+            warn!("the pipeline is empty: every call is admitted, and nothing is judged");
+        }
+        Ok(Running { policy_addr, admin_addr, admin_token, admin_token_file, threads })
+    }
+}
+
+impl Running {
+    /// Where proxies connect.
+    pub fn policy_addr(&self) -> SocketAddr {
+        self.policy_addr
+    }
+
+    /// Where operators connect.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// What opens the admin API.
+    pub fn admin_token(&self) -> &AdminToken {
+        &self.admin_token
+    }
+
+    /// The file with the token, if it was made and not configured.
+    pub fn admin_token_file(&self) -> Option<&PathBuf> {
+        self.admin_token_file.as_ref()
+    }
+
+    /// Waits until it has stopped and the record is written. Blocks the thread.
+    ///
+    /// # Errors
+    /// It did not stop because it was told to, or not all of the record could be written.
+    pub fn join(self) -> Result<(), Failed> {
+        // All are waited for, whatever became of the first.
+        let ended: Vec<_> = self.threads.into_iter().map(thread::JoinHandle::join).collect();
+        ended.into_iter().try_for_each(|ended| ended.unwrap_or(Err(Failed::Panicked)))
+    }
+}
+
+/// A thread with calls.
+struct CallThread {
+    listener: std::net::TcpListener,
+    service: PolicyService,
+    shutdown: Shutdown,
+    _finish: std::sync::Arc<DropGuard>,
+}
+
+impl CallThread {
+    fn start(self, i: usize) -> Result<thread::JoinHandle<Result<(), Failed>>, StartError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+        let listener = {
+            let _context = runtime.enter();
+            TcpListener::from_std(self.listener).map_err(StartError::Thread)?
+        };
+        let (service, shutdown, finish) = (self.service, self.shutdown, self._finish);
+        let work = move || {
+            let _finish = finish;
+            // A plane serves with all its threads or not at all.
+            let _all = shutdown.soft.clone().drop_guard();
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            let served = runtime.block_on(service.serve(incoming, shutdown.clone()));
+            if let Err(error) = &served {
+                error!(%error, "the policy service failed");
+            }
+            Ok(served?)
+        };
+        thread::Builder::new().name(format!("policy-{i}")).spawn(work).map_err(StartError::Thread)
+    }
+}
+
+fn admin_token(config: &Config) -> Result<(AdminToken, Option<PathBuf>), TokenError> {
+    match &config.admin_token {
+        Some(token) => Ok((AdminToken::configured(token.clone()), None)),
+        None => {
+            let (token, path) = AdminToken::kept_beside(&config.database)?;
+            Ok((token, Some(path)))
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The policy service: gRPC streams in, one conversation per call out.
+
+mod codec;
+mod conversation;
+mod replies;
+mod server;
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use futures_util::{Stream, future::BoxFuture};
+use luthien_policy::PolicySet;
+use luthien_proto::wire;
+use luthien_service::Shutdown;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    server::NamedService,
+    transport::{Server, server::Connected},
+};
+use tonic_health::server::HealthReporter;
+
+use crate::record::Recorder;
+use server::Enforcer;
+
+/// The windows of HTTP/2 must never be what holds a call. Small frames that nobody has read yet are charged to the window
+/// of the whole connection, and spent, it kills every call on it: so that one is as large as it can be.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+const STREAM_WINDOW: u32 = 1 << 24;
+/// Calls that their proxy gave up at once, of one connection. Past HTTP/2's usual 20 a proxy that lost many clients would
+/// lose its other calls too.
+const RESET_STREAMS_MAX: usize = 10_000;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What remains, after the grace period of a shutdown, to put on record that calls were cut.
+const CUT_GRACE: Duration = Duration::from_secs(5);
+/// What connections have to write their last bytes.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// What the calls of one thread need.
+#[derive(Clone)]
+pub struct PolicyService {
+    /// The policies that judge new calls.
+    pub policies: Arc<PolicySet>,
+    /// The way to the record.
+    pub recorder: Recorder,
+    /// How long the service may be silent while a call runs.
+    pub lease: Duration,
+    /// The largest message of a proxy.
+    pub message_bytes_max: usize,
+    /// The standard health service's statuses.
+    pub health: HealthReporter,
+}
+
+impl PolicyService {
+    /// Serves connections on the runtime that this runs on. At a shutdown its first step lets calls end, the second cuts
+    /// those that have not.
+    ///
+    /// # Errors
+    /// The listener failed, or the descriptors of the protocol can't be read.
+    pub async fn serve<I, C>(self, incoming: I, shutdown: Shutdown) -> Result<(), ServeError>
+    where
+        I: Stream<Item = io::Result<C>>,
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        let calls = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let statuses = self.health.clone();
+        let health = tonic_health::pb::health_server::HealthServer::new(
+            tonic_health::server::HealthService::from_health_reporter(statuses),
+        );
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        let enforcer = Enforcer::new(self, calls.clone(), cut.clone());
+        let serving = server()
+            .add_service(health)
+            .add_service(reflection)
+            .add_service(enforcer)
+            .serve_with_incoming_shutdown(incoming, shutdown.soft.clone().cancelled_owned());
+        let mut serving = std::pin::pin!(serving);
+        let mut drained = std::pin::pin!(drained(&shutdown, &calls, &cut));
+        tokio::select! {
+            result = &mut serving => {
+                result?;
+                drained.await;
+            }
+            () = &mut drained => {
+                // A connection on which somebody watches the health never ends by itself.
+                let _ = timeout(CLOSE_GRACE, serving).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn server() -> Server {
+    Server::builder()
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_concurrent_streams(None)
+        .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
+        .http2_max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+}
+
+/// Waits until a shutdown has begun and the last call is over; cuts what runs on past the grace period.
+async fn drained(shutdown: &Shutdown, calls: &TaskTracker, cut: &CancellationToken) {
+    shutdown.soft.cancelled().await;
+    calls.close();
+    tokio::select! {
+        () = calls.wait() => return,
+        () = shutdown.hard.cancelled() => {}
+    }
+    cut.cancel();
+    let _ = timeout(CUT_GRACE, calls.wait()).await;
+}
+
+/// Why the service could not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The transport failed.
+    #[error("the policy service's transport failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The reflection service can't be built.
+    #[error("the protocol's descriptors can't be read: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl NamedService for PolicyService {
+    const NAME: &'static str = Enforcer::NAME;
+}
+
+/// A service's answer.
+type Answer = BoxFuture<'static, Result<http::Response<tonic::body::Body>, Infallible>>;

@@ -1,0 +1,45 @@
+//! A session whose panics end one call and nothing else.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use luthien_policy::{Fault, Output, PolicySet, Session};
+use luthien_proto::{ToService, message::CallStarted};
+use thiserror::Error;
+
+/// A session, until something in it panics.
+pub(super) struct Guarded(Option<Session>);
+
+/// Something in the session panicked; it is gone.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the session panicked")]
+pub(super) struct Panicked;
+
+impl Guarded {
+    pub(super) fn begin(policies: Arc<PolicySet>, started: CallStarted) -> Self {
+        Self(catch_unwind(AssertUnwindSafe(|| Session::begin(policies, started))).ok())
+    }
+
+    pub(super) fn handle(&mut self, message: ToService) -> Result<Result<(), Fault>, Panicked> {
+        self.guard(|session| session.handle(message))
+    }
+
+    pub(super) fn lost(&mut self) -> Result<(), Panicked> {
+        self.guard(Session::lost)
+    }
+
+    pub(super) fn poll(&mut self) -> Result<Option<Output>, Panicked> {
+        self.guard(Session::poll)
+    }
+
+    /// Sound although a panic leaves the session as it happens to be: nobody sees it again.
+    fn guard<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> Result<T, Panicked> {
+        let session = self.0.as_mut().ok_or(Panicked)?;
+        catch_unwind(AssertUnwindSafe(|| act(session))).map_err(|_| {
+            self.0 = None;
+            Panicked
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! `luthien.v1.PolicyService` as a tower service. As the generated one, with a codec of our own.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use luthien_proto::wire::{EnforceRequest, EnforceResponse};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    Request, Response, Status, Streaming,
+    body::Body,
+    server::{Grpc, NamedService, StreamingService},
+};
+
+use super::{Answer, PolicyService, codec::EnforceCodec, conversation, replies};
+
+/// The method.
+const ENFORCE: &str = "/luthien.v1.PolicyService/Enforce";
+
+/// Begins a conversation for each stream.
+#[derive(Clone)]
+pub(super) struct Enforcer {
+    service: PolicyService,
+    calls: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl Enforcer {
+    pub(super) fn new(service: PolicyService, calls: TaskTracker, cut: CancellationToken) -> Self {
+        Self { service, calls, cut }
+    }
+}
+
+impl NamedService for Enforcer {
+    const NAME: &'static str = "luthien.v1.PolicyService";
+}
+
+impl tower::Service<http::Request<Body>> for Enforcer {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Answer {
+        let enforcer = self.clone();
+        if request.uri().path() != ENFORCE {
+            return Box::pin(async { Ok(Status::unimplemented("no such method").into_http()) });
+        }
+        Box::pin(async move {
+            let limit = enforcer.service.message_bytes_max;
+            let mut grpc = Grpc::new(EnforceCodec).max_decoding_message_size(limit);
+            Ok(grpc.streaming(enforcer, request).await)
+        })
+    }
+}
+
+impl StreamingService<EnforceRequest> for Enforcer {
+    type Response = EnforceResponse;
+    type ResponseStream = replies::Replies;
+    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<EnforceRequest>>) -> Self::Future {
+        let (replier, replies) = replies::channel(self.cut.clone());
+        let service = self.service.clone();
+        self.calls.spawn(conversation::converse(service, request.into_inner(), replier, self.cut.clone()));
+        std::future::ready(Ok(Response::new(replies)))
+    }
+}

@@ -1,0 +1,217 @@
+//! A control plane to talk to.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::{Request, Response, header};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use luthien_control_plane::{Config, ControlPlane, Running};
+use luthien_proto::{
+    Event, FromService, Step, ToService,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Chunk, Delta, FinishReason, Finished, Started},
+    message::{CallEnded, CallStarted, Outcome, Reply},
+    request::{Content, ContentBlock, Dialect, Message, Request as ModelRequest},
+    wire::{EnforceRequest, EnforceResponse, policy_service_client::PolicyServiceClient},
+};
+use luthien_service::{Shutdown, config::Document};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{net::TcpStream, sync::mpsc};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Status, Streaming, transport::Channel};
+use uuid::Uuid;
+
+pub const TOKEN: &str = "token-of-the-operator";
+
+/// A control plane of one thread in a folder of its own.
+pub struct Plane {
+    pub running: Option<Running>,
+    pub shutdown: Shutdown,
+    pub policy: SocketAddr,
+    pub admin: SocketAddr,
+    pub folder: TempDir,
+}
+
+impl Plane {
+    /// With these lines in its section of the configuration.
+    pub fn start(lines: &str) -> Self {
+        Self::start_in(TempDir::new().unwrap(), &format!("  admin: {{ token: {TOKEN} }}\n{lines}"))
+    }
+
+    pub fn start_in(folder: TempDir, lines: &str) -> Self {
+        let database = folder.path().join("luthien.db");
+        let text = format!(
+            "control_plane:\n  grpc_listen: 127.0.0.1:0\n  http_listen: 127.0.0.1:0\n  threads: 1\n  database: sqlite://{}\n{lines}",
+            database.display()
+        );
+        let document = Document::parse("luthien.yaml", &text, |_| None).unwrap();
+        let shutdown = Shutdown::new();
+        let running = ControlPlane::start(Config::load(&document).unwrap(), &shutdown).unwrap();
+        Self { policy: running.policy_addr(), admin: running.admin_addr(), running: Some(running), shutdown, folder }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("luthien.db")
+    }
+
+    pub async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.policy)).unwrap().connect().await.unwrap()
+    }
+
+    /// A stream, as a proxy opens it.
+    pub async fn enforce(&self) -> Stream {
+        let mut client = PolicyServiceClient::new(self.channel().await);
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let replies = client.enforce(UnboundedReceiverStream::new(receiver)).await.unwrap().into_inner();
+        Stream { requests: Some(requests), replies }
+    }
+
+    /// What the operator gets for a path.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(path, &[("authorization", &format!("Bearer {TOKEN}"))]).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let response = self.send("GET", path, headers).await;
+        (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
+    }
+
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header(header::HOST, self.admin.to_string());
+        }
+        let io = TokioIo::new(TcpStream::connect(self.admin).await.unwrap());
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let (head, body) =
+            sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap().into_parts();
+        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+    }
+
+    /// What is on record of a call, once it has an outcome.
+    pub async fn record(&self, id: Uuid) -> Value {
+        let path = format!("/api/calls/{id}");
+        let token = format!("Bearer {TOKEN}");
+        for _ in 0..500 {
+            let (_, body) = self.ask(&path, &[("authorization", &token)]).await;
+            if body["outcome"].is_string() {
+                return body;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("call {id} got no outcome");
+    }
+
+    /// Waits for the end of a shutdown.
+    pub async fn join(&mut self) {
+        let running = self.running.take().unwrap();
+        tokio::task::spawn_blocking(|| running.join()).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        self.shutdown.end_now();
+        if let Some(running) = self.running.take() {
+            let ended = running.join();
+            if !std::thread::panicking() {
+                ended.unwrap();
+            }
+        }
+    }
+}
+
+/// A proxy's end of a stream.
+pub struct Stream {
+    pub requests: Option<mpsc::UnboundedSender<EnforceRequest>>,
+    pub replies: Streaming<EnforceResponse>,
+}
+
+impl Stream {
+    pub fn tell(&self, message: ToService) {
+        self.requests.as_ref().unwrap().send(message.into()).unwrap();
+    }
+
+    /// The last message of a proxy.
+    pub fn end(&mut self, outcome: Outcome) {
+        self.tell(ended(outcome));
+        self.requests = None;
+    }
+
+    /// The next reply that is not Working.
+    pub async fn reply(&mut self) -> FromService {
+        loop {
+            let reply = self.any_reply().await;
+            if reply.message != Reply::Working {
+                return reply;
+            }
+        }
+    }
+
+    pub async fn any_reply(&mut self) -> FromService {
+        self.replies.message().await.unwrap().unwrap().try_into().unwrap()
+    }
+
+    /// How the stream is closed, whatever comes before.
+    pub async fn close(&mut self) -> Result<(), Status> {
+        while self.replies.message().await?.is_some() {}
+        Ok(())
+    }
+}
+
+pub fn started(call_id: Uuid) -> ToService {
+    let content = Content::from(ContentBlock::Text("Hello?".into()));
+    let message = Message { role: "user".into(), content: vec![content], extras: Default::default() };
+    ToService::CallStarted(Box::new(CallStarted {
+        call_id,
+        started_at_us: 1_700_000_000_000_000,
+        dialect: Dialect::OpenAiChat,
+        upstream_dialect: Dialect::OpenAiChat,
+        upstream: "openai".into(),
+        route: "gpt-*".into(),
+        upstream_model: "gpt-5-mini".into(),
+        client: "ci".into(),
+        request: ModelRequest {
+            model: "gpt-fast".into(),
+            stream: true,
+            choices: 1,
+            messages: vec![message],
+            ..Default::default()
+        },
+    }))
+}
+
+/// A whole response of one text.
+pub fn response(text: &str) -> ToService {
+    let block = BlockKey(0);
+    let steps = [
+        Step::Started(Started { id: "r-1".into(), model: "gpt-5-mini-2026".into(), created: None }),
+        Step::BlockStarted(BlockStarted { block, choice: 0, kind: BlockKind::Text }),
+        Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text.into()) }),
+        Step::BlockStopped(block),
+        Step::Finished(Finished::new(0, FinishReason::EndTurn)),
+        Step::Ended,
+    ];
+    let chunk = |(seq, step)| Chunk { seq, arrived_us: seq * 10, event: Event::from(step) };
+    ToService::Chunks((1..).zip(steps).map(chunk).collect())
+}
+
+fn ended(outcome: Outcome) -> ToService {
+    ToService::CallEnded(CallEnded {
+        outcome,
+        written: 6,
+        reason: String::new(),
+        status: 200,
+        upstream_status: 200,
+        upstream_first_us: 10,
+        client_first_us: 20,
+        ended_us: 30,
+    })
+}

@@ -1,0 +1,8 @@
+//! The whole control plane in this process, on loopback: asked as a proxy asks it, and as an operator does.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod admin;
+mod calls;
+mod harness;
+mod lifecycle;
