@@ -44,8 +44,7 @@ impl Line {
 
     /// The text of a field; empty if there is none.
     pub fn field(&self, name: &str) -> &str {
-        let nested = self.json["fields"][name].as_str();
-        nested.or_else(|| self.json[name].as_str()).unwrap_or_default()
+        self.json[name].as_str().unwrap_or_default()
     }
 }
 

@@ -3,10 +3,12 @@
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::{
     client::{Answer, Ask},
     process::{Process, Program},
+    record::Record,
 };
 use crate::peers::{eventually, within};
 
@@ -64,23 +66,36 @@ impl ControlPlane {
     /// # Panics
     /// When it does not answer 200 with JSON.
     pub async fn api(&self, path: &str) -> Value {
-        let authorization = format!("Bearer {ADMIN_TOKEN}");
-        let answer = Ask::get(path).header("authorization", &authorization).send(self.admin).await;
+        let answer = self.ask(path).send(self.admin).await;
         let (status, body) = (answer.status, answer.complete().await);
         assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body:?}"))
     }
 
     /// Waits until the call is on record with its end, and reads its record.
-    pub async fn record(&self, call_id: &str) -> Value {
-        let path = format!("/api/calls/{call_id}");
-        let authorization = format!("Bearer {ADMIN_TOKEN}");
+    pub async fn record(&self, call_id: &str) -> Record {
+        let ask = self.ask(&format!("/api/calls/{call_id}"));
         eventually("the record of a call", async || {
-            let answer = Ask::get(&path).header("authorization", &authorization).send(self.admin).await;
-            let record: Value = serde_json::from_slice(&answer.complete().await).unwrap_or_default();
-            (!record["outcome"].is_null()).then_some(record)
+            let answer = ask.send(self.admin).await;
+            let json: Value = serde_json::from_slice(&answer.complete().await).unwrap_or_default();
+            (!json["call"]["outcome"].is_null()).then(|| Record::new(&json))
         })
         .await
+    }
+
+    /// Waits until a call that was not heard of before has ended, and reads its record.
+    pub async fn last_record(&self) -> Record {
+        let id = eventually("a call on record", async || {
+            let page = self.api("/api/calls?limit=1").await;
+            page["calls"][0]["call_id"].as_str().map(str::to_owned)
+        })
+        .await;
+        self.record(&id).await
+    }
+
+    /// A request that the admin API answers.
+    pub fn ask(&self, path: &str) -> Ask {
+        Ask::get(path).header("authorization", &format!("Bearer {ADMIN_TOKEN}"))
     }
 }
 
@@ -98,6 +113,12 @@ impl DataPlane {
     /// Sends a request, and waits for the head of the answer.
     pub async fn ask(&self, ask: Ask) -> Answer {
         ask.send(self.address).await
+    }
+
+    /// Sends a request, and does not wait. Aborting the task closes the connection.
+    pub fn begin(&self, ask: Ask) -> JoinHandle<Answer> {
+        let address = self.address;
+        tokio::spawn(async move { ask.send(address).await })
     }
 }
 

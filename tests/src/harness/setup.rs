@@ -4,10 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use super::{
     client::{Answer, Ask},
     planes::{ControlPlane, DataPlane, merge},
+    record::Record,
 };
 use crate::peers::upstream::Upstream;
 
@@ -106,6 +108,16 @@ impl Gateway {
     /// Sends a request to the data plane, and waits for the head of the answer.
     pub async fn ask(&self, ask: Ask) -> Answer {
         self.data.ask(ask).await
+    }
+
+    /// Sends a request to the data plane, and does not wait. Aborting the task closes the connection.
+    pub fn begin(&self, ask: Ask) -> JoinHandle<Answer> {
+        self.data.begin(ask)
+    }
+
+    /// Waits until the call is on record with its end, and reads its record.
+    pub async fn record(&self, call_id: &str) -> Record {
+        self.control.record(call_id).await
     }
 
     /// The folder with the configurations and the database.

@@ -101,6 +101,16 @@ impl Answer {
         std::mem::take(&mut self.received)
     }
 
+    /// All that came until the body broke off.
+    ///
+    /// # Panics
+    /// When it ends as if it were complete.
+    pub async fn broken_off(mut self) -> Vec<u8> {
+        let end = self.rest().await;
+        assert_eq!(end, End::Broken, "the body ended as if it were complete: {}", self.so_far());
+        std::mem::take(&mut self.received)
+    }
+
     /// Reads a streamed response to its end, and understands it.
     ///
     /// # Panics
@@ -117,6 +127,16 @@ impl Answer {
     pub async fn whole(self, dialect: Dialect) -> Turn {
         assert_eq!(self.header("content-type").split(';').next(), Some("application/json"), "{:?}", self.headers);
         self.read(|body| dialect.whole(body)).await
+    }
+
+    /// Reads a streamed response that ends with an error.
+    ///
+    /// # Panics
+    /// When it does not, or breaks the grammar of its dialect.
+    pub async fn failed_stream(self, dialect: Dialect) -> (Turn, Failure) {
+        let mut turn = self.stream(dialect).await;
+        let failure = turn.failure.take().unwrap_or_else(|| panic!("the stream ends well: {turn:?}"));
+        (turn, failure)
     }
 
     /// Reads the body of an error.

@@ -73,6 +73,13 @@ impl Reply {
         self
     }
 
+    /// A header, instead of any other of that name.
+    #[must_use]
+    pub fn replace_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.remove(name);
+        self.header(name, value)
+    }
+
     /// Sends bytes.
     #[must_use]
     pub fn send(mut self, bytes: impl AsRef<[u8]>) -> Self {

@@ -1,0 +1,16 @@
+//! End to end: real clients' requests, real planes, a scripted provider; every output is read by the strict readers.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bad_requests;
+mod configuration;
+mod credentials;
+mod disconnect;
+mod held;
+mod loss;
+mod planes;
+mod protocol;
+mod record;
+mod relay;
+mod replacement;
+mod tool_rules;
+mod upstream_faults;

@@ -1,0 +1,346 @@
+//! Upstreams that refuse, break off, or say what can't be understood.
+
+use luthien_tests::{
+    fixtures,
+    harness::{Ask, Gateway, Setup},
+    peers::{Gate, upstream::Reply},
+    validate::{Dialect, sse},
+};
+use serde_json::{Value, json};
+
+fn asks(dialect: Dialect) -> [Ask; 2] {
+    [Ask::streamed(dialect), Ask::whole(dialect)]
+}
+
+/// Errors as the providers tell them.
+fn errors(dialect: Dialect) -> Vec<(u16, Value)> {
+    let openai = |type_: &str, code: Value, message: &str| json!({"error": {"message": message, "type": type_, "param": null, "code": code}});
+    let anthropic = |type_: &str, message: &str| json!({"type": "error", "error": {"type": type_, "message": message}, "request_id": "req_011CSHoEeqs5"});
+    match dialect {
+        Dialect::OpenAi => vec![
+            (400, openai("invalid_request_error", json!("context_length_exceeded"), "Too long: 9 > 8 tokens.")),
+            (401, openai("invalid_request_error", json!("invalid_api_key"), "Incorrect API key provided: sk-1***2.")),
+            (429, openai("tokens", json!("rate_limit_exceeded"), "Rate limit reached. Please try again in 1.2s.")),
+            (500, openai("server_error", Value::Null, "The server had an error.")),
+            (503, openai("server_error", json!("server_is_overloaded"), "Overloaded.")),
+        ],
+        Dialect::Anthropic => vec![
+            (400, anthropic("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum")),
+            (401, anthropic("authentication_error", "invalid x-api-key")),
+            (429, anthropic("rate_limit_error", "Number of requests has exceeded your rate limit")),
+            (500, anthropic("api_error", "Internal server error")),
+            (529, anthropic("overloaded_error", "Overloaded")),
+        ],
+    }
+}
+
+#[tokio::test]
+async fn errors_of_the_upstream_pass_with_status_body_and_headers() {
+    for setup in [Setup::noop(), Setup::replacing_cool(), Setup::denying_deletes()] {
+        let gateway = setup.start().await;
+        for dialect in Dialect::ALL {
+            for (status, body) in errors(dialect) {
+                for ask in asks(dialect) {
+                    let reply = Reply::json(status, &body).header("retry-after", "7").header("x-should-retry", "true");
+                    gateway.upstream.answer(reply.header("request-id", "req_1"));
+                    let answer = gateway.ask(ask).await;
+                    assert_eq!(answer.status, status);
+                    assert_eq!(answer.header("content-type"), "application/json");
+                    assert_eq!((answer.header("retry-after"), answer.header("x-should-retry")), ("7", "true"));
+                    assert_eq!(answer.header("request-id"), "req_1");
+                    let id = answer.call_id();
+                    assert_eq!(String::from_utf8_lossy(&answer.complete().await), body.to_string());
+                    let record = gateway.record(&id).await;
+                    assert_eq!(record.outcome(), "failed");
+                    assert_eq!(
+                        (&record.call["status"], &record.call["upstream_status"]),
+                        (&json!(status), &json!(status))
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_is_no_json_keeps_its_status() {
+    for setup in [Setup::noop(), Setup::replacing_cool()] {
+        let gateway = setup.start().await;
+        for dialect in Dialect::ALL {
+            for ask in asks(dialect) {
+                gateway.upstream.answer(Reply::bytes(502, "text/html", b"<html>Bad gateway</html>"));
+                let answer = gateway.ask(ask).await;
+                assert_eq!(answer.status, 502);
+                answer.complete().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_within_a_stream_ends_the_clients() {
+    for setup in [Setup::replacing_cool(), Setup::denying_deletes()] {
+        let gateway = setup.start().await;
+        for dialect in Dialect::ALL {
+            let body = fixtures::streamed(dialect, "error_in_stream");
+            gateway.upstream.answer(Reply::stream(&body));
+            let answer = gateway.ask(Ask::streamed(dialect)).await;
+            let id = answer.call_id();
+            let (turn, failure) = answer.failed_stream(dialect).await;
+            assert_eq!(turn.text(), "Half an ans");
+            assert_eq!(failure, dialect.stream(&body).unwrap().failure.unwrap());
+            assert_eq!(gateway.record(&id).await.outcome(), "failed");
+        }
+    }
+}
+
+/// Where a stream may be cut, with the bytes that are sent before.
+fn cuts(dialect: Dialect) -> Vec<Vec<u8>> {
+    let body = fixtures::streamed(dialect, "text");
+    let pieces = sse::split(&body);
+    let whole = pieces[..5].concat();
+    let within = [&whole[..], &pieces[5][..pieces[5].len() / 2]].concat();
+    let unterminated = [&whole[..], &pieces[5][..pieces[5].len() - 1]].concat();
+    let all_but_the_last = pieces[..pieces.len() - 1].concat();
+    vec![whole, within, unterminated, all_but_the_last]
+}
+
+#[tokio::test]
+async fn a_gated_stream_that_is_cut_ends_with_an_error() {
+    let gateway = Setup::replacing_cool().start().await;
+    for dialect in Dialect::ALL {
+        for (number, sent) in cuts(dialect).into_iter().enumerate() {
+            for reply in [Reply::sse().send(&sent).cut(), Reply::sse().send(&sent)] {
+                gateway.upstream.answer(reply);
+                let answer = gateway.ask(Ask::streamed(dialect)).await;
+                let id = answer.call_id();
+                let body = answer.complete().await;
+                let text = String::from_utf8_lossy(&body);
+                let turn = dialect.stream(&body).unwrap_or_else(|error| panic!("cut {number}: {error}\n{text}"));
+                assert!(turn.failure.is_some(), "cut {number}: {text}");
+                assert_eq!(gateway.record(&id).await.outcome(), "failed", "cut {number}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_relayed_stream_whose_connection_breaks_does_not_look_complete() {
+    let gateway = Setup::noop().start().await;
+    for dialect in Dialect::ALL {
+        for sent in cuts(dialect) {
+            gateway.upstream.answer(Reply::sse().send(&sent).cut());
+            let answer = gateway.ask(Ask::streamed(dialect)).await;
+            let id = answer.call_id();
+            assert_eq!(answer.broken_off().await, sent);
+            assert_eq!(gateway.record(&id).await.outcome(), "failed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_whole_response_that_is_cut_never_looks_complete() {
+    for setup in [Setup::noop(), Setup::replacing_cool()] {
+        let gateway = setup.start().await;
+        for dialect in Dialect::ALL {
+            let body = fixtures::whole(dialect, "text");
+            let half = &body[..body.len() / 2];
+            let length = body.len().to_string();
+            let reply = Reply::bytes(200, "application/json", half).cut();
+            gateway.upstream.answer(reply.replace_header("content-length", &length));
+            let answer = gateway.ask(Ask::whole(dialect)).await;
+            match answer.status {
+                200 => drop(answer.broken_off().await),
+                status => {
+                    assert!(status >= 500, "{status}");
+                    answer.error(dialect).await;
+                }
+            }
+        }
+    }
+}
+
+/// SSE events that no reader may be shown, to stand in a stream that is good otherwise.
+fn malformed(dialect: Dialect) -> Vec<Vec<u8>> {
+    match dialect {
+        Dialect::OpenAi => vec![
+            b"data: {\"evil\":\n\n".to_vec(),
+            b"data: {\"evil\":1,\"evil\":2}\n\n".to_vec(),
+            b"data: [\"evil\"]\n\n".to_vec(),
+            b"data: \"evil\"\n\n".to_vec(),
+            b"data: evil\n\n".to_vec(),
+            b"data: {\"id\":\"evil\xff\"}\n\n".to_vec(),
+            b"data: {\"id\":\"evil\",\"choices\":[{\"index\":0,\"delta\":{\"content\":7}}]}\n\n".to_vec(),
+            b"data: {\"id\":\"evil\",\"choices\":[{\"index\":\"0\",\"delta\":{\"content\":\"evil\"}}]}\n\n".to_vec(),
+            b"data: {\"id\":\"evil\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":3,\"function\":{\"arguments\":\"evil\"}}]}}]}\n\n".to_vec(),
+            b"data: {\"id\":\"evil\",\"choices\":{\"evil\":1}}\n\n".to_vec(),
+        ],
+        Dialect::Anthropic => [
+            ("content_block_delta", "{\"evil\":"),
+            ("content_block_delta", r#"{"type":"content_block_delta","index":0,"index":0,"delta":{"type":"text_delta","text":"evil"}}"#),
+            ("content_block_delta", r#"["evil"]"#),
+            ("content_block_delta", r#"{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"evil"}}"#),
+            ("content_block_delta", r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":{"evil":1}}}"#),
+            ("content_block_delta", r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"evil"}}"#),
+            ("content_block_start", r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"evil"}}"#),
+            ("content_block_stop", r#"{"type":"content_block_stop","index":9,"evil":1}"#),
+            ("message_start", r#"{"type":"message_start","message":{"id":"evil","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":1,"output_tokens":1}}}"#),
+            ("ping", r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"evil"}}"#),
+        ]
+        .into_iter()
+        .map(|(name, data)| format!("event: {name}\ndata: {data}\n\n").into_bytes())
+        .collect(),
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_the_grammar_is_never_forwarded_in_a_gated_call() {
+    let gateway = Setup::replacing_cool().start().await;
+    for dialect in Dialect::ALL {
+        let body = fixtures::streamed(dialect, "text");
+        let pieces = sse::split(&body);
+        for bad in malformed(dialect) {
+            let shown = String::from_utf8_lossy(&bad).into_owned();
+            let sent = [pieces[..6].concat(), bad, pieces[6..].concat()].concat();
+            gateway.upstream.answer(Reply::stream(&sent));
+            let answer = gateway.ask(Ask::streamed(dialect)).await;
+            let body = answer.complete().await;
+            let text = String::from_utf8_lossy(&body);
+            let turn = dialect.stream(&body).unwrap_or_else(|error| panic!("{shown}{error}\n{text}"));
+            assert!(!text.contains("evil"), "{shown} was forwarded:\n{text}");
+            assert!(turn.failure.is_some(), "{shown} did not end the response:\n{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whole_bodies_that_no_reader_understands_are_never_forwarded_in_a_gated_call() {
+    let gateway = Setup::replacing_cool().start().await;
+    for dialect in Dialect::ALL {
+        let good = String::from_utf8(fixtures::whole(dialect, "text")).unwrap();
+        for (type_, body) in [
+            ("application/json", "{\"evil\":".to_owned()),
+            ("application/json", "[\"evil\"]".to_owned()),
+            ("application/json", format!("{good}{{\"evil\":1}}")),
+            ("application/json", good.replacen('{', "{\"model\":\"evil\",\"model\":\"evil\",", 1)),
+            ("application/json", "{\"evil\":1}".to_owned()),
+            ("text/html", "<html>evil</html>".to_owned()),
+        ] {
+            gateway.upstream.answer(Reply::bytes(200, type_, body.as_bytes()));
+            let answer = gateway.ask(Ask::whole(dialect)).await;
+            assert!(answer.status >= 500, "{}: {body}", answer.status);
+            let failure = answer.error(dialect).await;
+            assert!(!failure.body.to_string().contains("evil"), "{failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn comments_and_ids_are_not_forwarded_in_a_gated_call() {
+    let gateway = Setup::replacing_cool().start().await;
+    for dialect in Dialect::ALL {
+        let body = String::from_utf8(fixtures::streamed(dialect, "text")).unwrap();
+        let sent = body.replacen("data:", "id: evil\nretry: 1\n: evil\ndata:", 3);
+        gateway.upstream.answer(Reply::sse().send(format!("\u{feff}: evil\n\n{sent}")));
+        let answer = gateway.ask(Ask::streamed(dialect)).await.complete().await;
+        let text = String::from_utf8_lossy(&answer);
+        assert!(!text.contains("evil") && !text.contains("retry"), "{text}");
+        let turn = dialect.stream(&answer).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(turn.text(), "Hello there, the radically radical answer is 42. Grüße 🦀!");
+    }
+}
+
+#[tokio::test]
+async fn headers_that_are_not_on_the_list_are_not_forwarded_in_a_gated_call() {
+    let gateway = Setup::replacing_cool().start().await;
+    for dialect in Dialect::ALL {
+        let reply = Reply::stream(&fixtures::streamed(dialect, "text")).header("x-note", "evil");
+        gateway.upstream.answer(reply.header("set-cookie", "evil=1").header("x-request-id", "req_1"));
+        let answer = gateway.ask(Ask::streamed(dialect)).await;
+        assert_eq!((answer.header("x-note"), answer.header("set-cookie")), ("", ""));
+        assert_eq!(answer.header("x-request-id"), "req_1");
+        answer.stream(dialect).await;
+    }
+}
+
+#[tokio::test]
+async fn an_encoding_that_was_not_asked_for_is_never_forwarded_in_a_gated_call() {
+    let gateway = Setup::replacing_cool().start().await;
+    for dialect in Dialect::ALL {
+        for ask in asks(dialect) {
+            gateway.upstream.answer(Reply::sse().header("content-encoding", "gzip").send(b"\x1f\x8bevil"));
+            let answer = gateway.ask(ask).await;
+            assert!(answer.status >= 500, "{}", answer.status);
+            assert!(!answer.error(dialect).await.message.contains("evil"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_json_answer_to_a_call_that_asked_for_a_stream_is_judged_as_one() {
+    let gateway = Setup::replacing_cool().start().await;
+    for dialect in Dialect::ALL {
+        gateway.upstream.answer(Reply::bytes(200, "application/json", &fixtures::whole(dialect, "text")));
+        let turn = gateway.ask(Ask::streamed(dialect)).await.whole(dialect).await;
+        assert_eq!(turn.text(), "Hello there, the radically radical answer is 42. Grüße 🦀!");
+    }
+}
+
+#[tokio::test]
+async fn an_sse_event_over_the_limit_ends_a_gated_call() {
+    let limits = json!({"limits": {"sse_event": "64KiB"}});
+    let gateway = Setup::replacing_cool().with_data_plane(limits).start().await;
+    for dialect in Dialect::ALL {
+        let body = fixtures::streamed(dialect, "text");
+        let pieces = sse::split(&body);
+        let huge = format!("data: {}", "x".repeat(100_000));
+        gateway.upstream.answer(Reply::sse().send(pieces[..6].concat()).send(huge).wait(&Gate::new()));
+        let (turn, _) = gateway.ask(Ask::streamed(dialect)).await.failed_stream(dialect).await;
+        assert!(turn.text().starts_with("Hello there"), "{turn:?}");
+        gateway.upstream.cancelled().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_can_not_be_reached_is_an_error_of_the_dialect() {
+    let nobody = "http://127.0.0.1:1";
+    let upstreams = json!({"upstreams": {
+        "openai": {"base_url": format!("{nobody}/v1")},
+        "anthropic": {"base_url": nobody},
+    }});
+    for setup in [Setup::noop(), Setup::replacing_cool()] {
+        let gateway = setup.with_data_plane(upstreams.clone()).start().await;
+        for dialect in Dialect::ALL {
+            for ask in asks(dialect) {
+                let answer = gateway.ask(ask).await;
+                assert_eq!(answer.status, 502);
+                let id = answer.call_id();
+                answer.error(dialect).await;
+                assert_eq!(gateway.record(&id).await.outcome(), "failed");
+            }
+        }
+    }
+}
+
+async fn late(gateway: &Gateway, reply: Reply, ask: Ask, dialect: Dialect) {
+    gateway.upstream.answer(reply);
+    let answer = gateway.ask(ask).await;
+    assert_eq!(answer.status, 504);
+    answer.error(dialect).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_silent_too_long_is_given_up() {
+    let timeouts = json!({"timeouts": {"first_byte": "200ms", "idle": "300ms"}});
+    let gateway = Setup::replacing_cool().with_data_plane(timeouts).start().await;
+    for dialect in Dialect::ALL {
+        let never = Gate::new();
+        for ask in asks(dialect) {
+            late(&gateway, Reply::sse().hold_head(&never), ask, dialect).await;
+        }
+        let body = fixtures::streamed(dialect, "text");
+        gateway.upstream.answer(Reply::sse().send(sse::split(&body)[..6].concat()).wait(&never));
+        let (turn, _) = gateway.ask(Ask::streamed(dialect)).await.failed_stream(dialect).await;
+        assert!(turn.text().starts_with("Hello there"), "{turn:?}");
+    }
+}
