@@ -79,7 +79,7 @@ impl TryFrom<wire::Forward> for Forward {
             failure_mode: forward.failure_mode().into(),
             known_kinds: forward.known_kinds().filter_map(kind).collect(),
             interest: forward.interest.map_or(Interest::all(Level::Gate), Interest::from),
-            limits: set(forward.limits, "limits")?.into(),
+            limits: forward.limits.unwrap_or_default().into(),
         })
     }
 }

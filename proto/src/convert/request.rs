@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Malformed, each, extras, extras_text, json, message, nested, optional_json, set, to_each};
+use super::{Malformed, each, extras, extras_text, json, nested, optional_json, set, to_each};
 use crate::{
     request::{Content, ContentBlock, Dialect, Message, Request, Sampling, Tool},
     wire,
@@ -60,7 +60,7 @@ impl TryFrom<wire::Request> for Request {
             messages: each(request.messages, "messages")?,
             tools: each(request.tools, "tools")?,
             tool_choice: optional_json(&request.tool_choice_json, "tool_choice_json")?,
-            sampling: message(request.sampling, "sampling")?,
+            sampling: nested(request.sampling.unwrap_or_default(), "sampling")?,
             extras: extras(&request.extras_json, "extras_json")?,
         })
     }

@@ -143,7 +143,6 @@ fn a_malformed_message_of_the_proxy_is_refused_with_its_field_and_reason() {
         (with_started(|s| s.dialect = 0), "call_started.dialect: not set"),
         (with_started(|s| s.upstream_dialect = 9), "call_started.upstream_dialect: no dialect has the number 9"),
         (with_started(|s| s.request = None), "call_started.request: not set"),
-        (with_request(|r| r.sampling = None), "call_started.request.sampling: not set"),
         (
             with_request(|r| r.sampling.as_mut().unwrap().top_p = Some(f64::NAN)),
             "call_started.request.sampling.top_p: not a finite number",
@@ -234,7 +233,7 @@ fn verdict(verdict: wire::Verdict) -> wire::EnforceResponse {
 
 #[test]
 fn a_malformed_message_of_the_service_is_refused_with_its_field_and_reason() {
-    use wire::{admission::Decision as Admit, verdict::Decision};
+    use wire::verdict::Decision;
     let decided = |decision| verdict(wire::Verdict { decision: Some(decision), ..Default::default() });
     let events = vec![
         wire::Event { event: Some(wire::event::Event::Ended(wire::Ended {})), ..Default::default() },
@@ -248,7 +247,6 @@ fn a_malformed_message_of_the_service_is_refused_with_its_field_and_reason() {
     let cases = [
         (wire::EnforceResponse::default(), "message: not set"),
         (admission(None), "admission.decision: not set"),
-        (admission(Some(Admit::Forward(wire::Forward::default()))), "admission.forward.limits: not set"),
         (reject(200), "admission.reject.status: 200 is not between 400 and 599"),
         (reject(600), "admission.reject.status: 600 is not between 400 and 599"),
         (reject(65_536 + 403), "admission.reject.status: 65939 is not between 400 and 599"),
