@@ -203,7 +203,7 @@ pub struct PolicyCoverage {
 }
 
 /// How often a policy saw and decided something of one kind; a value of [`PolicyCoverage::kinds`].
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tally {
     /// How often each hook ran.
     pub hooks: std::collections::BTreeMap<&'static str, u64>,

@@ -11,13 +11,20 @@
 
 mod config;
 mod entry;
+mod policies;
+mod policy;
 mod session;
 mod set;
+mod stage;
 
 pub use config::{OnFailure, PolicyConfig, PolicySetConfig};
 pub use entry::{
     AdmissionEntry, BlockEntry, ContentEntry, CoverageEntry, Entry, EntryBody, NoteEntry, OutcomeEntry, PolicyCoverage,
     RequestEntry, StepEntry, Tally, VerdictEntry,
+};
+pub use policy::{
+    Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall, RequestOutput, Seen, SeenBlock,
+    SummaryOutput,
 };
 pub use session::{Fault, Output, Session};
 pub use set::{BuildError, PolicySet};

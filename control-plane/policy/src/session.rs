@@ -1,10 +1,25 @@
 //! One call, as the policy service sees it.
 
+mod begin;
+mod intake;
+mod recorder;
+mod verdicts;
+
 use std::{collections::VecDeque, sync::Arc};
 
-use luthien_proto::message::{CallStarted, FromService, ToService};
+pub use intake::Fault;
+use intake::Intake;
+use luthien_proto::{
+    Chunk,
+    message::{Block, CallEnded, CallStarted, FromService, Outcome, Reply, ToService},
+};
+use recorder::Recorder;
+use verdicts::Verdicts;
 
-use crate::{Entry, PolicySet};
+use crate::{
+    CoverageEntry, Entry, EntryBody, OutcomeEntry, PolicySet,
+    stage::{Common, Failure, Flow, Moving, Stage, Stages},
+};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -17,40 +32,213 @@ pub enum Output {
     Ended,
 }
 
-/// The proxy broke the protocol: the call ends closed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// `CallStarted` came twice.
-    #[error("CallStarted came twice")]
-    StartedTwice,
+/// A call: what the proxy says goes in, what it is answered and what is put on record comes out.
+pub struct Session {
+    set: Arc<PolicySet>,
+    state: State,
+    intake: Intake,
+    stages: Vec<Stage>,
+    common: Common,
+    verdicts: Verdicts,
+    recorder: Recorder,
+    outputs: VecDeque<Output>,
+    /// The Chunks and Block messages taken.
+    seen: u64,
+    fault: Option<Fault>,
 }
 
-/// A call.
-pub struct Session {
-    outputs: VecDeque<Output>,
+/// open ──end, failure──▶ over ──CallEnded──▶ ended; rejected ──CallEnded──▶ ended
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// What comes is judged.
+    Open,
+    /// The call does not go upstream.
+    Rejected,
+    /// The policies have ended the response: what comes is recorded, and not shown.
+    Over,
+    /// The call is over.
+    Ended,
 }
 
 impl Session {
-    /// Begins a call: the policies see the request. The first outputs are its entries and the Admission.
+    /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission.
     pub fn begin(set: Arc<PolicySet>, started: CallStarted) -> Self {
-        let _ = (set, started);
-        Self { outputs: VecDeque::new() }
+        begin::begin(set, &started)
     }
 
     /// Takes in what the proxy says.
     ///
     /// # Errors
-    /// What it says is out of order. Nothing but [`Self::lost`] is to be called after that.
+    /// The proxy broke the protocol: the stream is to be closed with an error. After [`Self::lost`] the rest of the
+    /// record comes out.
     pub fn handle(&mut self, message: ToService) -> Result<(), Fault> {
-        let _ = message;
-        Ok(())
+        let handled = self.take(message);
+        self.fault = handled.err();
+        handled
     }
 
     /// The proxy's stream broke before `CallEnded`: what the client got is not known.
-    pub fn lost(&mut self) {}
+    pub fn lost(&mut self) {
+        if self.state != State::Ended {
+            self.end(&CallEnded {
+                outcome: Outcome::Unknown,
+                written: 0,
+                reason: String::new(),
+                status: 0,
+                upstream_status: 0,
+                upstream_first_us: 0,
+                client_first_us: 0,
+                ended_us: 0,
+            });
+        }
+    }
 
     /// What is to be done next; `None`: wait for more.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    fn take(&mut self, message: ToService) -> Result<(), Fault> {
+        match (self.state, message) {
+            (State::Ended, _) => Err(Fault::AfterEnd),
+            (_, ToService::CallStarted(_)) => Err(Fault::StartedTwice),
+            (State::Rejected, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Rejected),
+            (State::Open | State::Over, ToService::Chunks(chunks)) => {
+                let gated = self.intake.chunks(&chunks)?;
+                self.seen += 1;
+                chunks.into_iter().zip(gated).for_each(|(chunk, gated)| self.chunk(chunk, gated));
+                self.answer();
+                Ok(())
+            }
+            (State::Open | State::Over, ToService::Block(block)) => {
+                self.intake.block(&block)?;
+                self.seen += 1;
+                self.block(&block);
+                self.answer();
+                Ok(())
+            }
+            (State::Open | State::Over | State::Rejected, ToService::CallEnded(ended)) => {
+                self.end(&ended);
+                Ok(())
+            }
+        }
+    }
+
+    fn chunk(&mut self, chunk: Chunk, gated: bool) {
+        self.recorder.received(&chunk);
+        self.verdicts.received();
+        if self.state != State::Open {
+            self.verdicts.not_shown();
+            return;
+        }
+        let Chunk { seq, arrived_us, event } = chunk;
+        let flows = [Flow::Event(Moving { seq, arrived_us, event }), Flow::Mark { seq, gated, by: Stages::default() }];
+        self.flow(0, flows.into());
+    }
+
+    /// Lets what comes flow through the stages from `first` on.
+    fn flow(&mut self, first: usize, mut flows: Vec<Flow>) {
+        for index in first..self.stages.len() {
+            let mut out = Vec::new();
+            for flow in flows {
+                if let Err(failure) = self.stages[index].take(flow, &mut self.common, &mut out) {
+                    // What the stages before had decided stands; what this one was given does not go on.
+                    self.flow(index + 1, out);
+                    return self.fail(failure);
+                }
+            }
+            flows = out;
+        }
+        for flow in flows {
+            self.settle(flow);
+        }
+    }
+
+    fn block(&mut self, block: &Block) {
+        self.recorder.recorded(block);
+        if self.state != State::Open {
+            return;
+        }
+        for index in 0..self.stages.len() {
+            let mut out = Vec::new();
+            let ran = self.stages[index].recorded(block, &mut self.common, &mut out);
+            self.flow(index + 1, out);
+            if let Err(failure) = ran {
+                return self.fail(failure);
+            }
+        }
+    }
+
+    fn settle(&mut self, flow: Flow) {
+        if self.state != State::Open {
+            return;
+        }
+        if self.verdicts.settle(flow, &mut self.common, &mut self.recorder) {
+            self.state = State::Over;
+            self.recorder.over();
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        if self.state == State::Open {
+            self.verdicts.fail(failure, &mut self.common, &mut self.recorder);
+            self.state = State::Over;
+            self.recorder.over();
+        }
+    }
+
+    /// Answers a message of the proxy.
+    fn answer(&mut self) {
+        self.verdicts.flush();
+        if self.state != State::Open || !self.common.can_close {
+            self.verdicts.note_rest(&mut self.common, &mut self.recorder);
+        }
+        let mut replies: Vec<Reply> = self.verdicts.take().into_iter().map(Reply::Verdict).collect();
+        if replies.is_empty() {
+            replies.push(Reply::Working);
+        }
+        let seen = self.seen;
+        self.outputs.extend(replies.into_iter().map(|message| Output::Say(FromService { message, seen })));
+        self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
+    }
+
+    fn end(&mut self, ended: &CallEnded) {
+        self.recorder.at(ended.ended_us);
+        self.state = State::Ended;
+        self.recorder.close();
+        self.verdicts.note_rest(&mut self.common, &mut self.recorder);
+        for stage in &mut self.stages {
+            stage.completed(ended.outcome, &mut self.common);
+        }
+        let policies = self.stages.iter_mut().map(Stage::coverage).collect();
+        let revision = self.set.revision().to_owned();
+        self.recorder.push(EntryBody::Coverage(CoverageEntry { revision, policies }));
+        let outcome = self.outcome(ended);
+        self.recorder.push(EntryBody::Outcome(outcome));
+        self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
+        self.outputs.push_back(Output::Ended);
+    }
+
+    fn outcome(&mut self, ended: &CallEnded) -> OutcomeEntry {
+        let counts = self.verdicts.counts();
+        OutcomeEntry {
+            outcome: ended.outcome.name(),
+            reason: ended.reason.clone(),
+            fault: self.fault.map(|fault| fault.to_string()),
+            status: ended.status,
+            upstream_status: ended.upstream_status,
+            written: ended.written,
+            upstream_first_us: ended.upstream_first_us,
+            client_first_us: ended.client_first_us,
+            ended_us: ended.ended_us,
+            usage: self.recorder.usage(),
+            received: counts.received,
+            passed: counts.passed,
+            replaced: counts.replaced,
+            dropped: counts.dropped,
+            held: counts.held(),
+            not_shown: counts.not_shown,
+            annotations: std::mem::take(&mut self.common.notes).into_iter().map(Into::into).collect(),
+        }
     }
 }

@@ -1,0 +1,65 @@
+//! `tool_call_rules`: tool calls that a rule denies never reach the client.
+//!
+//! A call is held until it is whole. One that is refused becomes a text that says why; the other calls of the turn stay.
+//! A call that never became whole, because the response broke off, is not let through at all. What has no place in the
+//! canonical model may be a call of a kind that is not known: it is judged by whatever names and strings it has.
+
+mod call;
+mod rule;
+
+use std::sync::Arc;
+
+use call::Call;
+use luthien_proto::{
+    event::Kind,
+    message::{CallStarted, FailureMode, Interest, Level},
+};
+use rule::{Message, Rule};
+
+use super::Common;
+use crate::{BuildError, Hook, Hooks, Policy, PolicyCall, set::Fields};
+
+/// The policy.
+pub(super) struct ToolCallRules {
+    common: Common,
+    rules: Arc<Rules>,
+}
+
+/// What is denied, and what is said of it.
+struct Rules {
+    deny: Vec<Rule>,
+    message: Message,
+}
+
+impl ToolCallRules {
+    pub fn build(common: Common, fields: &mut Fields) -> Result<Self, BuildError> {
+        let deny = fields.list("deny", Rule::read)?.unwrap_or_default();
+        if deny.is_empty() {
+            return Err(BuildError::new("deny", "there are no rules: give at least one"));
+        }
+        let message = fields.optional::<String>("message")?.map_or_else(Message::default, Message);
+        Ok(Self { common, rules: Arc::new(Rules { deny, message }) })
+    }
+}
+
+impl Policy for ToolCallRules {
+    fn name(&self) -> &str {
+        &self.common.name
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks::of(&[Hook::ToolCallChunk, Hook::ToolCallCompleted, Hook::OpaqueChunk, Hook::Finished])
+    }
+
+    fn interest(&self, _: &CallStarted) -> Interest {
+        Interest::all(Level::Record).with(Kind::ToolCall, Level::Gate).with(Kind::Opaque, Level::Gate)
+    }
+
+    fn failure_mode(&self) -> FailureMode {
+        self.common.failure_mode
+    }
+
+    fn begin(&self, _: &CallStarted) -> Box<dyn PolicyCall + Send> {
+        Box::new(Call::new(self.rules.clone()))
+    }
+}

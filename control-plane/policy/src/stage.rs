@@ -1,0 +1,344 @@
+//! A stage of a pipeline: one policy, and what it has not decided yet.
+//!
+//! Stages speak to each other as the model's response speaks to the first one: each event carries the seq of the last
+//! chunk that it was made from, and a [`Flow::Mark`] says that nothing made from earlier chunks will follow. What a
+//! stage lets out is the decided prefix of what it took in, so that a mark never passes a chunk that any stage holds.
+
+mod blocks;
+mod flow;
+mod run;
+mod slots;
+mod tally;
+
+use std::sync::Arc;
+
+use blocks::{OpenBlocks, is_completed, stop_hook};
+pub(crate) use flow::{Common, End, Failure, Flow, Moving, Stages};
+use luthien_proto::{
+    Event, Step,
+    message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Reject, Severity},
+};
+pub(crate) use run::guard;
+use run::run;
+use serde_json::json;
+pub(crate) use slots::Slots;
+use slots::{EventSlot, Slot};
+use tally::Tallies;
+
+use crate::{
+    entry::{PolicyCoverage, interest_json},
+    policy::{
+        Hook, HookError, HookOutput, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, Ruling, Seen,
+        SummaryOutput,
+    },
+};
+
+/// One policy in one call.
+pub(crate) struct Stage {
+    index: usize,
+    policy: Arc<dyn Policy>,
+    /// `None`: the policy failed, and everything passes it.
+    call: Option<Box<dyn PolicyCall + Send>>,
+    hooks: Hooks,
+    interest: Interest,
+    /// Whether the policy has ended the response.
+    ended: bool,
+    blocks: OpenBlocks,
+    slots: Slots,
+    tallies: Tallies,
+}
+
+/// An event whose hooks are to run.
+struct Judged {
+    seq: u64,
+    arrived_us: u64,
+    event: Event,
+    how: How,
+}
+
+/// How an event came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// As a chunk.
+    Came,
+    /// Not at all: a block's stop, because the response is over.
+    CutOff,
+    /// As the stop of a block that is reported whole.
+    Recorded { stopped: bool },
+}
+
+impl Stage {
+    /// Begins the policy's state for the call.
+    pub fn begin(
+        index: usize,
+        policy: &Arc<dyn Policy>,
+        started: &CallStarted,
+        common: &mut Common,
+    ) -> (Self, Result<(), Failure>) {
+        let begun = guard(|| Ok((policy.hooks(), policy.interest(started), policy.begin(started))));
+        let (hooks, interest, call, error) = match begun {
+            Ok((hooks, interest, call)) => (hooks, interest, Some(call), None),
+            Err(error) => (Hooks::NONE, Interest::all(Level::Record), None, Some(error)),
+        };
+        let (blocks, slots, tallies) = (OpenBlocks::new(hooks), Slots::new(index), Tallies::default());
+        let policy = policy.clone();
+        let mut stage = Self { index, policy, call, hooks, interest, ended: false, blocks, slots, tallies };
+        let begun = error.map_or(Ok(()), |error| stage.fail("begin", &error, 0, common));
+        (stage, begun)
+    }
+
+    /// What the policy wants.
+    pub fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    /// Shows the policy the request; what it answers may be to reject the call.
+    pub fn request(&mut self, started: &CallStarted, common: &mut Common) -> Result<Option<Reject>, Failure> {
+        let (policy, notes) = (self.policy.clone(), &mut common.notes);
+        let ran = self.run_on_call(Hook::Request, |call| {
+            let mut out = RequestOutput { notes: Notes { to: notes, policy: policy.name(), seq: 0 }, reject: None };
+            call.on_request(started, &mut out).map(|()| out.reject)
+        });
+        match ran {
+            None => Ok(None),
+            Some(Ok(reject)) => Ok(reject),
+            Some(Err(error)) => self.fail(Hook::Request.name(), &error, 0, common).map(|()| None),
+        }
+    }
+
+    /// Takes in what the stage before lets out, and lets out what is decided.
+    pub fn take(&mut self, flow: Flow, common: &mut Common, out: &mut Vec<Flow>) -> Result<(), Failure> {
+        if self.ended {
+            return Ok(());
+        }
+        if self.call.is_none() {
+            out.push(flow);
+            return Ok(());
+        }
+        match flow {
+            Flow::Event(moving) => self.event(moving, common)?,
+            Flow::Mark { seq, gated, by } => self.slots.push(Slot::Mark { seq, gated, by }),
+            Flow::End(end) => self.end(end, common)?,
+        }
+        self.slots.drain(&mut self.tallies, out);
+        Ok(())
+    }
+
+    /// A block that is only recorded came, whole.
+    pub fn recorded(&mut self, block: &Block, common: &mut Common, out: &mut Vec<Flow>) -> Result<(), Failure> {
+        if self.ended || self.call.is_none() {
+            return Ok(());
+        }
+        self.blocks.enter_recorded(block);
+        let (seq, arrived_us, event) = (block.last, block.last_arrived_us, Step::BlockStopped(block.started.block));
+        let how = How::Recorded { stopped: block.stopped };
+        self.judge(Judged { seq, arrived_us, event: event.into(), how }, common)?;
+        self.slots.drain(&mut self.tallies, out);
+        Ok(())
+    }
+
+    /// The call is over: the last hook runs.
+    pub fn completed(&mut self, outcome: Outcome, common: &mut Common) {
+        let (policy, notes) = (self.policy.clone(), &mut common.notes);
+        let ran = self.run_on_call(Hook::ResponseCompleted, |call| {
+            let notes = Notes { to: notes, policy: policy.name(), seq: 0 };
+            call.on_response_completed(outcome, &mut SummaryOutput { notes })
+        });
+        if let Some(Err(error)) = ran {
+            self.note_failure(Hook::ResponseCompleted.name(), &error, 0, common);
+            self.call = None;
+        }
+    }
+
+    /// What the policy saw.
+    pub fn coverage(&mut self) -> PolicyCoverage {
+        self.slots.tally_undecided(&mut self.tallies);
+        PolicyCoverage {
+            policy: self.policy.name().to_owned(),
+            failed: self.call.is_none(),
+            interest: interest_json(&self.interest),
+            kinds: self.tallies.to_json(),
+        }
+    }
+
+    fn event(&mut self, moving: Moving, common: &mut Common) -> Result<(), Failure> {
+        let Moving { seq, arrived_us, event } = moving;
+        let is_last = event.step.is_last();
+        if is_last {
+            self.cut_off(seq, arrived_us, common)?;
+        }
+        self.blocks.enter(&event);
+        self.judge(Judged { seq, arrived_us, event, how: How::Came }, common)?;
+        if is_last { self.must_be_decided(seq, common) } else { Ok(()) }
+    }
+
+    fn end(&mut self, end: End, common: &mut Common) -> Result<(), Failure> {
+        self.cut_off(end.seq, end.arrived_us, common)?;
+        if !self.ended {
+            self.slots.push(Slot::End(end));
+            self.must_be_decided(end.seq, common)?;
+        }
+        Ok(())
+    }
+
+    /// The response is over: the hooks of every open block's stop run, as if it had come.
+    fn cut_off(&mut self, seq: u64, arrived_us: u64, common: &mut Common) -> Result<(), Failure> {
+        for key in self.blocks.keys() {
+            let event = Step::BlockStopped(key).into();
+            self.judge(Judged { seq, arrived_us, event, how: How::CutOff }, common)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing more will come that a policy could wait for.
+    fn must_be_decided(&mut self, seq: u64, common: &mut Common) -> Result<(), Failure> {
+        match self.slots.undecided() {
+            0 => Ok(()),
+            held => {
+                let error = HookError(format!("it still held {held} chunks when the response was over"));
+                self.fail("the end", &error, seq, common)
+            }
+        }
+    }
+
+    /// Runs the hooks of an event, and gives it its slot.
+    fn judge(&mut self, judged: Judged, common: &mut Common) -> Result<(), Failure> {
+        if self.ended {
+            return Ok(());
+        }
+        let Judged { seq, arrived_us, event, how } = judged;
+        let (place, seen, ruling, injected, ran) = self.run_hooks(seq, arrived_us, &event, how, common);
+        if let Step::BlockStopped(key) = event.step {
+            self.blocks.leave(key);
+        }
+        let ruling = match ran {
+            Ok(()) => ruling,
+            Err((hook, error)) => {
+                self.fail(hook.name(), &error, seq, common)?;
+                Ruling::Pass
+            }
+        };
+        let event = match how {
+            How::Came => Some(event),
+            How::CutOff => None,
+            How::Recorded { .. } => return Ok(()),
+        };
+        match &ruling {
+            Ruling::End { .. } => {
+                self.slots.drop_held();
+                self.ended = true;
+            }
+            Ruling::Hold if event.is_some() => self.tallies.ruled(place, &ruling),
+            Ruling::Hold | Ruling::Pass | Ruling::Replace(_) => {}
+        }
+        self.slots.push(Slot::Event(EventSlot { seq, arrived_us, event, place, seen, ruling, injected }));
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "taken apart where it is used")]
+    fn run_hooks(
+        &mut self,
+        seq: u64,
+        arrived_us: u64,
+        event: &Event,
+        how: How,
+        common: &mut Common,
+    ) -> (Place, bool, Ruling, Vec<Event>, Result<(), (Hook, HookError)>) {
+        let placed = self.blocks.place(event);
+        let level = match how {
+            How::Came | How::CutOff => level(&self.interest, placed.place),
+            How::Recorded { .. } => Level::Record,
+        };
+        let is_covered = is_covered(self.hooks, placed.place, placed.hook, level);
+        if !is_covered && how != How::CutOff {
+            self.tallies.at(placed.place).unseen += 1;
+        }
+        let stopped = match how {
+            How::Came => true,
+            How::CutOff => false,
+            How::Recorded { stopped } => stopped,
+        };
+        let seen = Seen { seq, arrived_us, event, block: placed.block, stopped };
+        let mut out = HookOutput {
+            ticket: self.slots.next(),
+            slots: &mut self.slots,
+            notes: Notes { to: &mut common.notes, policy: self.policy.name(), seq },
+            gated: level == Level::Gate,
+            ruling: Ruling::Pass,
+            injected: Vec::new(),
+            misuse: None,
+            next_block: &mut common.next_block,
+        };
+        let mut ran = Ok(());
+        for hook in hooks_of(self.hooks, placed.hook, level, how).into_iter().flatten() {
+            let Some(call) = &mut self.call else { break };
+            self.tallies.ran(placed.place, hook);
+            ran = run(call.as_mut(), hook, placed.whole, &seen, &mut out).map_err(|error| (hook, error));
+            if ran.is_err() {
+                break;
+            }
+        }
+        (placed.place, is_covered, out.ruling, out.injected, ran)
+    }
+
+    fn run_on_call<T>(
+        &mut self,
+        hook: Hook,
+        run: impl FnOnce(&mut (dyn PolicyCall + Send)) -> Result<T, HookError>,
+    ) -> Option<Result<T, HookError>> {
+        let call = self.call.as_mut().filter(|_| self.hooks.has(hook))?;
+        self.tallies.ran(Place::Call, hook);
+        Some(guard(|| run(call.as_mut())))
+    }
+
+    /// The policy failed: it is never run again, and its failure mode says whether the call goes on. Where nothing at all
+    /// is gated it does in any case: nothing could be kept from the client.
+    fn fail(&mut self, doing: &str, error: &HookError, seq: u64, common: &mut Common) -> Result<(), Failure> {
+        self.note_failure(doing, error, seq, common);
+        self.call = None;
+        match self.policy.failure_mode() {
+            FailureMode::Closed if common.can_close => Err(Failure { index: self.index }),
+            FailureMode::Closed | FailureMode::Open => {
+                self.slots.pass_held();
+                Ok(())
+            }
+        }
+    }
+
+    fn note_failure(&self, doing: &str, error: &HookError, seq: u64, common: &mut Common) {
+        let policy = self.policy.name();
+        let mut notes = Notes { to: &mut common.notes, policy, seq };
+        let details = json!({ "doing": doing, "error": error.0 });
+        notes.add(Severity::Error, format!("policy {policy} failed"), Some(details));
+    }
+}
+
+/// What a policy wants of a place. What belongs to no block is gated when anything is, else observed.
+fn level(interest: &Interest, place: Place) -> Level {
+    match place {
+        Place::Kind(kind) => interest.of(kind),
+        Place::Call => interest.strictest().max(Level::Observe),
+    }
+}
+
+/// The hooks that run for an event, in order.
+fn hooks_of(hooks: Hooks, own: Option<Hook>, level: Level, how: How) -> [Option<Hook>; 2] {
+    let own = own.filter(|own| hooks.has(*own));
+    match level {
+        Level::Record => [None, own.filter(|own| is_completed(*own))],
+        Level::Observe | Level::Gate => {
+            let first = hooks.has(Hook::ChunkStarted) && how == How::Came;
+            [first.then_some(Hook::ChunkStarted), own]
+        }
+    }
+}
+
+/// Whether a hook sees the event, now or with the block whole.
+fn is_covered(hooks: Hooks, place: Place, own: Option<Hook>, level: Level) -> bool {
+    let completed = match place {
+        Place::Kind(kind) => stop_hook(kind).filter(|hook| is_completed(*hook) && hooks.has(*hook)),
+        Place::Call => None,
+    };
+    let at_once = level > Level::Record && (hooks.has(Hook::ChunkStarted) || own.is_some_and(|own| hooks.has(own)));
+    completed.is_some() || at_once
+}

@@ -1,0 +1,93 @@
+//! What goes from stage to stage.
+
+use luthien_proto::{
+    Event,
+    event::{BlockKey, FinishReason},
+    message::Annotation,
+};
+
+/// What a stage takes in and lets out.
+#[derive(Debug)]
+pub(crate) enum Flow {
+    /// A step of the response.
+    Event(Moving),
+    /// Everything that was made from the chunks up to `seq` has gone by. `gated`: that chunk needs a verdict.
+    Mark { seq: u64, gated: bool, by: Stages },
+    /// A policy has ended the response.
+    End(End),
+}
+
+/// An event between stages.
+#[derive(Debug)]
+pub(crate) struct Moving {
+    /// The seq of the last chunk that it was made from.
+    pub seq: u64,
+    /// When that arrived.
+    pub arrived_us: u64,
+    /// What happens.
+    pub event: Event,
+}
+
+/// The end of a response, by a policy's word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// The chunk at which it was said.
+    pub seq: u64,
+    /// When that arrived.
+    pub arrived_us: u64,
+    /// Why each unfinished choice finishes.
+    pub reason: Option<FinishReason>,
+    /// Whether the upstream is to be read no further.
+    pub cancel_upstream: bool,
+    /// Who said it, and who changed what was settled with it.
+    pub by: Stages,
+}
+
+/// The stages that changed something, by their position in the pipeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stages(u64);
+
+impl Stages {
+    /// The longest pipeline.
+    pub const MAX: usize = 64;
+
+    /// These, and one more.
+    #[must_use]
+    pub fn with(self, index: usize) -> Self {
+        Self(self.0 | 1 << index)
+    }
+
+    /// Whether none did.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Their positions, in order.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..Self::MAX).filter(move |index| self.0 & (1 << index) != 0)
+    }
+}
+
+/// What the stages of a call share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    /// What the policies noted, and nobody has taken yet.
+    pub notes: Vec<Annotation>,
+    /// The key of the next block that a policy makes.
+    pub next_block: u32,
+    /// Whether anything can be kept from the client: before Admission, and where any policy gates anything.
+    pub can_close: bool,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self { notes: Vec::new(), next_block: BlockKey::POLICY_FIRST.0, can_close: true }
+    }
+}
+
+/// A closed policy failed: the call must not go on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    /// Its position in the pipeline.
+    pub index: usize,
+}

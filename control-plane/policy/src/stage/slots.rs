@@ -1,0 +1,175 @@
+//! What a stage has taken in and not let out yet, in order.
+
+use std::collections::VecDeque;
+
+use luthien_proto::Event;
+
+use super::{
+    flow::{End, Flow, Moving, Stages},
+    tally::Tallies,
+};
+use crate::policy::{Held, Place, Ruling};
+
+/// A queue that gives up its decided prefix.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    queue: VecDeque<Slot>,
+    /// The ticket of the front.
+    front: u64,
+    undecided: usize,
+    /// The position of the stage.
+    index: usize,
+    /// Whether the stage changed anything since the last mark.
+    changed: bool,
+}
+
+/// One place in the queue.
+#[derive(Debug)]
+pub(super) enum Slot {
+    Event(EventSlot),
+    Mark { seq: u64, gated: bool, by: Stages },
+    End(End),
+}
+
+/// An event, and what becomes of it.
+#[derive(Debug)]
+pub(super) struct EventSlot {
+    pub seq: u64,
+    pub arrived_us: u64,
+    /// `None`: a stop that never came; to pass it is to let out nothing.
+    pub event: Option<Event>,
+    pub place: Place,
+    /// Whether the policy has a hook that saw it.
+    pub seen: bool,
+    pub ruling: Ruling,
+    /// Put behind it.
+    pub injected: Vec<Event>,
+}
+
+impl Slots {
+    pub fn new(index: usize) -> Self {
+        Self { queue: VecDeque::new(), front: 0, undecided: 0, index, changed: false }
+    }
+
+    /// The ticket of the slot that is pushed next.
+    pub fn next(&self) -> Held {
+        Held(self.front + self.queue.len() as u64)
+    }
+
+    pub fn push(&mut self, slot: Slot) {
+        if matches!(&slot, Slot::Event(slot) if slot.is_held()) {
+            self.undecided += 1;
+        }
+        self.queue.push_back(slot);
+    }
+
+    /// How many events wait for their ruling.
+    pub fn undecided(&self) -> usize {
+        self.undecided
+    }
+
+    /// Decides about a held event; `false`: it is not held.
+    pub fn settle(&mut self, held: Held, ruling: Ruling) -> bool {
+        let slot = held.0.checked_sub(self.front).and_then(|at| self.queue.get_mut(usize::try_from(at).ok()?));
+        match slot {
+            Some(Slot::Event(slot)) if slot.is_held() => {
+                slot.ruling = ruling;
+                self.undecided -= 1;
+                true
+            }
+            Some(Slot::Event(_) | Slot::Mark { .. } | Slot::End(_)) | None => false,
+        }
+    }
+
+    /// Passes everything that is held.
+    pub fn pass_held(&mut self) {
+        self.settle_held(|| Ruling::Pass);
+    }
+
+    /// Drops everything that is held.
+    pub fn drop_held(&mut self) {
+        self.settle_held(|| Ruling::Replace(Vec::new()));
+    }
+
+    fn settle_held(&mut self, ruling: impl Fn() -> Ruling) {
+        for slot in &mut self.queue {
+            match slot {
+                Slot::Event(slot) if slot.is_held() => slot.ruling = ruling(),
+                Slot::Event(_) | Slot::Mark { .. } | Slot::End(_) => {}
+            }
+        }
+        self.undecided = 0;
+    }
+
+    /// Lets out the decided prefix.
+    pub fn drain(&mut self, tallies: &mut Tallies, out: &mut Vec<Flow>) {
+        while self.queue.front().is_some_and(Slot::is_decided)
+            && let Some(slot) = self.queue.pop_front()
+        {
+            self.front += 1;
+            self.let_out(slot, tallies, out);
+        }
+    }
+
+    fn let_out(&mut self, slot: Slot, tallies: &mut Tallies, out: &mut Vec<Flow>) {
+        match slot {
+            Slot::Event(slot) => self.let_event_out(slot, tallies, out),
+            Slot::Mark { seq, gated, by } => {
+                let by = if self.changed { by.with(self.index) } else { by };
+                self.changed = false;
+                out.push(Flow::Mark { seq, gated, by });
+            }
+            Slot::End(end) => {
+                let by = if self.changed { end.by.with(self.index) } else { end.by };
+                out.push(Flow::End(End { by, ..end }));
+            }
+        }
+    }
+
+    fn let_event_out(&mut self, slot: EventSlot, tallies: &mut Tallies, out: &mut Vec<Flow>) {
+        if slot.seen && slot.event.is_some() {
+            tallies.ruled(slot.place, &slot.ruling);
+        }
+        let EventSlot { seq, arrived_us, event, ruling, injected, .. } = slot;
+        let mut push = |event| out.push(Flow::Event(Moving { seq, arrived_us, event }));
+        self.changed |= !injected.is_empty();
+        match ruling {
+            Ruling::Pass => event.into_iter().chain(injected).for_each(push),
+            Ruling::Replace(events) => {
+                self.changed |= event.is_some() || !events.is_empty();
+                events.into_iter().chain(injected).for_each(push);
+            }
+            Ruling::End { events, reason, cancel_upstream } => {
+                events.into_iter().chain(injected).for_each(&mut push);
+                let by = Stages::default().with(self.index);
+                out.push(Flow::End(End { seq, arrived_us, reason, cancel_upstream, by }));
+            }
+            Ruling::Hold => {}
+        }
+    }
+
+    /// Counts what was never decided.
+    pub fn tally_undecided(&self, tallies: &mut Tallies) {
+        for slot in &self.queue {
+            match slot {
+                Slot::Event(slot) if slot.is_held() => tallies.at(slot.place).undecided += 1,
+                Slot::Event(_) | Slot::Mark { .. } | Slot::End(_) => {}
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn is_decided(&self) -> bool {
+        match self {
+            Self::Event(slot) => !slot.is_held(),
+            Self::Mark { .. } | Self::End(_) => true,
+        }
+    }
+}
+
+impl EventSlot {
+    fn is_held(&self) -> bool {
+        matches!(self.ruling, Ruling::Hold)
+    }
+}

@@ -1,0 +1,70 @@
+//! What a policy saw, counted from the hooks that ran.
+
+use serde_json::{Map, json};
+
+use crate::{
+    entry::Tally,
+    policy::{Hook, Place, Ruling},
+};
+
+/// A tally for each place.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies([Counts; Place::ALL.len()]);
+
+/// How often something happened.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    hooks: [u64; Hook::ALL.len()],
+    pub unseen: u64,
+    pub held: u64,
+    pub undecided: u64,
+    passed: u64,
+    replaced: u64,
+    dropped: u64,
+    ended: u64,
+}
+
+impl Tallies {
+    pub(super) fn at(&mut self, place: Place) -> &mut Counts {
+        &mut self.0[place.index()]
+    }
+
+    pub(super) fn ran(&mut self, place: Place, hook: Hook) {
+        self.at(place).hooks[hook as usize] += 1;
+    }
+
+    pub(super) fn ruled(&mut self, place: Place, ruling: &Ruling) {
+        let counts = self.at(place);
+        match ruling {
+            Ruling::Pass => counts.passed += 1,
+            Ruling::Hold => counts.held += 1,
+            Ruling::Replace(events) if events.is_empty() => counts.dropped += 1,
+            Ruling::Replace(_) => counts.replaced += 1,
+            Ruling::End { .. } => counts.ended += 1,
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Map<String, serde_json::Value> {
+        let tallies = Place::ALL.into_iter().zip(&self.0).map(|(place, counts)| (place, counts.to_tally()));
+        tallies
+            .filter(|(_, tally)| *tally != Tally::default())
+            .map(|(place, tally)| (place.name().to_owned(), json!(tally)))
+            .collect()
+    }
+}
+
+impl Counts {
+    fn to_tally(&self) -> Tally {
+        let ran = Hook::ALL.into_iter().zip(self.hooks).filter(|(_, times)| *times > 0);
+        Tally {
+            hooks: ran.map(|(hook, times)| (hook.name(), times)).collect(),
+            unseen: self.unseen,
+            passed: self.passed,
+            held: self.held,
+            replaced: self.replaced,
+            dropped: self.dropped,
+            ended: self.ended,
+            undecided: self.undecided,
+        }
+    }
+}
