@@ -61,7 +61,9 @@ pub(super) fn type_(family: Family, error: &CallError) -> &str {
         return &error.type_;
     }
     let [open_ai, anthropic, gemini] = match error.status {
-        400 | 405..=408 | 410..=412 | 414..=428 => ["invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"],
+        400 | 405..=408 | 410..=412 | 414..=428 | 430..=499 => {
+            ["invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"]
+        }
         401 => ["invalid_request_error", "authentication_error", "UNAUTHENTICATED"],
         402 => ["insufficient_quota", "billing_error", "RESOURCE_EXHAUSTED"],
         403 => ["invalid_request_error", "permission_error", "PERMISSION_DENIED"],

@@ -60,11 +60,10 @@ enum Form {
 
 impl Encoder {
     pub(in crate::dialect) fn observe(&mut self, event: &Event) {
+        self.envelope.follow(event);
         match &event.step {
-            Step::Started(started) => {
-                self.envelope.follow(Some(started), &event.extras);
+            Step::Started(_) => {
                 self.choices.insert(0);
-                return;
             }
             Step::BlockStarted(started) => {
                 self.choices.insert(started.choice);
@@ -80,28 +79,18 @@ impl Encoder {
             Step::Usage(_) => self.usage = None,
             Step::Opaque(_) | Step::Ended | Step::Failed(_) => {}
         }
-        self.envelope.follow(None, &event.extras);
     }
 
     pub(in crate::dialect) fn encode(&mut self, event: &Event, out: &mut BytesMut) {
         let extras = &event.extras;
+        self.envelope.follow(event);
         match &event.step {
-            Step::Started(started) => {
-                self.envelope.follow(Some(started), extras);
-                self.chunk(0, json!({"content": ""}), None, extras, out);
-            }
-            Step::BlockStarted(started) => {
-                self.envelope.follow(None, extras);
-                self.begin(started, extras, out);
-            }
-            Step::BlockDelta(delta) => {
-                self.envelope.follow(None, extras);
-                self.go_on(delta, extras, out);
-            }
+            Step::Started(_) => self.chunk(0, json!({"content": ""}), None, extras, out),
+            Step::BlockStarted(started) => self.begin(started, extras, out),
+            Step::BlockDelta(delta) => self.go_on(delta, extras, out),
             Step::BlockStopped(block) => self.stop(*block, out),
             Step::Usage(usage) => self.usage = Some((usage.clone(), extras.clone())),
             Step::Finished(finished) => {
-                self.envelope.follow(None, extras);
                 self.chunk(finished.choice, json!({}), Some(words::word(finished)), extras, out);
             }
             Step::Opaque(Value::Object(rest)) => self.opaque(rest, out),
@@ -200,7 +189,6 @@ impl Encoder {
 
     fn end(&mut self, out: &mut BytesMut) {
         if let Some((tokens, extras)) = self.usage.take() {
-            self.envelope.follow(None, &extras);
             let mut chunk = self.envelope.object(CHUNK);
             chunk.insert("choices".to_owned(), json!([]));
             chunk.insert("usage".to_owned(), usage::object(&tokens));

@@ -1,6 +1,6 @@
 //! What every chunk of a stream repeats.
 
-use luthien_proto::{event::Started, json::Extras};
+use luthien_proto::{Event, Step, event::Started};
 use serde_json::Value;
 
 use super::place;
@@ -42,11 +42,19 @@ impl Envelope {
     }
 
     /// Follows a step that is or was written.
-    pub(super) fn follow(&mut self, started: Option<&Started>, extras: &Extras) {
-        if let Some(started) = started {
+    pub(super) fn follow(&mut self, event: &Event) {
+        if let Step::Started(started) = &event.step {
             self.insert_started(started);
         }
-        let Some(Value::Object(chunk)) = extras.get(place::CHUNK) else { return };
+        if let Step::Opaque(Value::Object(chunk)) = &event.step {
+            self.follow_chunk(chunk);
+        }
+        if let Some(Value::Object(chunk)) = event.extras.get(place::CHUNK) {
+            self.follow_chunk(chunk);
+        }
+    }
+
+    fn follow_chunk(&mut self, chunk: &Object) {
         for key in REPEATED {
             if let Some(changed) = chunk.get(key) {
                 self.0.insert(key.to_owned(), changed.clone());

@@ -56,11 +56,9 @@ enum Place {
 
 impl Fold {
     fn step(&mut self, event: &Event) {
+        self.envelope.follow(event);
         let choice = match &event.step {
-            Step::Started(started) => {
-                self.envelope.follow(Some(started), &event.extras);
-                0
-            }
+            Step::Started(_) | Step::Ended | Step::Failed(_) => 0,
             Step::BlockStarted(started) => {
                 self.begin(started, &event.extras);
                 started.choice
@@ -81,7 +79,6 @@ impl Fold {
                 }
                 0
             }
-            Step::Ended | Step::Failed(_) => 0,
         };
         self.keep_rest(choice, &event.extras);
     }
@@ -90,7 +87,6 @@ impl Fold {
         if extras.is_empty() {
             return;
         }
-        self.envelope.follow(None, extras);
         merge_from(&mut self.rest, extras, place::CHUNK);
         if extras.get(place::CHOICE).or_else(|| extras.get(place::DELTA)).is_some() {
             let choice = self.choice(choice);

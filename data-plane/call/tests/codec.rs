@@ -1,0 +1,22 @@
+//! SSE and the dialects, through their public API: golden cases, and properties over generated ones.
+
+#[path = "codec/anthropic_messages.rs"]
+mod anthropic_messages;
+#[path = "codec/complete.rs"]
+mod complete;
+#[path = "codec/errors.rs"]
+mod errors;
+#[path = "codec/generate.rs"]
+mod generate;
+#[path = "codec/openai_chat.rs"]
+mod openai_chat;
+#[path = "codec/requests.rs"]
+mod requests;
+#[path = "codec/round_trip.rs"]
+mod round_trip;
+#[path = "codec/show.rs"]
+mod show;
+#[path = "codec/sse.rs"]
+mod sse;
+#[path = "codec/stream.rs"]
+mod stream;
