@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The data plane: HTTP in, HTTP out, and between them, for each call, the verdicts of a policy service.
+//!
+//! What a call does is decided in `luthien-call`, which has no sockets; here are the sockets. It keeps nothing: each call
+//! lives on one thread, from its request to the last word about it, and threads share only what is read.
+
+pub mod config;
+
+mod auth;
+mod client;
+mod codec;
+mod driver;
+mod endpoint;
+mod headers;
+mod intake;
+mod listener;
+mod plane;
+mod policy_service;
+mod refusal;
+mod routes;
+mod run;
+mod server;
+mod upstream;
+
+pub use config::Config;
+pub use run::{DataPlane, Panicked, Running, StartError, serve};
+pub use upstream::{Upstreams, connector};

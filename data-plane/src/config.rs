@@ -1,0 +1,265 @@
+//! The configuration of the data plane: the section `data_plane` of the file, read, checked and with its defaults.
+
+mod check;
+mod section;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use http::Uri;
+use luthien_proto::{message::FailureMode, request::Dialect};
+use luthien_service::Secret;
+use serde::Deserialize;
+use thiserror::Error;
+
+pub use section::Section;
+
+use crate::{
+    auth,
+    routes::{self, Route},
+};
+
+/// Everything that the data plane is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect. Port 0: any free one.
+    pub listen: SocketAddr,
+    /// Threads, each with a runtime and a listener of its own.
+    pub threads: NonZeroUsize,
+    /// Where policy services are; each call goes to one of them.
+    pub control_plane: Vec<Uri>,
+    /// What becomes of a call that no policy service admits.
+    pub on_control_plane_loss: FailureMode,
+    /// Providers' endpoints, by name.
+    pub upstreams: Vec<Upstream>,
+    /// Rules that pick an upstream; the first that matches wins.
+    pub routes: Vec<RouteRule>,
+    /// Whom to serve.
+    pub auth: Auth,
+    /// What may be spent.
+    pub limits: Limits,
+    /// How long may be waited.
+    pub timeouts: Timeouts,
+}
+
+/// A provider's endpoint.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// What one would give the provider's own SDK.
+    pub base_url: Uri,
+    /// Its key, for clients that bring no credentials of their own.
+    pub api_key: Option<Secret>,
+}
+
+/// A rule that picks an upstream.
+#[derive(Clone, Debug)]
+pub struct RouteRule {
+    /// A glob over the model's name.
+    pub model: String,
+    /// The upstream's name.
+    pub upstream: String,
+    /// The model's name there, if it differs.
+    pub rename: Option<String>,
+}
+
+/// Whom to serve.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Everybody; their own credentials go upstream.
+    Passthrough,
+    /// Those who have one of these keys; the upstreams' keys go upstream.
+    Keys(Vec<ClientKey>),
+}
+
+/// A key of luthien's own.
+#[derive(Clone, Debug)]
+pub struct ClientKey {
+    /// Whose it is; may be empty.
+    pub name: String,
+    /// The key.
+    pub key: Secret,
+}
+
+/// What may be spent, in bytes unless it says otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// A request's body, and a whole response that has to be judged.
+    #[serde(deserialize_with = "units::size")]
+    pub body: usize,
+    /// A request's headers.
+    #[serde(deserialize_with = "units::size")]
+    pub headers: usize,
+    /// One SSE event of an upstream.
+    #[serde(deserialize_with = "units::size")]
+    pub sse_event: usize,
+    /// What a call may hold.
+    #[serde(deserialize_with = "units::size")]
+    pub unsettled: usize,
+    /// One batch of chunks to the policy service.
+    #[serde(deserialize_with = "units::size")]
+    pub batch: usize,
+    /// Calls open at once.
+    pub open_calls: usize,
+    /// Connections to each policy service, per thread.
+    pub control_plane_connections: usize,
+}
+
+impl Limits {
+    /// The largest message of the verdict protocol: the largest thing that it may carry, and what is said around it.
+    pub fn message(&self) -> usize {
+        self.body.max(self.sse_event).max(self.batch) + 1024 * 1024
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        Self {
+            body: 32 * MIB,
+            headers: 64 * KIB,
+            sse_event: 32 * MIB,
+            unsettled: 16 * MIB,
+            batch: 256 * KIB,
+            open_calls: 4096,
+            control_plane_connections: 2,
+        }
+    }
+}
+
+/// How long may be waited.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// For a connection to an upstream.
+    #[serde(deserialize_with = "units::period")]
+    pub connect: Duration,
+    /// For a connection to a policy service.
+    #[serde(deserialize_with = "units::period")]
+    pub connect_control_plane: Duration,
+    /// For the head of an upstream's answer.
+    #[serde(deserialize_with = "units::period")]
+    pub first_byte: Duration,
+    /// For an upstream's next bytes.
+    #[serde(deserialize_with = "units::period")]
+    pub idle: Duration,
+    /// For a sign of life of a policy service that owes something; it may miss one.
+    #[serde(deserialize_with = "units::period")]
+    pub lease: Duration,
+    /// For a verdict.
+    #[serde(deserialize_with = "units::period")]
+    pub hold: Duration,
+    /// For a client to take anything of what is written to it.
+    #[serde(deserialize_with = "units::period")]
+    pub client_stall: Duration,
+    /// Silence toward a client after which it is sent a keepalive.
+    #[serde(deserialize_with = "units::period")]
+    pub keepalive_first: Duration,
+    /// Between keepalives after that.
+    #[serde(deserialize_with = "units::period")]
+    pub keepalive_every: Duration,
+    /// For the policy service to close a call's stream once it knows the end.
+    #[serde(deserialize_with = "units::period")]
+    pub close: Duration,
+    /// For the headers of a connection's first request.
+    #[serde(deserialize_with = "units::period")]
+    pub header_read: Duration,
+    /// For the whole body of a request.
+    #[serde(deserialize_with = "units::period")]
+    pub request: Duration,
+    /// For running calls to end, when the plane shuts down.
+    #[serde(deserialize_with = "units::period")]
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        const fn seconds(seconds: u64) -> Duration {
+            Duration::from_secs(seconds)
+        }
+        Self {
+            connect: seconds(10),
+            connect_control_plane: seconds(2),
+            first_byte: seconds(600),
+            idle: seconds(300),
+            lease: seconds(5),
+            hold: seconds(60),
+            client_stall: seconds(60),
+            keepalive_first: seconds(8),
+            keepalive_every: seconds(10),
+            close: seconds(30),
+            header_read: seconds(10),
+            request: seconds(120),
+            drain: seconds(30),
+        }
+    }
+}
+
+/// A value that can't be used: which, and why.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{key}: {reason}")]
+pub struct Invalid {
+    /// The path of the key in the file.
+    pub key: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Invalid {
+    fn new(key: impl fmt::Display, reason: impl Into<String>) -> Self {
+        Self { key: format!("data_plane.{key}"), reason: reason.into() }
+    }
+}
+
+impl Config {
+    /// The configuration without a file: OpenAI and Anthropic, with the keys that the environment has; Gemini, if it has
+    /// a key.
+    ///
+    /// # Errors
+    /// A key of the environment can't be sent in a header.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Invalid> {
+        Section::default().check(variable)
+    }
+
+    /// The routes, with the upstreams that they lead to.
+    pub(crate) fn resolve(&self) -> Result<routes::Routes, Invalid> {
+        let upstreams: Vec<_> = self.upstreams.iter().map(Upstream::resolve).collect::<Result<_, _>>()?;
+        let mut routes = Vec::with_capacity(self.routes.len());
+        for (i, rule) in self.routes.iter().enumerate() {
+            let upstream = upstreams.iter().find(|upstream| upstream.name == rule.upstream).ok_or_else(|| {
+                let known: Vec<_> = self.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+                let reason = format!("there is no upstream `{}`; there is {}", rule.upstream, known.join(", "));
+                Invalid::new(format_args!("routes[{i}].upstream"), reason)
+            })?;
+            let route = Route::new(&rule.model, upstream.clone(), rule.rename.clone())
+                .map_err(|error| Invalid::new(format_args!("routes[{i}].model"), error.to_string()))?;
+            routes.push(route);
+        }
+        Ok(routes::Routes(routes))
+    }
+}
+
+impl Upstream {
+    fn resolve(&self) -> Result<Arc<routes::Upstream>, Invalid> {
+        let key = |field: &str| format!("upstreams.{}.{field}", self.name);
+        let base = self.base_url.to_string();
+        let uri = format!("{}{}", base.trim_end_matches('/'), routes::path(self.dialect).unwrap_or_default());
+        let uri = uri.parse().map_err(|_| Invalid::new(key("base_url"), "is not a URL"))?;
+        let api_key = match &self.api_key {
+            None => None,
+            Some(secret) => {
+                let value = auth::key_value(self.dialect, secret.expose());
+                Some(value.ok_or_else(|| Invalid::new(key("api_key"), "can't be sent in a header"))?)
+            }
+        };
+        Ok(Arc::new(routes::Upstream { name: self.name.clone(), dialect: self.dialect, uri, api_key }))
+    }
+}

@@ -1,0 +1,142 @@
+//! Drives one call: carries what happens to it in, and what it wants done out. Decides nothing.
+
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use luthien_call::call::{Call, Head, Input, Output};
+use luthien_proto::message::{CallEnded, ToService};
+use tokio::{select, time::sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    client::{AnswerHead, Client},
+    headers,
+    policy_service::Conversation,
+    upstream::{Exchange, Upstreams},
+};
+
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// A call and its three sides.
+pub(crate) struct Driver<'a> {
+    pub(crate) call: Call,
+    pub(crate) client: Client,
+    pub(crate) upstreams: &'a Upstreams,
+    pub(crate) upstream: Exchange,
+    pub(crate) service: Conversation<'a>,
+    /// The grace of a shutdown is over.
+    pub(crate) cut: CancellationToken,
+    pub(crate) began: Instant,
+}
+
+/// The clock of the runtime, which a simulation may have replaced.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Driver<'_> {
+    /// Until nothing is left to do, whether or not the client is still there.
+    pub(crate) async fn run(mut self) {
+        let mut cut = false;
+        loop {
+            while let Some(output) = self.call.poll() {
+                if let Some(end) = self.act(output) {
+                    self.client.flush().await;
+                    return self.log_fault(end);
+                }
+            }
+            let wanted = self.call.wants_upstream();
+            let input = select! {
+                input = self.service.next() => input,
+                input = self.upstream.next(wanted) => input,
+                input = self.client.next() => input,
+                () = at(self.call.deadline()) => Input::Tick,
+                () = self.cut.cancelled(), if !cut => {
+                    cut = true;
+                    self.upstream.break_off("the data plane is shutting down");
+                    continue;
+                }
+            };
+            self.call.handle(input, now());
+        }
+    }
+
+    fn act(&mut self, output: Output) -> Option<Result<(), String>> {
+        match output {
+            Output::Tell(message) => {
+                if let ToService::CallEnded(ended) = &message {
+                    self.log_end(ended);
+                }
+                self.service.tell(message);
+            }
+            Output::Forward => self.upstream.forward(self.upstreams),
+            Output::CancelUpstream => self.upstream.cancel(),
+            Output::Head(head) => self.client.send_head(answer_head(&head, self.upstream.head())),
+            Output::Write(bytes) => self.client.write(bytes),
+            Output::Finish => self.client.finish(),
+            Output::Abort => self.client.abort(),
+            Output::Done(end) => return Some(end),
+        }
+        None
+    }
+
+    fn log_end(&self, ended: &CallEnded) {
+        info!(
+            outcome = ended.outcome.name(),
+            status = ended.status,
+            upstream_status = ended.upstream_status,
+            duration_ms = now().saturating_duration_since(self.began).as_millis() as u64,
+            reason = ended.reason,
+            "call ended"
+        );
+    }
+
+    fn log_fault(&self, end: Result<(), String>) {
+        if let Err(fault) = end {
+            warn!(fault, "call ended with a fault");
+        }
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The head of the answer to the client, but for the id of the call.
+fn answer_head(head: &Head, upstream: Option<&AnswerHead>) -> AnswerHead {
+    match (head, upstream) {
+        (Head::Upstream { intact }, Some((status, upstream))) => {
+            let filter = if *intact { headers::to_client_intact } else { headers::to_client_listed };
+            let mut headers = filter(upstream);
+            if headers
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|value| value.as_bytes().starts_with(EVENT_STREAM.as_bytes()))
+            {
+                keep_flowing(&mut headers);
+            }
+            (*status, headers)
+        }
+        (Head::Upstream { .. }, None) => (StatusCode::BAD_GATEWAY, HeaderMap::new()),
+        (Head::Own { status, content_type, retry_after }, _) => {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if let Some(seconds) = retry_after {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+            }
+            if content_type.starts_with(EVENT_STREAM) {
+                keep_flowing(&mut headers);
+            }
+            (StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers)
+        }
+    }
+}
+
+/// Tells proxies on the way not to collect the stream.
+fn keep_flowing(headers: &mut HeaderMap) {
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));
+}

@@ -1,0 +1,110 @@
+//! What there is under which path, and the answer to each request.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use luthien_proto::request::Dialect;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+use uuid::Uuid;
+
+use crate::{client::Body, headers::CALL_ID, intake, plane::Plane, refusal::Refusal};
+
+/// What is under a path.
+#[derive(Clone, Copy)]
+enum Endpoint {
+    /// That somebody is there.
+    Root,
+    Health,
+    Ready,
+    Calls(Dialect),
+}
+
+impl Endpoint {
+    fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/" => Self::Root,
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/v1/chat/completions" => Self::Calls(Dialect::OpenAiChat),
+            "/v1/messages" => Self::Calls(Dialect::AnthropicMessages),
+            "/v1/responses" => Self::Calls(Dialect::OpenAiResponses),
+            _ => return None,
+        })
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Root | Self::Health | Self::Ready => "GET, HEAD",
+            Self::Calls(_) => "POST",
+        }
+    }
+}
+
+/// The dialect in which errors are told under a path.
+fn dialect(path: &str) -> Dialect {
+    match Endpoint::at(path) {
+        Some(Endpoint::Calls(dialect)) => dialect,
+        Some(_) => Dialect::OpenAiChat,
+        None if path == "/v1/messages" || path.starts_with("/v1/messages/") => Dialect::AnthropicMessages,
+        None => Dialect::OpenAiChat,
+    }
+}
+
+/// Answers a request, whatever happens. `connection` breaks the client's connection off.
+pub(crate) async fn answer(
+    plane: Arc<Plane>,
+    request: Request<Incoming>,
+    connection: CancellationToken,
+) -> Response<Body> {
+    let id = Uuid::now_v7();
+    let dialect = dialect(request.uri().path());
+    let answered = AssertUnwindSafe(dispatch(plane, request, id, connection)).catch_unwind().await;
+    let mut response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(refusal)) => {
+            info!(call_id = %id, dialect = dialect.name(), reason = refusal.kind(), "request not taken");
+            refusal.into_response(dialect)
+        }
+        Err(_) => {
+            error!(call_id = %id, dialect = dialect.name(), "a request's handler panicked");
+            Refusal::Internal.into_response(dialect)
+        }
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(CALL_ID, value);
+    }
+    response
+}
+
+async fn dispatch(
+    plane: Arc<Plane>,
+    request: Request<Incoming>,
+    id: Uuid,
+    connection: CancellationToken,
+) -> Result<Response<Body>, Refusal> {
+    let path = request.uri().path();
+    let endpoint = Endpoint::at(path).ok_or_else(|| Refusal::UnknownPath(path.to_owned()))?;
+    if !endpoint.methods().split(", ").any(|method| method == request.method().as_str()) {
+        let method: Method = request.method().clone();
+        return Err(Refusal::WrongMethod { method, path: path.to_owned(), allow: endpoint.methods() });
+    }
+    match endpoint {
+        Endpoint::Root => Ok(text(StatusCode::OK, "luthien")),
+        Endpoint::Health => Ok(text(StatusCode::OK, "ok")),
+        Endpoint::Ready => Ok(match plane.ready().await {
+            Ok(()) => text(StatusCode::OK, "ready"),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}")),
+        }),
+        Endpoint::Calls(dialect) => intake::call(plane, dialect, request, id, connection).await,
+    }
+}
+
+fn text(status: StatusCode, line: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(Body::full(line.into() + "\n"));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

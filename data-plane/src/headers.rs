@@ -1,0 +1,190 @@
+//! Which headers pass, in either direction.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// RFC 9110, section 7.6.1, and what is like them. Besides these, whatever `connection` names.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What a client's request keeps to itself: what is ours to set, what is ours to know, and what tells upstreams of the
+/// network between.
+const NOT_UPSTREAM: &[&str] = &[
+    "host",
+    "content-length",
+    "content-encoding",
+    "accept-encoding",
+    "expect",
+    "cookie",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "origin",
+    "referer",
+];
+const NOT_UPSTREAM_PREFIXES: &[&str] = &["x-luthien-", "x-forwarded-", "sec-", "access-control-"];
+
+/// Headers that carry credentials, of whichever dialect.
+pub(crate) const CREDENTIALS: &[&str] = &["authorization", "x-api-key", "x-goog-api-key", "api-key"];
+
+/// What of an upstream's answer passes in a response that may differ from the upstream's.
+const TO_CLIENT: &[&str] = &[
+    "content-type",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "request-id",
+    "x-request-id",
+    "cf-ray",
+    "ratelimit",
+    "ratelimit-policy",
+];
+const TO_CLIENT_PREFIXES: &[&str] = &["anthropic-", "openai-", "x-ratelimit-", "ratelimit-", "x-codex-"];
+
+/// Bound to the origin that sent them, which toward the client is not the upstream.
+const NOT_TO_CLIENT: &[&str] = &["alt-svc", "strict-transport-security"];
+
+/// The id of a call, on every response.
+pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-luthien-call-id");
+
+/// The headers of the request to the upstream, but for credentials.
+pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
+    let mut headers = filter(client, |name| {
+        !NOT_UPSTREAM.contains(&name) && !starts(NOT_UPSTREAM_PREFIXES, name) && !CREDENTIALS.contains(&name)
+    });
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+/// The headers of the response to the client, where every byte of its body is the upstream's.
+pub(crate) fn to_client_intact(upstream: &HeaderMap) -> HeaderMap {
+    filter(upstream, |name| !NOT_TO_CLIENT.contains(&name) && !name.starts_with("x-luthien-"))
+}
+
+/// The headers of the response to the client, where its body may differ from the upstream's.
+pub(crate) fn to_client_listed(upstream: &HeaderMap) -> HeaderMap {
+    filter(upstream, |name| TO_CLIENT.contains(&name) || starts(TO_CLIENT_PREFIXES, name))
+}
+
+fn filter(headers: &HeaderMap, passes: impl Fn(&str) -> bool) -> HeaderMap {
+    let named = named_by_connection(headers);
+    let passes = |name: &str| !HOP_BY_HOP.contains(&name) && !named.iter().any(|other| other == name) && passes(name);
+    let kept = headers.iter().filter(|(name, _)| passes(name.as_str()));
+    let mut filtered = HeaderMap::with_capacity(headers.len());
+    filtered.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+    filtered
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
+}
+
+fn starts(prefixes: &[&str], name: &str) -> bool {
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(filter: fn(&HeaderMap) -> HeaderMap, lines: &str, expected: Expect) {
+        let mut headers = HeaderMap::new();
+        for line in lines.split_whitespace() {
+            let (name, value) = line.split_once('=').unwrap();
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        let mut left: Vec<String> =
+            filter(&headers).iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect();
+        left.sort();
+        expected.assert_eq(&left.join("\n"));
+    }
+
+    #[test]
+    fn a_request_keeps_what_the_provider_reads_and_loses_what_is_ours() {
+        check(
+            to_upstream,
+            "host=luthien content-length=9 content-type=application/json accept=*/* accept-encoding=gzip,br \
+             user-agent=sdk/1 anthropic-version=2023-06-01 anthropic-beta=a anthropic-beta=b openai-organization=o \
+             x-stainless-lang=js idempotency-key=k x-app=cli authorization=Bearer-x x-api-key=y x-goog-api-key=z \
+             api-key=w proxy-authorization=p cookie=c connection=keep-alive,x-secret x-secret=s keep-alive=5 te=trailers \
+             expect=100-continue traceparent=t tracestate=t baggage=b x-luthien-session=s x-forwarded-for=1.2.3.4 \
+             forwarded=f via=v x-claude-code-session-id=i",
+            expect![[r#"
+                accept-encoding=identity
+                accept=*/*
+                anthropic-beta=a
+                anthropic-beta=b
+                anthropic-version=2023-06-01
+                content-type=application/json
+                idempotency-key=k
+                openai-organization=o
+                user-agent=sdk/1
+                x-app=cli
+                x-claude-code-session-id=i
+                x-stainless-lang=js"#]],
+        );
+    }
+
+    const ANSWER: &str = "content-type=text/event-stream content-length=5 request-id=r x-request-id=x retry-after=3 \
+         retry-after-ms=3000 x-should-retry=true anthropic-ratelimit-requests-limit=1 openai-processing-ms=4 \
+         x-ratelimit-limit-requests=2 ratelimit-limit=3 set-cookie=c server=s cf-ray=f alt-svc=h3 x-luthien-call-id=fake \
+         transfer-encoding=chunked connection=close,x-hop x-hop=1 x-note=told";
+
+    #[test]
+    fn an_intact_answer_keeps_every_end_to_end_header() {
+        check(
+            to_client_intact,
+            ANSWER,
+            expect![[r#"
+                anthropic-ratelimit-requests-limit=1
+                cf-ray=f
+                content-length=5
+                content-type=text/event-stream
+                openai-processing-ms=4
+                ratelimit-limit=3
+                request-id=r
+                retry-after-ms=3000
+                retry-after=3
+                server=s
+                set-cookie=c
+                x-note=told
+                x-ratelimit-limit-requests=2
+                x-request-id=x
+                x-should-retry=true"#]],
+        );
+    }
+
+    #[test]
+    fn a_judged_answer_keeps_only_listed_headers() {
+        check(
+            to_client_listed,
+            ANSWER,
+            expect![[r#"
+                anthropic-ratelimit-requests-limit=1
+                cf-ray=f
+                content-type=text/event-stream
+                openai-processing-ms=4
+                ratelimit-limit=3
+                request-id=r
+                retry-after-ms=3000
+                retry-after=3
+                x-ratelimit-limit-requests=2
+                x-request-id=x
+                x-should-retry=true"#]],
+        );
+    }
+}

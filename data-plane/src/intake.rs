@@ -1,0 +1,186 @@
+//! Takes a call in: who asks, what for, where it goes. Then a driver has it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use luthien_call::{
+    call::Call,
+    dialect::{self, ClientRequest, RequestError},
+};
+use luthien_proto::{message::CallStarted, request::Dialect};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
+use uuid::Uuid;
+
+use crate::{
+    auth::Caller,
+    client::{self, Body, Client},
+    driver::{self, Driver},
+    headers,
+    plane::Plane,
+    policy_service::Conversation,
+    refusal::Refusal,
+    routes::Routes,
+    upstream::Exchange,
+};
+
+/// How long a body that is too large is read and forgotten, so that the client comes to read the answer.
+const DISCARD: Duration = Duration::from_secs(5);
+/// What is set aside for a body before it has come.
+const BODY_BEGIN: usize = 64 * 1024;
+
+/// Answers a request for a call, as soon as the head of the answer is known.
+pub(crate) async fn call(
+    plane: Arc<Plane>,
+    dialect: Dialect,
+    request: Request<Incoming>,
+    id: Uuid,
+    connection: CancellationToken,
+) -> Result<Response<Body>, Refusal> {
+    let at = SystemTime::now();
+    let (parts, body) = request.into_parts();
+    let caller = plane.auth().caller(&parts.headers)?;
+    if !dialect::is_built(dialect) {
+        return Err(RequestError::NotBuilt(dialect.name()).into());
+    }
+    check_coding(&parts.headers)?;
+    let permit = plane.open_call()?;
+    let body = read(body, &parts.headers, plane.limits().body, plane.timeouts().request).await?;
+    let request = dialect::decode_request(dialect, body)?;
+    let (started, exchange) = Asked { id, at, dialect, parts, caller, request }.routed(plane.routes())?;
+    let (client, answer) = client::channel(plane.timeouts().client_stall, connection);
+    start(&plane, started, exchange, client, permit);
+    let (status, headers) = answer.head.await.map_err(|_| Refusal::Internal)?;
+    let mut response = Response::new(answer.body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// A call that somebody may make.
+struct Asked {
+    id: Uuid,
+    at: SystemTime,
+    dialect: Dialect,
+    parts: Parts,
+    caller: Caller,
+    request: ClientRequest,
+}
+
+impl Asked {
+    /// What the policy service is told of the call, and the exchange that it asks leave for.
+    fn routed(self, routes: &Routes) -> Result<(CallStarted, Exchange), Refusal> {
+        let model = &self.request.request.model;
+        let route = routes.find(model).ok_or_else(|| Refusal::NoRoute(model.clone()))?;
+        let upstream = &route.upstream;
+        if upstream.dialect != self.dialect {
+            let (client, upstream) = (self.dialect.name(), upstream.dialect.name());
+            return Err(Refusal::ConversionNotBuilt { model: model.clone(), client, upstream });
+        }
+        let upstream_model = route.upstream_model(model).to_owned();
+        let mut headers = headers::to_upstream(&self.parts.headers);
+        let client = self.caller.name.clone();
+        self.caller.authorize(upstream.dialect, upstream.api_key.as_ref(), &mut headers);
+        let uri = upstream.uri_with(self.parts.uri.query());
+        let exchange = Exchange::new(uri, headers, self.request.upstream_body(&upstream_model));
+        let started = CallStarted {
+            call_id: self.id,
+            started_at_us: micros(self.at),
+            dialect: self.dialect,
+            upstream_dialect: upstream.dialect,
+            upstream: upstream.name.clone(),
+            route: route.pattern.clone(),
+            upstream_model,
+            client,
+            request: self.request.request,
+        };
+        Ok((started, exchange))
+    }
+}
+
+/// Sends a call on its way. It counts as open until its last word, whether or not the client is still there.
+fn start(plane: &Arc<Plane>, started: CallStarted, upstream: Exchange, client: Client, permit: OwnedSemaphorePermit) {
+    let span = info_span!(
+        "call",
+        call_id = %started.call_id,
+        dialect = started.dialect.name(),
+        upstream = started.upstream,
+        client = started.client,
+    );
+    let setup = plane.setup(started);
+    let driven = plane.clone();
+    let drive = async move {
+        let began = driver::now();
+        let call = Call::new(setup, began);
+        let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services));
+        let cut = driven.cut.clone();
+        Driver { call, client, upstreams, upstream, service, cut, began }.run().await;
+        drop(permit);
+    };
+    plane.calls.spawn(drive.instrument(span));
+}
+
+fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let content_type = headers.get(header::CONTENT_TYPE).map(text).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Refusal::ContentType(if essence.is_empty() { "nothing".to_owned() } else { essence.to_owned() }));
+    }
+    match headers.get(header::CONTENT_ENCODING).map(text) {
+        Some(coding) if !coding.eq_ignore_ascii_case("identity") => Err(Refusal::ContentEncoding(coding)),
+        _ => Ok(()),
+    }
+}
+
+async fn read(mut body: Incoming, headers: &HeaderMap, limit: usize, patience: Duration) -> Result<Bytes, Refusal> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let mut read = timeout(patience, collect(&mut body, announced, limit)).await.unwrap_or(Err(Refusal::BodyTimeout));
+    let waits_for_leave = headers.contains_key(header::EXPECT);
+    if matches!(read, Err(Refusal::TooLarge { .. })) && !waits_for_leave {
+        let discarded = timeout(DISCARD, discard(&mut body)).await;
+        read = read.map_err(|refusal| if let Ok(Err(broken)) = discarded { broken } else { refusal });
+    }
+    read
+}
+
+async fn collect(body: &mut Incoming, announced: Option<u64>, limit: usize) -> Result<Bytes, Refusal> {
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(Refusal::TooLarge { limit });
+    }
+    let mut collected = BytesMut::with_capacity(BODY_BEGIN.min(limit));
+    while let Some(data) = next_data(body).await? {
+        if collected.len() + data.len() > limit {
+            return Err(Refusal::TooLarge { limit });
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok(collected.freeze())
+}
+
+async fn discard(body: &mut Incoming) -> Result<(), Refusal> {
+    while next_data(body).await?.is_some() {}
+    Ok(())
+}
+
+async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::BodyBroken)?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+fn micros(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

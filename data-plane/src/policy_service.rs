@@ -1,0 +1,298 @@
+//! The way to the policy services: a few connections to each, and one conversation per call.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use luthien_call::call::Input;
+use luthien_proto::{
+    message::{FromService, Reply, ToService},
+    wire::{EnforceRequest, EnforceResponse},
+};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{Instant, timeout},
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{
+    Request, Status, Streaming,
+    client::Grpc,
+    codegen::http::{Uri, uri::PathAndQuery},
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::codec::EnforceCodec;
+
+/// What the gRPC package calls it.
+const SERVICE: &str = "luthien.v1.PolicyService";
+const ENFORCE: PathAndQuery = PathAndQuery::from_static("/luthien.v1.PolicyService/Enforce");
+
+/// The largest window that HTTP/2 knows. Small frames that nobody has read yet are charged to the window of the whole
+/// connection; when it is spent, every call on it dies.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+const STREAM_WINDOW: u32 = 1 << 24;
+/// How long a service that could not be reached is asked last.
+const AVOIDED: Duration = Duration::from_secs(3);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How services are reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Connections to each.
+    pub(crate) connections: usize,
+    /// How long a connection may take.
+    pub(crate) connect: Duration,
+    /// How long one of several may be silent before the next is asked for Admission.
+    pub(crate) first_word: Duration,
+    /// The largest message, either way.
+    pub(crate) message: usize,
+}
+
+/// Every policy service that a thread knows.
+pub(crate) struct Services {
+    services: Vec<Service>,
+    next: AtomicUsize,
+    began: Instant,
+    reach: Reach,
+}
+
+struct Service {
+    address: Uri,
+    channels: Vec<Channel>,
+    next: AtomicUsize,
+    /// Until when it is asked last: milliseconds since `began`.
+    avoided_until: AtomicU64,
+}
+
+impl Services {
+    /// Connections to these addresses, made when they are needed, by `connect`.
+    pub(crate) fn new(addresses: &[Uri], reach: Reach, connect: impl Fn(&Endpoint) -> Channel) -> Self {
+        let service = |address: &Uri| {
+            let endpoint = endpoint(address, reach.connect);
+            let channels = (0..reach.connections.max(1)).map(|_| connect(&endpoint)).collect();
+            Service { address: address.clone(), channels, next: AtomicUsize::new(0), avoided_until: AtomicU64::new(0) }
+        };
+        Self {
+            services: addresses.iter().map(service).collect(),
+            next: AtomicUsize::new(0),
+            began: Instant::now(),
+            reach,
+        }
+    }
+
+    /// The order in which a call asks: from one to the next, those that failed lately last.
+    fn order(&self) -> VecDeque<usize> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let now = self.now_ms();
+        let mut order: Vec<usize> =
+            (0..self.services.len()).map(|i| (first.wrapping_add(i)) % self.services.len()).collect();
+        order.sort_by_key(|&i| self.services[i].avoided_until.load(Ordering::Relaxed) > now);
+        order.into()
+    }
+
+    fn avoid(&self, service: usize) {
+        let until = self.now_ms() + AVOIDED.as_millis() as u64;
+        self.services[service].avoided_until.store(until, Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    /// Whether some service would take a call; if not, why each would not.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        let checks = self.services.iter().map(|service| async move {
+            match timeout(HEALTH_TIMEOUT, service.check()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(why)) => Err(format!("{}: {why}", service.address)),
+                Err(_) => Err(format!("{}: no answer within {HEALTH_TIMEOUT:?}", service.address)),
+            }
+        });
+        let checked = futures_util::future::join_all(checks).await;
+        if checked.iter().any(Result::is_ok) {
+            return Ok(());
+        }
+        Err(checked.into_iter().filter_map(Result::err).collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl Service {
+    fn channel(&self) -> Channel {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        self.channels[next % self.channels.len()].clone()
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let request = HealthCheckRequest { service: SERVICE.to_owned() };
+        let answer = HealthClient::new(self.channel()).check(request).await.map_err(|status| describe(&status))?;
+        match answer.into_inner().status() {
+            ServingStatus::Serving => Ok(()),
+            other => Err(other.as_str_name().to_owned()),
+        }
+    }
+}
+
+fn endpoint(address: &Uri, connect: Duration) -> Endpoint {
+    Endpoint::from(address.clone())
+        .connect_timeout(connect)
+        .tcp_nodelay(true)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+}
+
+/// The conversation about one call. Until Admission it moves from service to service; from then on it stays.
+pub(crate) struct Conversation<'a> {
+    services: &'a Services,
+    /// Those not asked yet.
+    left: VecDeque<usize>,
+    stage: Stage,
+    /// Our half, while it is open.
+    requests: Option<UnboundedSender<EnforceRequest>>,
+    stream: State,
+}
+
+enum Stage {
+    /// Owed Admission: CallStarted is kept for the next one. Here is what the others said.
+    Asking {
+        started: Box<EnforceRequest>,
+        service: usize,
+        losses: Vec<String>,
+    },
+    Settled,
+}
+
+enum State {
+    Closed,
+    Opening(Attempt),
+    Open(Box<Streaming<EnforceResponse>>),
+}
+
+/// Ends with the service's first word.
+type Attempt = Pin<Box<dyn Future<Output = Result<(EnforceResponse, Streaming<EnforceResponse>), Status>> + Send>>;
+
+impl<'a> Conversation<'a> {
+    pub(crate) fn new(services: &'a Services) -> Self {
+        let left = services.order();
+        Self { services, left, stage: Stage::Settled, requests: None, stream: State::Closed }
+    }
+
+    /// Says something. What nobody listens to any more is lost, and [`Self::next`] tells of the loss.
+    pub(crate) fn tell(&mut self, message: ToService) {
+        let first = matches!(message, ToService::CallStarted(_));
+        let last = matches!(message, ToService::CallEnded(_));
+        let message = EnforceRequest::from(message);
+        if first {
+            self.ask(message, Vec::new());
+        } else if let Some(requests) = &self.requests {
+            let _ = requests.send(message);
+        }
+        if last {
+            self.requests = None;
+            self.stage = Stage::Settled;
+        }
+    }
+
+    /// What happens next on this side. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Input {
+        loop {
+            let heard = match &mut self.stream {
+                State::Closed => return std::future::pending().await,
+                State::Open(stream) => stream.message().await,
+                State::Opening(attempt) => attempt.await.map(|(first, stream)| {
+                    self.stream = State::Open(Box::new(stream));
+                    Some(first)
+                }),
+            };
+            let end = match heard.map(|message| message.map(FromService::try_from)) {
+                Ok(Some(Ok(message))) => {
+                    if matches!(message.message, Reply::Admission(_)) {
+                        self.stage = Stage::Settled;
+                    }
+                    return Input::Service(message);
+                }
+                Ok(Some(Err(malformed))) => Err(format!("malformed message: {malformed}")),
+                Ok(None) => Ok(()),
+                Err(status) => Err(describe(&status)),
+            };
+            if let Some(end) = self.ended(end) {
+                return Input::ServiceClosed(end);
+            }
+        }
+    }
+
+    /// The stream ended. Who has not admitted the call is not needed for it: the next one is asked.
+    fn ended(&mut self, end: Result<(), String>) -> Option<Result<(), String>> {
+        self.stream = State::Closed;
+        self.requests = None;
+        match std::mem::replace(&mut self.stage, Stage::Settled) {
+            Stage::Settled => Some(end),
+            Stage::Asking { started, service, mut losses } => {
+                self.services.avoid(service);
+                let why = end.err().unwrap_or_else(|| "closed the stream before Admission".to_owned());
+                losses.push(format!("{}: {why}", self.services.services[service].address));
+                self.ask(*started, losses)
+            }
+        }
+    }
+
+    /// Asks the next service for Admission. If there is none, the loss of them all.
+    fn ask(&mut self, started: EnforceRequest, losses: Vec<String>) -> Option<Result<(), String>> {
+        let Some(service) = self.left.pop_front() else { return Some(Err(losses.join("; "))) };
+        let (sender, receiver) = unbounded_channel();
+        // The receiver is in hand.
+        let _ = sender.send(started.clone());
+        let reach = self.services.reach;
+        let channel = self.services.services[service].channel();
+        let silence = (!self.left.is_empty()).then_some(reach.first_word);
+        self.requests = Some(sender);
+        self.stream = State::Opening(Box::pin(open(channel, receiver, reach.message, silence)));
+        self.stage = Stage::Asking { started: Box::new(started), service, losses };
+        None
+    }
+}
+
+async fn open(
+    channel: Channel,
+    requests: UnboundedReceiver<EnforceRequest>,
+    message: usize,
+    silence: Option<Duration>,
+) -> Result<(EnforceResponse, Streaming<EnforceResponse>), Status> {
+    let first_word = async {
+        let mut grpc = Grpc::new(channel).max_decoding_message_size(message).max_encoding_message_size(message);
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let requests = Request::new(UnboundedReceiverStream::new(requests));
+        let mut stream = grpc.streaming(requests, ENFORCE, EnforceCodec).await?.into_inner();
+        let closed = || Status::unavailable("closed the stream before Admission");
+        stream.message().await?.map(|first| (first, stream)).ok_or_else(closed)
+    };
+    match silence {
+        None => first_word.await,
+        Some(silence) => timeout(silence, first_word)
+            .await
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded(format!("silent for {silence:?}")))),
+    }
+}
+
+/// Code, message and causes of a status.
+fn describe(status: &Status) -> String {
+    let mut text = format!("{:?}", status.code());
+    if !status.message().is_empty() {
+        text = format!("{text}: {}", status.message());
+    }
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,114 @@
+//! What a client is told when its request goes nowhere, and the one table from that to HTTP.
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use luthien_call::dialect::{self, RequestError};
+use luthien_proto::{event::CallError, request::Dialect};
+use thiserror::Error;
+
+use crate::client::Body;
+
+/// Why a request was not taken.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error("there is nothing at {0}")]
+    UnknownPath(String),
+    #[error("{method} is not possible at {path}; allowed: {allow}")]
+    WrongMethod { method: Method, path: String, allow: &'static str },
+    #[error("an API key is needed: `authorization: Bearer <key>` or `x-api-key: <key>`")]
+    NoKey,
+    #[error("the API key is not known here")]
+    WrongKey,
+    #[error("the content-type has to be application/json, not {0}")]
+    ContentType(String),
+    #[error("the content-encoding {0} is not understood; send the body as it is")]
+    ContentEncoding(String),
+    #[error("the request body is larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("the request body did not arrive in time")]
+    BodyTimeout,
+    #[error("the request body broke off")]
+    BodyBroken,
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("no route leads the model `{0}` anywhere")]
+    NoRoute(String),
+    #[error(
+        "the model `{model}` is behind an upstream that speaks {upstream}; conversion from {client} is not built yet"
+    )]
+    ConversionNotBuilt { model: String, client: &'static str, upstream: &'static str },
+    #[error("too many calls are open")]
+    Busy,
+    #[error("shutting down")]
+    ShuttingDown,
+    #[error("internal error")]
+    Internal,
+}
+
+impl Refusal {
+    /// The refusal as an answer of that dialect.
+    pub(crate) fn into_response(self, dialect: Dialect) -> Response<Body> {
+        let allow = if let Self::WrongMethod { allow, .. } = &self { Some(*allow) } else { None };
+        let error = self.into_error();
+        let body = dialect::error_body(dialect, &error);
+        let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = Response::new(Body::full(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(allow) = allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+
+    fn into_error(self) -> CallError {
+        let (status, code) = self.status_and_code();
+        let param = match &self {
+            Self::NoRoute(_) => "model".to_owned(),
+            Self::Request(RequestError::Field { path, .. }) => path.clone(),
+            _ => String::new(),
+        };
+        let message = format!("luthien: {self}");
+        CallError { status, type_: String::new(), message, code: code.to_owned(), param }
+    }
+
+    fn status_and_code(&self) -> (u16, &'static str) {
+        match self {
+            Self::UnknownPath(_) => (404, ""),
+            Self::NoRoute(_) => (404, "model_not_found"),
+            Self::WrongMethod { .. } => (405, ""),
+            Self::NoKey | Self::WrongKey => (401, "invalid_api_key"),
+            Self::ContentType(_) | Self::ContentEncoding(_) => (415, ""),
+            Self::TooLarge { .. } => (413, ""),
+            Self::BodyTimeout => (408, ""),
+            Self::BodyBroken | Self::Request(RequestError::Json(_) | RequestError::Field { .. }) => (400, ""),
+            Self::Request(RequestError::NotBuilt(_)) | Self::ConversionNotBuilt { .. } => (501, ""),
+            Self::Busy | Self::ShuttingDown => (503, ""),
+            Self::Internal => (500, ""),
+        }
+    }
+
+    /// What it is, without anything that the client sent: for logs.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownPath(_) => "unknown path",
+            Self::NoRoute(_) => "no route",
+            Self::WrongMethod { .. } => "wrong method",
+            Self::NoKey => "no key",
+            Self::WrongKey => "wrong key",
+            Self::ContentType(_) => "wrong content type",
+            Self::ContentEncoding(_) => "wrong content encoding",
+            Self::TooLarge { .. } => "body too large",
+            Self::BodyTimeout => "body too slow",
+            Self::BodyBroken => "body broke off",
+            Self::Request(_) => "request can't be read",
+            Self::ConversionNotBuilt { .. } => "conversion not built",
+            Self::Busy => "too many calls",
+            Self::ShuttingDown => "shutting down",
+            Self::Internal => "internal",
+        }
+    }
+}
