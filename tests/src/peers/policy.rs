@@ -28,8 +28,11 @@ impl PolicyService {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on the loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (sender, calls) = mpsc::channel(16);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_serving::<PolicyServiceServer<Service>>().await;
         let serving = tokio::spawn(async move {
-            let server = tonic::transport::Server::builder().add_service(PolicyServiceServer::new(Service(sender)));
+            let policies = PolicyServiceServer::new(Service(sender));
+            let server = tonic::transport::Server::builder().add_service(health).add_service(policies);
             let served = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
             served.expect("the listener works for as long as the test");
         });
