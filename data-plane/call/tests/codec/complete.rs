@@ -1,1 +1,179 @@
-//! Later.
+//! The view is complete: whatever an upstream puts anywhere into its JSON is found in the steps, or is refused.
+
+use bytes::Bytes;
+use luthien_call::dialect::{ResponseDecoder, decode_whole};
+use luthien_proto::{Event, request::Dialect};
+use proptest::{collection::vec, prelude::*, sample::Index};
+use serde_json::{Value, json};
+
+const OPENAI: &str = r#"
+{"id":"i","object":"chat.completion.chunk","created":1,"model":"m","service_tier":"t","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}
+{"id":"i","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"reasoning_content":"r","reasoning":"r"}},{"index":1,"delta":{"content":"c"}}],"obfuscation":"o"}
+{"id":"i","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"a","refusal":"b"},"logprobs":{"content":[]}}]}
+{"id":"i","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","type":"function","function":{"name":"f","arguments":"1"}},{"index":1,"id":"u","type":"custom","custom":{"name":"g","input":"2"}},{"index":2,"id":"v","type":"z"}]}}]}
+{"id":"i","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"3"}}],"function_call":{"name":"h","arguments":"4"}}}]}
+{"id":"i","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":"length"}]}
+{"id":"i","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":1}}
+{"error":{"message":"e","type":"f","param":null,"code":"g"}}
+"#;
+
+const OPENAI_WHOLE: &str = r#"{"id":"i","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a","refusal":null,"reasoning":"r","annotations":[],"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"1"}}],"function_call":{"name":"h","arguments":"4"}},"finish_reason":"stop","logprobs":null}],"usage":{"prompt_tokens":1}}"#;
+
+const ANTHROPIC: &str = r#"
+{"type":"message_start","message":{"id":"i","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1}}}
+{"type":"ping"}
+{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"a","citations":[{"url":"u"}]}}
+{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b"}}
+{"type":"content_block_stop","index":0}
+{"type":"content_block_start","index":1,"content_block":{"type":"thinking","thinking":"c","signature":"d"}}
+{"type":"content_block_delta","index":1,"delta":{"type":"thinking_delta","thinking":"e"}}
+{"type":"content_block_delta","index":1,"delta":{"type":"signature_delta","signature":"f"}}
+{"type":"content_block_stop","index":1}
+{"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"t","name":"n","input":{"x":"y"}}}
+{"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"z"}}
+{"type":"content_block_stop","index":2}
+{"type":"content_block_start","index":3,"content_block":{"type":"redacted_thinking","data":"d"}}
+{"type":"content_block_stop","index":3}
+{"type":"content_block_start","index":4,"content_block":{"type":"web_search_tool_result","tool_use_id":"s","content":[{"url":"u"}]}}
+{"type":"content_block_stop","index":4}
+{"type":"novelty","x":"y"}
+{"type":"message_delta","delta":{"stop_reason":null},"usage":{"output_tokens":1}}
+{"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"q","stop_details":{"type":"d"}},"usage":{"output_tokens":2}}
+{"type":"error","error":{"type":"e","message":"m"},"request_id":"r"}
+"#;
+
+const ANTHROPIC_WHOLE: &str = r#"{"id":"i","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"a","citations":[{"url":"u"}]},{"type":"thinking","thinking":"c","signature":"d"},{"type":"tool_use","id":"t","name":"n","input":{"x":"y"}},{"type":"x","y":"z"}],"stop_reason":"stop_sequence","stop_sequence":"q","usage":{"input_tokens":1}}"#;
+
+/// One change to a JSON value: where, and what.
+#[derive(Clone, Debug)]
+struct Mutation {
+    line: Index,
+    node: Index,
+    change: Change,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Replace,
+    ReplaceByObject,
+    ReplaceByList,
+    Add,
+    Remove,
+}
+
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
+    let change = prop::sample::select(vec![
+        Change::Replace,
+        Change::Replace,
+        Change::ReplaceByObject,
+        Change::ReplaceByList,
+        Change::Add,
+        Change::Add,
+        Change::Remove,
+    ]);
+    let mutation =
+        (any::<Index>(), any::<Index>(), change).prop_map(|(line, node, change)| Mutation { line, node, change });
+    vec(mutation, 1..6)
+}
+
+/// Applies the mutations; each new string is found nowhere else.
+fn mutate(lines: &mut [Value], mutations: &[Mutation]) {
+    for (at, mutation) in mutations.iter().enumerate() {
+        let mark = format!("<mark {at}>");
+        let line = &mut lines[mutation.line.index(lines.len())];
+        let mut target = mutation.node.index(count(line));
+        if let Some(node) = find(line, &mut target) {
+            match (mutation.change, &mut *node) {
+                (Change::Replace, node) => *node = json!(mark),
+                (Change::ReplaceByObject, node) => *node = json!({"k": mark}),
+                (Change::ReplaceByList, node) => *node = json!([mark]),
+                (Change::Add, Value::Object(map)) => drop(map.insert(format!("x{at}"), json!(mark))),
+                (Change::Add, Value::Array(items)) => items.push(json!({"y": mark})),
+                (Change::Remove, Value::Object(map)) => {
+                    let key = map.keys().nth(at).cloned();
+                    key.map(|key| map.shift_remove(&key));
+                }
+                (Change::Add | Change::Remove, node) => *node = Value::Null,
+            }
+        }
+    }
+}
+
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(map) => map.values().map(count).sum(),
+        _ => 0,
+    }
+}
+
+/// The node of that number, in the order of the text.
+fn find<'a>(value: &'a mut Value, number: &mut usize) -> Option<&'a mut Value> {
+    if *number == 0 {
+        return Some(value);
+    }
+    *number -= 1;
+    match value {
+        Value::Array(items) => items.iter_mut().find_map(|item| find(item, number)),
+        Value::Object(map) => map.values_mut().find_map(|item| find(item, number)),
+        _ => None,
+    }
+}
+
+fn marks(value: &Value, out: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.starts_with("<mark") => out.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| marks(item, out)),
+        Value::Object(map) => map.values().for_each(|item| marks(item, out)),
+        _ => {}
+    }
+}
+
+fn assert_visible(value: &Value, events: &[Event]) -> Result<(), TestCaseError> {
+    let mut expected = Vec::new();
+    marks(value, &mut expected);
+    let visible = format!("{events:?}");
+    for mark in expected {
+        prop_assert!(visible.contains(&mark), "{mark} of {value} is not in {events:#?}");
+    }
+    Ok(())
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn of_streams(is_openai in any::<bool>(), mutations in mutations()) {
+        let (dialect, text) =
+            if is_openai { (Dialect::OpenAiChat, OPENAI) } else { (Dialect::AnthropicMessages, ANTHROPIC) };
+        let mut lines = lines(text);
+        mutate(&mut lines, &mutations);
+        let mut decoder = ResponseDecoder::new(dialect);
+        let mut events = Vec::new();
+        for line in &lines {
+            match decoder.event(None, &Bytes::from(line.to_string())) {
+                Ok(steps) => events.extend(steps),
+                Err(_) => break,
+            }
+            assert_visible(line, &events)?;
+        }
+    }
+
+    #[test]
+    fn of_whole_bodies(is_openai in any::<bool>(), mutations in mutations()) {
+        let (dialect, text) = if is_openai {
+            (Dialect::OpenAiChat, OPENAI_WHOLE)
+        } else {
+            (Dialect::AnthropicMessages, ANTHROPIC_WHOLE)
+        };
+        let mut lines = lines(text);
+        mutate(&mut lines, &mutations);
+        if let Ok(events) = decode_whole(dialect, &Bytes::from(lines[0].to_string())) {
+            assert_visible(&lines[0], &events)?;
+        }
+    }
+}

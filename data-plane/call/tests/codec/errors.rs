@@ -17,19 +17,54 @@ fn bodies_of_any_kind() {
         Dialect::OpenAiChat,
         429,
         br#"{"error":{"message":"Slow","type":"requests","param":null,"code":"rate_limit_exceeded","more":1},"x":2}"#,
-        expect![[r#"Failed CallError { status: 429, type_: "requests", message: "Slow", code: "rate_limit_exceeded", param: "" }  {"error":{"more":1},"x":2}"#]],
+        expect![[
+            r#"Failed CallError { status: 429, type_: "requests", message: "Slow", code: "rate_limit_exceeded", param: "" }  {"error":{"more":1},"x":2}"#
+        ]],
     );
     check(
         Dialect::AnthropicMessages,
         529,
         br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}"#,
-        expect![[r#"Failed CallError { status: 529, type_: "overloaded_error", message: "Overloaded", code: "", param: "" }  {"request_id":"r"}"#]],
+        expect![[
+            r#"Failed CallError { status: 529, type_: "overloaded_error", message: "Overloaded", code: "", param: "" }  {"request_id":"r"}"#
+        ]],
     );
-    check(Dialect::AnthropicMessages, 502, b"<html>Bad \xff Gateway</html>", expect![[r#"Failed CallError { status: 502, type_: "", message: "<html>Bad � Gateway</html>", code: "", param: "" }"#]]);
-    check(Dialect::OpenAiChat, 422, br#"{"detail":[{"msg":"bad"}]}"#, expect![[r#"Failed CallError { status: 422, type_: "", message: "{\"detail\":[{\"msg\":\"bad\"}]}", code: "", param: "" }"#]]);
-    check(Dialect::OpenAiChat, 400, br#"{"error":"plain","error":"twice"}"#, expect![[r#"Failed CallError { status: 400, type_: "", message: "{\"error\":\"plain\",\"error\":\"twice\"}", code: "", param: "" }"#]]);
-    check(Dialect::OpenAiChat, 400, br#"{"error":"plain"}"#, expect![[r#"Failed CallError { status: 400, type_: "", message: "plain", code: "", param: "" }"#]]);
-    check(Dialect::OpenAiChat, 500, b"", expect![[r#"Failed CallError { status: 500, type_: "", message: "", code: "", param: "" }"#]]);
+    check(
+        Dialect::AnthropicMessages,
+        502,
+        b"<html>Bad \xff Gateway</html>",
+        expect![[
+            r#"Failed CallError { status: 502, type_: "", message: "<html>Bad � Gateway</html>", code: "", param: "" }"#
+        ]],
+    );
+    check(
+        Dialect::OpenAiChat,
+        422,
+        br#"{"detail":[{"msg":"bad"}]}"#,
+        expect![[
+            r#"Failed CallError { status: 422, type_: "", message: "{\"detail\":[{\"msg\":\"bad\"}]}", code: "", param: "" }"#
+        ]],
+    );
+    check(
+        Dialect::OpenAiChat,
+        400,
+        br#"{"error":"plain","error":"twice"}"#,
+        expect![[
+            r#"Failed CallError { status: 400, type_: "", message: "{\"error\":\"plain\",\"error\":\"twice\"}", code: "", param: "" }"#
+        ]],
+    );
+    check(
+        Dialect::OpenAiChat,
+        400,
+        br#"{"error":"plain"}"#,
+        expect![[r#"Failed CallError { status: 400, type_: "", message: "plain", code: "", param: "" }"#]],
+    );
+    check(
+        Dialect::OpenAiChat,
+        500,
+        b"",
+        expect![[r#"Failed CallError { status: 500, type_: "", message: "", code: "", param: "" }"#]],
+    );
 }
 
 #[test]
@@ -62,5 +97,6 @@ fn every_dialect_tells_an_error_its_own_way() {
         503 anthropic-messages {"type":"error","error":{"type":"overloaded_error","message":"no"}}
         503 openai-responses {"error":{"message":"no","type":"server_error","param":null,"code":null}}
         503 gemini {"error":{"code":503,"message":"no","status":"UNAVAILABLE"}}
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
 }

@@ -323,7 +323,7 @@ fn unknown_fields_stay_where_they_were() {
         [DONE]
         "#,
         expect![[r#"
-            0: Started c1 m created=7  {"chunk":{"obfuscation":"x1"}}
+            0: Started c1 m created=7  {"chunk":{"system_fingerprint":"fp","obfuscation":"x1"}}
             1: #0 Text
                #0 + "a"  {"choice":{"logprobs":{"content":[{"token":"a","logprob":-0.5}]}},"delta":{"mood":"calm"},"chunk":{"obfuscation":"x2"}}
             2: Opaque {"system_fingerprint":"fp2","choices":[{"delta":{"audio":{"data":"QQ"}},"index":0}]}
@@ -335,8 +335,8 @@ fn unknown_fields_stay_where_they_were() {
             5: Opaque {"prompt_filter_results":[1]}
             6: Ended
             7: -
-            > {$,"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"obfuscation":"x1"}
-            > {$,"choices":[{"index":0,"delta":{"content":"a","mood":"calm"},"finish_reason":null,"logprobs":{"content":[{"token":"a","logprob":-0.5}]}}],"obfuscation":"x2"}
+            > {$,"system_fingerprint":"fp","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"obfuscation":"x1"}
+            > {$,"system_fingerprint":"fp","choices":[{"index":0,"delta":{"content":"a","mood":"calm"},"finish_reason":null,"logprobs":{"content":[{"token":"a","logprob":-0.5}]}}],"obfuscation":"x2"}
             > {$,"system_fingerprint":"fp2","choices":[{"delta":{"audio":{"data":"QQ"}},"index":0}]}
             > {$,"system_fingerprint":"fp2","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"","strict":true},"extra_content":{"s":"g"}}]},"finish_reason":null}]}
             > {$,"system_fingerprint":"fp2","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]},"finish_reason":null}]}
@@ -525,7 +525,7 @@ fn whole_bodies() {
             {"index":1,"message":{"role":"assistant","content":null,"refusal":"no","function_call":{"name":"g","arguments":"{}"}},"finish_reason":"stop"}],
             "usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7},"system_fingerprint":"fp","x_vendor":{"a":1}}"#,
         expect![[r#"
-            Started c1 m created=7  {"chunk":{"x_vendor":{"a":1}}}
+            Started c1 m created=7  {"chunk":{"system_fingerprint":"fp","x_vendor":{"a":1}}}
             #0 Thinking in reasoning_content
             #0 + "hm"  {"choice":{"logprobs":{"content":null}},"delta":{"annotations":[{"type":"url_citation"}]}}
             #0 .
@@ -549,7 +549,7 @@ fn whole_bodies() {
             Finished choice=1 EndTurn
             Usage input=3 output=4
             Ended
-            > {"id":"c1","object":"chat.completion","created":7,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null,"reasoning_content":"hm","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"b","type":"custom","custom":{"name":"p","input":"x"}},{"type":"mcp","mcp":{},"id":"c"}],"annotations":[{"type":"url_citation"}]},"finish_reason":"tool_calls","logprobs":{"content":null}},{"index":1,"message":{"role":"assistant","content":null,"refusal":"no","function_call":{"name":"g","arguments":"{}"}},"finish_reason":"stop","logprobs":null}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7},"x_vendor":{"a":1}}
+            > {"id":"c1","object":"chat.completion","created":7,"model":"m","system_fingerprint":"fp","choices":[{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null,"reasoning_content":"hm","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"b","type":"custom","custom":{"name":"p","input":"x"}},{"type":"mcp","mcp":{},"id":"c"}],"annotations":[{"type":"url_citation"}]},"finish_reason":"tool_calls","logprobs":{"content":null}},{"index":1,"message":{"role":"assistant","content":null,"refusal":"no","function_call":{"name":"g","arguments":"{}"}},"finish_reason":"stop","logprobs":null}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7},"x_vendor":{"a":1}}
         "#]],
     );
     check_whole(

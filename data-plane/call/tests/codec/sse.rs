@@ -40,68 +40,113 @@ fn check(input: &str, expect: Expect) {
 
 #[test]
 fn fields_and_line_ends() {
-    check("data: a\n\ndata:b\r\n\r\ndata:  c\r\r", expect![[r#"
+    check(
+        "data: a\n\ndata:b\r\n\r\ndata:  c\r\r",
+        expect![[r#"
         None: "a"
         None: "b"
         None: " c"
-    "#]]);
-    check("event: x\ndata: a\ndata: b\n\nevent\ndata\n\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "event: x\ndata: a\ndata: b\n\nevent\ndata\n\n",
+        expect![[r#"
         Some("x"): "a\nb"
         Some(""): ""
-    "#]]);
-    check("event: x\n\ndata\n\nda", expect![[r#"
+    "#]],
+    );
+    check(
+        "event: x\n\ndata\n\nda",
+        expect![[r#"
         None: "" (not plain)
         rest "da"
         cut
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_is_not_plain() {
-    check(": c\ndata: a\n\n", expect![[r#"
+    check(
+        ": c\ndata: a\n\n",
+        expect![[r#"
         None: "a" (not plain)
-    "#]]);
-    check(": c\n\ndata: a\n\n", expect![[r#"
+    "#]],
+    );
+    check(
+        ": c\n\ndata: a\n\n",
+        expect![[r#"
         None: "a" (not plain)
-    "#]]);
-    check("id: 1\ndata: a\n\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "id: 1\ndata: a\n\n",
+        expect![[r#"
         None: "a" (not plain)
-    "#]]);
-    check("retry: 1\ndata: a\n\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "retry: 1\ndata: a\n\n",
+        expect![[r#"
         None: "a" (not plain)
-    "#]]);
-    check("event: a\nevent: b\ndata: a\n\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "event: a\nevent: b\ndata: a\n\n",
+        expect![[r#"
         Some("b"): "a" (not plain)
-    "#]]);
-    check("\u{feff}data: a\n\ndata: b\n\n\u{feff}data: c\n\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "\u{feff}data: a\n\ndata: b\n\n\u{feff}data: c\n\n",
+        expect![[r#"
         None: "a" (not plain)
         None: "b"
         rest "\u{feff}data: c\n\n"
-    "#]]);
-    check("\ndata: a\n\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "\ndata: a\n\n",
+        expect![[r#"
         None: "a" (not plain)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_end_of_the_bytes() {
-    check("data: a\n", expect![[r#"
+    check(
+        "data: a\n",
+        expect![[r#"
         last None: "a" (not plain)
-    "#]]);
-    check("data: a", expect![[r#"
+    "#]],
+    );
+    check(
+        "data: a",
+        expect![[r#"
         rest "data: a"
         cut
-    "#]]);
-    check("data: a\r\n\r", expect![[r#"
+    "#]],
+    );
+    check(
+        "data: a\r\n\r",
+        expect![[r#"
         last None: "a"
-    "#]]);
-    check(": bye\n\n", expect![[r#"
+    "#]],
+    );
+    check(
+        ": bye\n\n",
+        expect![[r#"
         rest ": bye\n\n"
-    "#]]);
-    check("event: x\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "event: x\n",
+        expect![[r#"
         rest "event: x\n"
         cut
-    "#]]);
+    "#]],
+    );
     check("", expect![[""]]);
 }
 
@@ -147,10 +192,13 @@ fn what_is_written_is_plain() {
     let mut out = BytesMut::new();
     write(&mut out, Some("x"), b"a\nb");
     write(&mut out, None, b"");
-    check(&String::from_utf8_lossy(&out), expect![[r#"
+    check(
+        &String::from_utf8_lossy(&out),
+        expect![[r#"
         Some("x"): "a\nb"
         None: ""
-    "#]]);
+    "#]],
+    );
 }
 
 /// WHATWG HTML, section 9.2.6, read slowly; the last event may lack its blank line.

@@ -64,7 +64,7 @@ impl Decoder {
         let mut events = Vec::with_capacity(4);
         if !self.started {
             self.started = true;
-            events.push(Step::Started(self.envelope.start(&mut chunk)).into());
+            events.push(Step::Started(self.envelope.start(&chunk)).into());
         }
         let usage = usage::take(&mut chunk);
         let mut homeless = Vec::new();
@@ -177,7 +177,7 @@ fn homeless(index: u32, mut entry: Object, delta: Object) -> Option<Value> {
     if entry.is_empty() {
         return None;
     }
-    entry.insert("index".to_owned(), index.into());
+    entry.entry("index").or_insert_with(|| index.into());
     Some(Value::Object(entry))
 }
 

@@ -17,15 +17,14 @@ const REPEATED: [&str; 6] = ["id", "created", "model", "system_fingerprint", "se
 pub(super) struct Envelope(Object);
 
 impl Envelope {
-    /// Begins with the first chunk, of which it takes what Started tells.
-    pub(super) fn start(&mut self, chunk: &mut Object) -> Started {
+    /// Begins with the first chunk; what Started tells of it, [`Self::strip`] then drops.
+    pub(super) fn start(&mut self, chunk: &Object) -> Started {
         let started = Started {
             id: chunk.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(),
             model: chunk.get("model").and_then(Value::as_str).unwrap_or_default().to_owned(),
             created: chunk.get("created").and_then(Value::as_i64),
         };
         self.insert_started(&started);
-        self.strip(chunk);
         started
     }
 
