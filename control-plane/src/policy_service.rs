@@ -37,7 +37,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What remains, after the grace period of a shutdown, to put on record that calls were cut.
 const CUT_GRACE: Duration = Duration::from_secs(5);
 /// What connections have to write their last bytes.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_millis(500);
 
 /// What the calls of one thread need.
 #[derive(Clone)]

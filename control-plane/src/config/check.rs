@@ -35,6 +35,9 @@ impl Section {
     pub fn check(self) -> Result<Config, Invalid> {
         match self.audit {
             Audit::Relaxed => {}
+            Audit::Strict => {
+                return Err(Invalid::new("audit", "strict is not available in this version; only relaxed is"));
+            }
         }
         let judges = !self.pipeline.is_empty();
         let policies = PolicySetConfig { policies: self.policies, pipeline: self.pipeline };
@@ -192,8 +195,18 @@ mod tests {
                 "luthien.yaml:2:13: control_plane.database: Postgres is not available in this version; only sqlite:// is, as in sqlite://luthien.db"
             ],
         );
-        check("  audit: strict", &expect![]);
-        check("  journal: ./journal", &expect![]);
+        check(
+            "  audit: strict",
+            &expect![
+                "luthien.yaml:2:10: control_plane.audit: strict is not available in this version; only relaxed is"
+            ],
+        );
+        check(
+            "  journal: ./journal",
+            &expect![
+                "luthien.yaml:2:3: control_plane.journal: unknown key; expected one of grpc_listen, http_listen, insecure, threads, admin, database, audit, policies, pipeline, limits, timeouts"
+            ],
+        );
     }
 
     #[test]

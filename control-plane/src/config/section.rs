@@ -38,6 +38,8 @@ pub(super) enum Audit {
     /// They do not.
     #[default]
     Relaxed,
+    /// They do.
+    Strict,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -119,10 +119,10 @@ impl Summary {
         }
     }
 
-    /// The session ended without telling how the call did.
+    /// The stream ended before the proxy told how the call did.
     pub fn lose(&mut self, reason: &str) {
-        if self.outcome.is_none() {
-            self.outcome = Some(Outcome::Unknown);
+        let outcome = self.outcome.get_or_insert(Outcome::Unknown);
+        if *outcome == Outcome::Unknown && self.reason.is_none() {
             self.reason = Some(reason.to_owned());
         }
     }
