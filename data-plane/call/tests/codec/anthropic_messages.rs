@@ -1,8 +1,8 @@
 //! Golden cases of anthropic-messages: the data of each SSE event, its steps, and what they are encoded to.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use expect_test::{Expect, expect};
-use luthien_call::dialect::{ResponseDecoder, decode_whole, encode_whole};
+use luthien_call::dialect::{ResponseDecoder, ResponseEncoder, decode_whole, encode_whole};
 use luthien_proto::request::Dialect;
 
 use crate::{show, stream};
@@ -402,4 +402,56 @@ fn whole_bodies() {
         error: response body: it has no list of content
     "#]],
     );
+}
+
+#[test]
+fn a_response_that_a_policy_made() {
+    let encoded = stream::encode(Dialect::AnthropicMessages, &stream::policys_own());
+    expect![[r#"
+        event: message_start
+        data: {"type":"message_start","message":{"id":"x","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}}
+
+        event: content_block_start
+        data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
+
+        event: content_block_delta
+        data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"No."}}
+
+        event: content_block_stop
+        data: {"type":"content_block_stop","index":0}
+
+        event: message_delta
+        data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":0}}
+
+        event: message_stop
+        data: {"type":"message_stop"}
+
+    "#]].assert_eq(&String::from_utf8_lossy(&encoded));
+    let whole = encode_whole(Dialect::AnthropicMessages, &stream::policys_own());
+    expect![[r#"{"id":"x","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"No."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}"#]].assert_eq(&String::from_utf8_lossy(&whole));
+}
+
+#[test]
+fn a_start_that_was_flushed_leaves_its_usage_to_the_end() {
+    let events = stream::decode(
+        Dialect::AnthropicMessages,
+        &stream::frames(Dialect::AnthropicMessages, &format!("{START}\n{FINISH}\n{STOP}")),
+    );
+    let mut encoder = ResponseEncoder::new(Dialect::AnthropicMessages);
+    let mut out = BytesMut::new();
+    for event in events.unwrap().iter().flatten() {
+        encoder.encode(event, &mut out);
+        encoder.flush(&mut out);
+    }
+    expect![[r#"
+        event: message_start
+        data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}}
+
+        event: message_delta
+        data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"input_tokens":10,"cache_read_input_tokens":40,"output_tokens":9}}
+
+        event: message_stop
+        data: {"type":"message_stop"}
+
+    "#]].assert_eq(&String::from_utf8_lossy(&out));
 }

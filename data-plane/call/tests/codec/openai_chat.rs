@@ -578,3 +578,20 @@ fn whole_bodies() {
     "#]],
     );
 }
+
+#[test]
+fn a_response_that_a_policy_made() {
+    let encoded = stream::encode(Dialect::OpenAiChat, &stream::policys_own());
+    expect![[r#"
+        data: {"id":"x","object":"chat.completion.chunk","created":0,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}
+
+        data: {"id":"x","object":"chat.completion.chunk","created":0,"model":"m","choices":[{"index":0,"delta":{"content":"No."},"finish_reason":null}]}
+
+        data: {"id":"x","object":"chat.completion.chunk","created":0,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}
+
+        data: [DONE]
+
+    "#]].assert_eq(&String::from_utf8_lossy(&encoded));
+    let whole = encode_whole(Dialect::OpenAiChat, &stream::policys_own());
+    expect![[r#"{"id":"x","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"No.","refusal":null},"finish_reason":"stop","logprobs":null}]}"#]].assert_eq(&String::from_utf8_lossy(&whole));
+}

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use luthien_call::dialect::{decode_whole, encode_whole};
+use bytes::{Bytes, BytesMut};
+use luthien_call::{
+    dialect::{ResponseDecoder, ResponseEncoder, decode_whole, encode_whole},
+    sse,
+};
 use luthien_proto::{
     Event, Step,
     event::{BlockKey, BlockKind, Delta},
     request::Dialect,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 
 use crate::{generate, show, stream};
 
@@ -84,6 +88,27 @@ fn strip_extras(events: &[Event], keep: impl Fn(&Step) -> bool) -> Vec<Event> {
     events.iter().map(stripped).collect()
 }
 
+/// The first SSE events leave as they came, the others are written anew.
+fn relay(dialect: Dialect, upstream: &Bytes, at: Index) -> BytesMut {
+    let mut frames = sse::Decoder::new(1 << 20);
+    frames.push(upstream.clone());
+    let frames: Vec<_> = std::iter::from_fn(|| frames.next().unwrap()).collect();
+    let raw = at.index(frames.len());
+    let mut decoder = ResponseDecoder::new(dialect);
+    let mut encoder = ResponseEncoder::new(dialect);
+    let mut out = BytesMut::new();
+    for (number, frame) in frames.iter().enumerate() {
+        let steps = decoder.event(frame.name().unwrap(), &frame.data).unwrap();
+        if number < raw {
+            out.extend_from_slice(&frame.raw);
+            steps.iter().for_each(|step| encoder.observe(step));
+        } else {
+            steps.iter().for_each(|step| encoder.encode(step, &mut out));
+        }
+    }
+    out
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -96,6 +121,17 @@ proptest! {
         prop_assert_eq!(meaning(&events), meaning(&decoded), "{}", String::from_utf8_lossy(&encoded));
         // What was decoded is as its dialect has it, and does not change any more.
         prop_assert_eq!(stream::encode(dialect, &decoded), encoded);
+    }
+
+    #[test]
+    fn what_left_as_it_came_can_be_followed_by_what_is_written_anew(at in any::<Index>(), is_openai in any::<bool>(),
+        openai in generate::response(Dialect::OpenAiChat), anthropic in generate::response(Dialect::AnthropicMessages)) {
+        let (dialect, events) =
+            if is_openai { (Dialect::OpenAiChat, openai) } else { (Dialect::AnthropicMessages, anthropic) };
+        let upstream = stream::encode(dialect, &events);
+        let client = relay(dialect, &upstream, at);
+        let decoded = stream::decode(dialect, &client).unwrap().concat();
+        prop_assert_eq!(meaning(&events), meaning(&decoded), "{}", String::from_utf8_lossy(&client));
     }
 
     #[test]

@@ -5,7 +5,11 @@ use luthien_call::{
     dialect::{DecodeError, ResponseDecoder, ResponseEncoder},
     sse,
 };
-use luthien_proto::{Event, request::Dialect};
+use luthien_proto::{
+    Event, Step,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, FinishReason, Finished, Started},
+    request::Dialect,
+};
 use serde_json::Value;
 
 use crate::show;
@@ -65,4 +69,18 @@ pub(crate) fn listing(dialect: Dialect, lines: &str) -> String {
         out.push_str(&format!("> {}\n", &line[6..]));
     }
     out
+}
+
+/// A response of one text that a policy made: there is no usage, and nothing of an upstream.
+pub(crate) fn policys_own() -> Vec<Event> {
+    let block = BlockKey::POLICY_FIRST;
+    let steps = [
+        Step::Started(Started { id: "x".to_owned(), model: "m".to_owned(), created: None }),
+        Step::BlockStarted(BlockStarted { block, choice: 0, kind: BlockKind::Text }),
+        Step::BlockDelta(BlockDelta { block, delta: Delta::Text("No.".to_owned()) }),
+        Step::BlockStopped(block),
+        Step::Finished(Finished { word: "tool_use".to_owned(), ..Finished::new(0, FinishReason::EndTurn) }),
+        Step::Ended,
+    ];
+    steps.map(Event::from).into()
 }
