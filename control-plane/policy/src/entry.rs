@@ -7,6 +7,8 @@ mod content;
 mod request;
 mod step;
 
+use std::collections::BTreeMap;
+
 use luthien_proto::message::{Annotation, CallStarted, FailureMode, Interest, Level};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -32,7 +34,7 @@ pub enum EntryBody {
     /// Second and once: what the policies said to the request.
     Admission(AdmissionEntry),
     /// A block of the response, once it has stopped or the response is over.
-    Block(BlockEntry),
+    Block(Box<BlockEntry>),
     /// A step of the response that belongs to no block.
     Step(StepEntry),
     /// What the policies decided, where it is more than to pass.
@@ -203,23 +205,32 @@ pub struct PolicyCoverage {
 }
 
 /// How often a policy saw and decided something of one kind; a value of [`PolicyCoverage::kinds`].
+/// What is 0 is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tally {
     /// How often each hook ran.
-    pub hooks: std::collections::BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<&'static str, u64>,
     /// Chunks and recorded blocks of which it saw nothing: it has no hook for them.
+    #[serde(skip_serializing_if = "is_zero")]
     pub unseen: u64,
     /// Chunks that it let by as they were.
+    #[serde(skip_serializing_if = "is_zero")]
     pub passed: u64,
     /// Chunks that it did not decide at once.
+    #[serde(skip_serializing_if = "is_zero")]
     pub held: u64,
     /// Chunks in whose place it put something else.
+    #[serde(skip_serializing_if = "is_zero")]
     pub replaced: u64,
     /// Chunks in whose place it put nothing.
+    #[serde(skip_serializing_if = "is_zero")]
     pub dropped: u64,
     /// Chunks at which it ended the response.
+    #[serde(skip_serializing_if = "is_zero")]
     pub ended: u64,
     /// Chunks that it never decided, because the call was over.
+    #[serde(skip_serializing_if = "is_zero")]
     pub undecided: u64,
 }
 
@@ -311,4 +322,8 @@ pub(crate) fn failure_mode_name(mode: FailureMode) -> &'static str {
         FailureMode::Open => "open",
         FailureMode::Closed => "closed",
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -86,7 +86,8 @@ impl PolicySet {
         self.pipeline.iter().map(|policy| policy.name().to_owned()).collect()
     }
 
-    pub(crate) fn pipeline(&self) -> &[Arc<dyn Policy>] {
+    /// The policies that a call goes through, in order.
+    pub fn policies(&self) -> &[Arc<dyn Policy>] {
         &self.pipeline
     }
 

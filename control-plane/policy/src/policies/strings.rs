@@ -181,12 +181,12 @@ mod tests {
 
     #[test]
     fn the_parts_make_up_the_whole() {
+        let show = |part| match part {
+            Part::Between(text) => text.to_owned(),
+            Part::Quoted { escaped, is_closed, .. } => format!("\"{escaped}{}", if is_closed { "\"" } else { "" }),
+        };
         for text in [r#"{"a":"b\\","c":1}"#, r#"x"y"#, r#""""""#, "", "plain", r#"""#] {
-            let whole: String = parts(text).map(|part| match part {
-                Part::Between(text) => text.to_owned(),
-                Part::Quoted { escaped, is_closed, .. } => format!("\"{escaped}{}", if is_closed { "\"" } else { "" }),
-            });
-            assert_eq!(whole, text);
+            assert_eq!(parts(text).map(show).collect::<String>(), text);
         }
     }
 

@@ -48,7 +48,7 @@ pub(super) fn begin(set: Arc<PolicySet>, started: &CallStarted) -> Session {
 
 fn begin_stages(set: &PolicySet, started: &CallStarted, common: &mut Common) -> (Vec<Stage>, Option<Failure>) {
     let mut failure = None;
-    let policies = set.pipeline().iter().enumerate();
+    let policies = set.policies().iter().enumerate();
     let stages = policies.map(|(index, policy)| {
         let (stage, begun) = Stage::begin(index, policy, started, common);
         failure = failure.or(begun.err());
@@ -109,5 +109,5 @@ fn admission_entry(
 
 /// The strictest of the pipeline; without policies, the strictest there is.
 fn failure_mode(set: &PolicySet) -> FailureMode {
-    set.pipeline().iter().map(|policy| policy.failure_mode()).max().unwrap_or(FailureMode::Closed)
+    set.policies().iter().map(|policy| policy.failure_mode()).max().unwrap_or(FailureMode::Closed)
 }

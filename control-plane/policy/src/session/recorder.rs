@@ -87,7 +87,7 @@ impl Recorder {
             self.push(EntryBody::Step(entry));
         }
         for entry in self.blocks.stopped_up_to(seq) {
-            self.push(EntryBody::Block(entry));
+            self.push(EntryBody::Block(entry.into()));
         }
     }
 
@@ -95,7 +95,7 @@ impl Recorder {
     pub fn recorded(&mut self, block: &Block) {
         self.at(block.last_arrived_us);
         let entry = blocks::recorded(block);
-        self.push(EntryBody::Block(entry));
+        self.push(EntryBody::Block(entry.into()));
     }
 
     /// The policies decided something.
@@ -142,7 +142,7 @@ impl Recorder {
     pub fn close(&mut self) {
         self.flush_unsettled();
         for entry in self.blocks.rest() {
-            self.push(EntryBody::Block(entry));
+            self.push(EntryBody::Block(entry.into()));
         }
     }
 
@@ -156,7 +156,7 @@ impl Recorder {
             self.push(EntryBody::Step(entry));
         }
         for entry in self.blocks.stopped_up_to(u64::MAX) {
-            self.push(EntryBody::Block(entry));
+            self.push(EntryBody::Block(entry.into()));
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Slots {
 
 /// One place in the queue.
 #[derive(Debug)]
-pub(super) enum Slot {
+pub(crate) enum Slot {
     Event(EventSlot),
     Mark { seq: u64, gated: bool, by: Stages },
     End(End),
@@ -33,7 +33,7 @@ pub(super) enum Slot {
 
 /// An event, and what becomes of it.
 #[derive(Debug)]
-pub(super) struct EventSlot {
+pub(crate) struct EventSlot {
     pub seq: u64,
     pub arrived_us: u64,
     /// `None`: a stop that never came; to pass it is to let out nothing.

@@ -38,10 +38,9 @@ impl Stream {
         while self.read < self.text.len() {
             is_changed |= self.step(finder, &mut done, &mut clear);
         }
-        let keep = match self.found {
-            Some(found) => found.start,
-            None => self.text.len() - finder.depth(self.state),
-        };
+        // A match that was found may lie within the beginning of another, which would come before it.
+        let begun = self.text.len() - finder.depth(self.state);
+        let keep = self.found.map_or(begun, |found| found.start.min(begun));
         if !is_changed && keep == self.text.len() {
             self.forget(keep);
             return None;

@@ -1,0 +1,124 @@
+//! What an operator gets wrong, and what is said of it.
+
+use expect_test::{Expect, expect};
+use luthien_policy::{PolicySet, PolicySetConfig};
+use serde_json::{Value, json};
+
+fn check(policies: Value, pipeline: Value, expected: Expect) {
+    let config: PolicySetConfig =
+        serde_json::from_value(json!({ "policies": policies, "pipeline": pipeline })).unwrap();
+    expected.assert_eq(&PolicySet::build(config).expect_err("an error").to_string());
+}
+
+fn check_policy(kind: &str, config: Value, expected: Expect) {
+    check(json!([{ "name": "p", "kind": kind, "config": config }]), json!(["p"]), expected);
+}
+
+#[test]
+fn an_unknown_kind_lists_the_kinds() {
+    check_policy(
+        "nope",
+        json!({}),
+        expect![[r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules"#]],
+    );
+}
+
+#[test]
+fn names_are_checked() {
+    let noop = |name: &str| json!({ "name": name, "kind": "noop" });
+    check(
+        json!([noop("a"), noop("a")]),
+        json!(["a"]),
+        expect!["policies[1] (a).name: there is another policy of that name"],
+    );
+    check(json!([noop("")]), json!([]), expect!["policies[0] ().name: it is empty"]);
+    check(json!([noop("a")]), json!(["a", "b"]), expect![[r#"pipeline[1]: no policy is called "b"; there are: a"#]]);
+    check(json!([noop("a")]), json!(["a", "a"]), expect![[r#"pipeline[1]: policy "a" is in the pipeline already"#]]);
+}
+
+#[test]
+fn a_policy_out_of_use_is_checked_too() {
+    check(
+        json!([{ "name": "p", "kind": "noop", "config": { "x": 1 } }]),
+        json!([]),
+        expect!["policies[0] (p).config.x: unknown key: this kind has none"],
+    );
+}
+
+#[test]
+fn replacements_are_checked() {
+    let kind = "string_replacement";
+    check_policy(
+        kind,
+        json!({}),
+        expect!["policies[0] (p).config.replacements: there are none: give at least one pair, as [from, to]"],
+    );
+    check_policy(
+        kind,
+        json!({ "replacements": [["a", "b"], ["", "c"]] }),
+        expect!["policies[0] (p).config.replacements[1]: the string to find is empty"],
+    );
+    check_policy(
+        kind,
+        json!({ "replacements": [["a"]] }),
+        expect![
+            "policies[0] (p).config.replacements[0]: expected a pair of strings, [from, to]: invalid length 1, expected a tuple of size 2"
+        ],
+    );
+    check_policy(
+        kind,
+        json!({ "replacements": [["a", "b"]], "apply": [] }),
+        expect!["policies[0] (p).config.apply: unknown key; there are: replacements, match_capitalization, apply_to"],
+    );
+    check_policy(
+        kind,
+        json!({ "replacements": [["a", "b"]], "apply_to": ["text", "texts"] }),
+        expect![[
+            r#"policies[0] (p).config.apply_to[1]: "texts" is no kind of content; there are: text, thinking, refusal, tool_call, opaque"#
+        ]],
+    );
+    check_policy(
+        kind,
+        json!({ "replacements": [["a", "b"]], "match_capitalization": "yes" }),
+        expect![[r#"policies[0] (p).config.match_capitalization: invalid type: string "yes", expected a boolean"#]],
+    );
+}
+
+#[test]
+fn rules_are_checked() {
+    let kind = "tool_call_rules";
+    check_policy(
+        kind,
+        json!({ "deny": [] }),
+        expect!["policies[0] (p).config.deny: there are no rules: give at least one"],
+    );
+    check_policy(
+        kind,
+        json!({ "deny": [{ "tool": "[a" }] }),
+        expect!["policies[0] (p).config.deny[0].tool: error parsing glob '[a': unclosed character class; missing ']'"],
+    );
+    check_policy(
+        kind,
+        json!({ "deny": [{}, { "arguments": "(" }] }),
+        expect![[r#"
+        policies[0] (p).config.deny[1].arguments: regex parse error:
+            (
+            ^
+        error: unclosed group"#]],
+    );
+    check_policy(
+        kind,
+        json!({ "deny": [{ "arguments": "(\\w{1000}){1000}" }] }),
+        expect!["policies[0] (p).config.deny[0].arguments: Compiled regex exceeds size limit of 1048576 bytes."],
+    );
+    check_policy(
+        kind,
+        json!({ "deny": [{ "tools": "a" }] }),
+        expect!["policies[0] (p).config.deny[0].tools: unknown key; there are: tool, arguments, reason"],
+    );
+    check_policy(
+        kind,
+        json!({ "deny": ["Bash"] }),
+        expect!["policies[0] (p).config.deny[0]: expected a rule with keys, found a string"],
+    );
+}

@@ -1,0 +1,14 @@
+//! The policies and their session, through the messages that a proxy exchanges with them.
+//!
+//! `proxy` plays the other side and keeps the gate's rules by itself: what it releases is what a client would get.
+
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests: what is unexpected fails them")]
+
+mod config;
+mod pipeline;
+mod proxy;
+mod record;
+mod replacement;
+mod response;
+mod rules;
+mod session;

@@ -1,0 +1,301 @@
+//! A proxy that keeps the rules of the gate in the simplest way there is.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use luthien_policy::{Output, PolicySet, PolicySetConfig, Session};
+use luthien_proto::{
+    Chunk, Event, FromService, Request, Step, ToService,
+    event::{BlockKey, Delta, Kind},
+    json::Extras,
+    message::{
+        Admission, AdmissionDecision, Annotation, Block, CallEnded, CallStarted, Decision, Interest, Level, Outcome,
+        Reply, Verdict,
+    },
+    request::{ContentBlock, Dialect, Message},
+};
+use serde_json::{Value, json};
+
+pub struct Proxy {
+    pub session: Session,
+    pub admission: Admission,
+    pub verdicts: Vec<Verdict>,
+    /// What the client has, and whether the response was ended by a verdict.
+    pub released: Vec<Event>,
+    pub ended_by_policy: bool,
+    pub entries: Vec<Value>,
+    interest: Interest,
+    /// Not released yet, in order: seq, event, whether it needs a verdict.
+    held: VecDeque<(u64, Event, bool)>,
+    open: Vec<(BlockKey, Kind, Recorded)>,
+    sent: u64,
+    seq: u64,
+    frontier: u64,
+    messages: u64,
+}
+
+struct Recorded {
+    first: u64,
+    started: Event,
+    deltas: Vec<Event>,
+}
+
+pub fn call(dialect: Dialect) -> CallStarted {
+    let content = vec![ContentBlock::Text("hello".to_owned()).into()];
+    let message = Message { role: "user".to_owned(), content, extras: Extras::NONE };
+    let request =
+        Request { model: "fast".to_owned(), stream: true, choices: 1, messages: vec![message], ..Request::default() };
+    CallStarted {
+        call_id: "0198c9a5-7e4c-7000-8000-000000000001".parse().unwrap(),
+        started_at_us: 1_700_000_000_000_000,
+        dialect,
+        upstream_dialect: dialect,
+        upstream: "openai".to_owned(),
+        route: "fast".to_owned(),
+        upstream_model: "gpt-5-mini".to_owned(),
+        client: String::new(),
+        request,
+    }
+}
+
+pub fn set(policies: Value) -> Arc<PolicySet> {
+    let pipeline: Vec<Value> = policies.as_array().unwrap().iter().map(|policy| policy["name"].clone()).collect();
+    let config: PolicySetConfig =
+        serde_json::from_value(json!({ "policies": policies, "pipeline": pipeline })).unwrap();
+    Arc::new(PolicySet::build(config).unwrap())
+}
+
+impl Proxy {
+    pub fn start(set: Arc<PolicySet>) -> Self {
+        Self::start_with(set, Dialect::OpenAiChat)
+    }
+
+    pub fn start_with(set: Arc<PolicySet>, dialect: Dialect) -> Self {
+        let mut session = Session::begin(set, call(dialect));
+        let mut entries = Vec::new();
+        let admission = loop {
+            match session.poll().expect("an admission is owed") {
+                Output::Record(entry) => entries.push(json!(entry)),
+                Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }) => break admission,
+                other => panic!("{other:?}"),
+            }
+        };
+        let interest = match &admission.decision {
+            AdmissionDecision::Forward(forward) => forward.interest,
+            AdmissionDecision::Reject(_) => Interest::all(Level::Record),
+        };
+        Self {
+            session,
+            admission,
+            interest,
+            verdicts: Vec::new(),
+            released: Vec::new(),
+            ended_by_policy: false,
+            entries,
+            held: VecDeque::new(),
+            open: Vec::new(),
+            sent: 0,
+            seq: 0,
+            frontier: 0,
+            messages: 0,
+        }
+    }
+
+    /// Sends a response, as many events to a message as `batches` says, over and over.
+    pub fn respond(&mut self, events: &[Event], batches: &[usize]) {
+        let mut batches = batches.iter().cycle();
+        let mut rest = events;
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at((*batches.next().unwrap()).clamp(1, rest.len()));
+            self.send(batch);
+            rest = after;
+        }
+    }
+
+    /// Sends events: those that are only recorded as a block, when it stops; the others at once.
+    pub fn send(&mut self, events: &[Event]) {
+        let mut chunks = Vec::new();
+        for event in events {
+            self.seq += 1;
+            let chunk = Chunk { seq: self.seq, arrived_us: self.seq * 1000, event: event.clone() };
+            let level = self.level(event);
+            self.held.push_back((chunk.seq, event.clone(), level == Level::Gate));
+            match self.record(&chunk, level) {
+                Take::Chunk => chunks.push(chunk),
+                Take::Nothing => {}
+                Take::Block(block) => {
+                    self.chunks(std::mem::take(&mut chunks));
+                    self.tell(ToService::Block(block));
+                }
+            }
+        }
+        self.chunks(chunks);
+    }
+
+    fn chunks(&mut self, chunks: Vec<Chunk>) {
+        if let Some(last) = chunks.last() {
+            self.sent = last.seq;
+            self.tell(ToService::Chunks(chunks));
+        }
+        self.release();
+    }
+
+    fn tell(&mut self, message: ToService) {
+        self.session.handle(message).unwrap();
+        self.messages += 1;
+        let mut is_answered = false;
+        while let Some(output) = self.session.poll() {
+            match output {
+                Output::Record(entry) => self.entries.push(json!(entry)),
+                Output::Say(FromService { message, seen }) => {
+                    assert_eq!(seen, self.messages);
+                    is_answered = true;
+                    match message {
+                        Reply::Verdict(verdict) => self.apply(verdict),
+                        Reply::Working => {}
+                        Reply::Admission(_) => panic!("a second admission"),
+                    }
+                }
+                Output::Ended => panic!("ended too early"),
+            }
+        }
+        assert!(is_answered);
+    }
+
+    fn apply(&mut self, verdict: Verdict) {
+        assert!(self.interest.gates(), "nothing is gated: {verdict:?}");
+        assert!(!self.ended_by_policy, "after the end: {verdict:?}");
+        assert!(verdict.through <= self.sent, "never sent: {verdict:?}");
+        let injects = verdict.through == self.frontier;
+        assert!(verdict.through > self.frontier || (injects && verdict.decision != Decision::Pass), "{verdict:?}");
+        self.frontier = verdict.through;
+        let (mut events, ends, passes) = match verdict.decision.clone() {
+            Decision::Pass => (Vec::new(), false, true),
+            Decision::Replace(events) => (events, false, false),
+            Decision::End { events, .. } => (events, true, false),
+        };
+        if injects {
+            self.released.append(&mut events);
+        }
+        while self.held.front().is_some_and(|(seq, ..)| *seq <= verdict.through) {
+            match self.held.pop_front().unwrap() {
+                (_, event, gated) if passes || !gated => self.released.push(event),
+                _ => self.released.append(&mut events),
+            }
+        }
+        assert!(events.is_empty(), "a replacement of nothing gated: {verdict:?}");
+        let fails = self.released.last().is_some_and(|event| matches!(event.step, Step::Failed(_)));
+        self.ended_by_policy = ends || (verdict.cancel_upstream && fails);
+        self.verdicts.push(verdict);
+        self.release();
+    }
+
+    /// What needs no verdict goes on, once nothing before it waits.
+    fn release(&mut self) {
+        while !self.ended_by_policy && self.held.front().is_some_and(|(_, _, gated)| !gated) {
+            self.released.extend(self.held.pop_front().map(|(_, event, _)| event));
+        }
+    }
+
+    /// How many chunks wait for their verdict.
+    pub fn held(&self) -> usize {
+        self.held.iter().filter(|(_, _, gated)| *gated).count()
+    }
+
+    /// The call is over; the whole record.
+    pub fn end(mut self) -> Vec<Value> {
+        let ended = CallEnded {
+            outcome: if self.ended_by_policy { Outcome::EndedByPolicy } else { Outcome::Delivered },
+            written: self.frontier,
+            reason: String::new(),
+            status: 200,
+            upstream_status: 200,
+            upstream_first_us: 900,
+            client_first_us: 1100,
+            ended_us: (self.seq + 1) * 1000,
+        };
+        self.session.handle(ToService::CallEnded(ended)).unwrap();
+        self.rest()
+    }
+
+    /// What comes out behind the last message.
+    pub fn rest(mut self) -> Vec<Value> {
+        loop {
+            match self.session.poll().expect("an end") {
+                Output::Record(entry) => self.entries.push(json!(entry)),
+                Output::Ended => break,
+                Output::Say(said) => panic!("{said:?}"),
+            }
+        }
+        assert!(self.session.poll().is_none());
+        self.entries
+    }
+
+    pub fn annotations(&self) -> Vec<&Annotation> {
+        self.verdicts.iter().flat_map(|verdict| &verdict.annotations).collect()
+    }
+
+    fn level(&self, event: &Event) -> Level {
+        let of = |key: &BlockKey| {
+            let open = self.open.iter().find(|(open, ..)| open == key);
+            self.interest.of(open.expect("an open block").1)
+        };
+        match &event.step {
+            Step::BlockStarted(started) => self.interest.of(started.kind.kind()),
+            Step::BlockDelta(delta) if matches!(delta.delta, Delta::Opaque(_)) => self.interest.of(Kind::Opaque),
+            Step::BlockDelta(delta) => of(&delta.block),
+            Step::BlockStopped(key) => of(key),
+            _ if self.interest.gates() => Level::Gate,
+            _ => Level::Observe,
+        }
+    }
+
+    fn record(&mut self, chunk: &Chunk, level: Level) -> Take {
+        let key = match &chunk.event.step {
+            Step::BlockStarted(started) => {
+                let recorded = Recorded { first: chunk.seq, started: chunk.event.clone(), deltas: Vec::new() };
+                self.open.push((started.block, started.kind.kind(), recorded));
+                started.block
+            }
+            Step::BlockDelta(delta) => delta.block,
+            Step::BlockStopped(key) => *key,
+            _ => return Take::Chunk,
+        };
+        let at = self.open.iter().position(|(open, ..)| *open == key).unwrap();
+        if let Step::BlockDelta(_) = &chunk.event.step {
+            self.open[at].2.deltas.push(chunk.event.clone());
+        }
+        let stops = matches!(chunk.event.step, Step::BlockStopped(_));
+        let recorded = stops.then(|| self.open.remove(at).2);
+        match (level, recorded) {
+            (Level::Observe | Level::Gate, _) => Take::Chunk,
+            (Level::Record, None) => Take::Nothing,
+            (Level::Record, Some(recorded)) => Take::Block(recorded.block(chunk)),
+        }
+    }
+}
+
+enum Take {
+    Chunk,
+    Nothing,
+    Block(Block),
+}
+
+impl Recorded {
+    fn block(self, stop: &Chunk) -> Block {
+        let Step::BlockStarted(started) = self.started.step else { unreachable!() };
+        let deltas = self.deltas.into_iter().map(|event| match event.step {
+            Step::BlockDelta(delta) => (delta, event.extras),
+            _ => unreachable!(),
+        });
+        Block {
+            first: self.first,
+            last: stop.seq,
+            first_arrived_us: self.first * 1000,
+            last_arrived_us: stop.arrived_us,
+            started,
+            extras: self.started.extras,
+            deltas: deltas.collect(),
+            stopped: true,
+        }
+    }
+}
