@@ -25,6 +25,13 @@ pub struct Section {
     pub(super) timeouts: Timeouts,
 }
 
+impl Section {
+    /// Whether the file says where policy services are.
+    pub fn names_control_plane(&self) -> bool {
+        self.control_plane.is_some()
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OnLoss {
