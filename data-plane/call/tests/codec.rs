@@ -1,5 +1,7 @@
 //! SSE and the dialects, through their public API: golden cases, and properties over generated ones.
 
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
+
 #[path = "codec/anthropic_messages.rs"]
 mod anthropic_messages;
 #[path = "codec/complete.rs"]
