@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{
-    Request, Status, Streaming,
+    Code, Request, Status, Streaming,
     client::Grpc,
     codegen::http::{Uri, uri::PathAndQuery},
     transport::{Channel, Endpoint},
@@ -128,10 +128,14 @@ impl Service {
 
     async fn check(&self) -> Result<(), String> {
         let request = HealthCheckRequest { service: SERVICE.to_owned() };
-        let answer = HealthClient::new(self.channel()).check(request).await.map_err(|status| describe(&status))?;
-        match answer.into_inner().status() {
-            ServingStatus::Serving => Ok(()),
-            other => Err(other.as_str_name().to_owned()),
+        match HealthClient::new(self.channel()).check(request).await {
+            Ok(answer) => match answer.into_inner().status() {
+                ServingStatus::Serving => Ok(()),
+                other => Err(other.as_str_name().to_owned()),
+            },
+            // The health service is no part of the verdict protocol.
+            Err(status) if status.code() == Code::Unimplemented => Ok(()),
+            Err(status) => Err(describe(&status)),
         }
     }
 }

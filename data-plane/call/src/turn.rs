@@ -112,7 +112,13 @@ impl Turn {
         }
     }
 
-    /// The blocks of a choice that have to stop before it can be finished. Tool calls are not among them.
+    /// Whether a block has been started and has stopped.
+    pub fn has_stopped(&self, key: BlockKey) -> bool {
+        self.stopped.binary_search(&key).is_ok()
+    }
+
+    /// The blocks of a choice that have to stop before another can start, or before it can be finished. Tool calls are
+    /// not among them.
     pub fn unstopped(&self, choice: u32) -> Vec<Event> {
         let stoppable = self.open.iter().filter(|block| block.choice == choice && block.sort != Sort::ToolCall);
         stoppable.map(|block| Step::BlockStopped(block.key).into()).collect()
@@ -139,7 +145,7 @@ impl Turn {
 
     fn start_block(&mut self, started: &BlockStarted) -> Result<(), Error> {
         let key = started.block;
-        let known = self.stopped.binary_search(&key).is_ok() || self.open.iter().any(|block| block.key == key);
+        let known = self.has_stopped(key) || self.open.iter().any(|block| block.key == key);
         if known {
             return Err(Error::BlockTwice(key));
         }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use luthien_proto::{
-    event::{CallError, Event, FinishReason, Started, Step},
+    event::{CallError, Event, FinishReason, Kind, Started, Step},
     request::Dialect,
 };
 
@@ -140,22 +140,30 @@ impl Writer {
         Ok(self.take(Some(Over::Complete)))
     }
 
-    /// Writes one event, and the stops that have to stand before a finish.
+    /// Writes one event, and the stops that have to stand before it.
     fn put(&mut self, mut event: Event) -> Result<(), turn::Error> {
         match &mut event.step {
             Step::Started(_) | Step::Failed(_) | Step::Opaque(_) => {}
+            Step::BlockStarted(started) => {
+                self.start_if_idle();
+                if started.kind.kind() != Kind::ToolCall {
+                    self.stop_blocks(started.choice)?;
+                }
+            }
+            // The stop of a block that had to stop before another could start.
+            Step::BlockStopped(key) if self.turn.has_stopped(*key) => return Ok(()),
             Step::Finished(finished) => {
                 self.start_if_idle();
                 self.turn.fit(finished);
-                for stop in self.turn.unstopped(finished.choice) {
-                    self.encode(stop)?;
-                }
+                self.stop_blocks(finished.choice)?;
             }
-            Step::BlockStarted(_) | Step::BlockDelta(_) | Step::BlockStopped(_) | Step::Usage(_) | Step::Ended => {
-                self.start_if_idle();
-            }
+            Step::BlockDelta(_) | Step::BlockStopped(_) | Step::Usage(_) | Step::Ended => self.start_if_idle(),
         }
         self.encode(event)
+    }
+
+    fn stop_blocks(&mut self, choice: u32) -> Result<(), turn::Error> {
+        self.turn.unstopped(choice).into_iter().try_for_each(|stop| self.encode(stop))
     }
 
     fn start_if_idle(&mut self) {

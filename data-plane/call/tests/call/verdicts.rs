@@ -121,6 +121,29 @@ fn an_end_in_the_middle_of_a_block_closes_it_and_finishes_the_response() {
 }
 
 #[test]
+fn a_text_that_a_policy_makes_stops_the_one_that_is_open() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(0, &["a", "b"]) + &message_end("end_turn"));
+    let b = rig.seq_of(is_delta("b"));
+    rig.pass(b - 1);
+    rig.verdict(b, Decision::Replace(made_text(0, "note")));
+    rig.pass_all();
+    rig.end();
+    let expected = [
+        "message_start",
+        "content_block_start 0 text",
+        "content_block_delta 0 a",
+        "content_block_stop 0",
+        "content_block_start 1 text",
+        "content_block_delta 1 note",
+        "content_block_stop 1",
+        "message_delta end_turn",
+        "message_stop",
+    ];
+    assert_eq!(outline(rig.text()), expected);
+}
+
+#[test]
 fn what_needs_no_verdict_waits_behind_what_does() {
     let interest = Interest::all(Level::Gate).with(Kind::Text, Level::Observe);
     let mut rig = Rig::streaming(Dialect::AnthropicMessages, interest);
