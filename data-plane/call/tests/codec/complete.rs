@@ -1,10 +1,12 @@
 //! The view is complete: whatever an upstream puts anywhere into its JSON is found in the steps, or is refused.
 
 use bytes::Bytes;
-use luthien_call::dialect::{ResponseDecoder, decode_whole};
+use luthien_call::dialect::{ResponseDecoder, decode_whole, encode_whole};
 use luthien_proto::{Event, request::Dialect};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Value, json};
+
+use crate::stream;
 
 const OPENAI: &str = r#"
 {"id":"i","object":"chat.completion.chunk","created":1,"model":"m","service_tier":"t","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":null}
@@ -161,6 +163,10 @@ proptest! {
             }
             assert_visible(line, &events)?;
         }
+        // Whatever it is, it can be written, and reads as no more than it was.
+        let encoded = stream::encode(dialect, &events);
+        let again = stream::decode(dialect, &encoded);
+        prop_assert!(again.is_ok(), "{again:?}: {}", String::from_utf8_lossy(&encoded));
     }
 
     #[test]
@@ -174,6 +180,7 @@ proptest! {
         mutate(&mut lines, &mutations);
         if let Ok(events) = decode_whole(dialect, &Bytes::from(lines[0].to_string())) {
             assert_visible(&lines[0], &events)?;
+            prop_assert!(decode_whole(dialect, &encode_whole(dialect, &events)).is_ok());
         }
     }
 }

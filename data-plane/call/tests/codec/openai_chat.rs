@@ -453,6 +453,15 @@ fn words_of_the_provider_survive() {
 #[test]
 fn what_breaks_the_grammar_is_an_error() {
     check(
+        r#"
+        delta{"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}}]} finish tool_calls
+        delta{"tool_calls":[{"index":0,"id":"a","function":{"arguments":"{}"}}]}
+        "#,
+        expect![[r#"
+            error: choice 0: tool_calls: a call without a name
+        "#]],
+    );
+    check(
         "delta{\"content\":\"a\"} finish stop\ndelta{\"content\":\"b\"}",
         expect![[r#"
         error: choice 0: content after its finish_reason

@@ -3,6 +3,8 @@
 //! Servers number them badly: all with index 0, or not at all; ids are missing, or repeated; names are repeated. Which
 //! call a fragment belongs to is found out here, once.
 
+use std::collections::BTreeMap;
+
 use luthien_proto::{
     Event, Step,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, ToolCall, ToolForm},
@@ -19,6 +21,9 @@ use crate::dialect::{
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     calls: Vec<Call>,
+    /// The latest call of each index, and of each id.
+    by_index: BTreeMap<u64, usize>,
+    by_id: BTreeMap<String, usize>,
     legacy: Option<Call>,
 }
 
@@ -44,10 +49,12 @@ impl Calls {
         let index = take_u64(&mut entry, "index");
         let id = take_string(&mut entry, "id").unwrap_or_default();
         let error = |reason: &str| DecodeError::new(format!("choice {choice}: tool_calls"), reason);
-        if let Some(call) = self.find(index, &id, has_name(&entry)) {
+        if let Some(at) = self.find(index, &id, has_name(&entry)) {
+            let call = &mut self.calls[at];
             if call.id.is_empty() && !id.is_empty() {
                 entry.insert("id".to_owned(), id.clone().into());
-                call.id = id;
+                call.id.clone_from(&id);
+                self.by_id.insert(id, at);
             }
             return call.go_on(entry, steps).map_err(error);
         }
@@ -55,8 +62,12 @@ impl Calls {
             return Ok(());
         }
         let block = keys.next();
-        let call = Call::begin(block, choice, index, id, entry, steps).map_err(error)?;
-        self.calls.push(call);
+        let call = Call::begin(block, choice, id.clone(), entry, steps).map_err(error)?;
+        self.by_index.extend(index.map(|index| (index, self.calls.len())));
+        if !id.is_empty() {
+            self.by_id.insert(id, self.calls.len());
+        }
+        self.calls.push(Call { index, ..call });
         Ok(())
     }
 
@@ -88,19 +99,20 @@ impl Calls {
 
     /// Stops all blocks.
     pub(super) fn stop(&mut self, events: &mut Vec<Event>) {
-        let calls = self.calls.drain(..).chain(self.legacy.take());
-        events.extend(calls.map(|call| Event::from(Step::BlockStopped(call.block))));
+        let Self { calls, legacy, .. } = std::mem::take(self);
+        let blocks = calls.into_iter().chain(legacy).map(|call| call.block);
+        events.extend(blocks.map(|block| Event::from(Step::BlockStopped(block))));
     }
 
     /// The call that a fragment goes on; `None`: it begins a new one.
-    fn find(&mut self, index: Option<u64>, id: &str, has_name: bool) -> Option<&mut Call> {
-        let mut latest_first = self.calls.iter_mut().rev();
-        match (index, id) {
-            (Some(_), "") => latest_first.find(|call| call.index == index),
-            (Some(_), id) => latest_first.find(|call| call.index == index && (call.id.is_empty() || call.id == id)),
-            (None, "") => latest_first.next().filter(|_| !has_name),
-            (None, id) => latest_first.find(|call| call.id == id),
-        }
+    fn find(&self, index: Option<u64>, id: &str, has_name: bool) -> Option<usize> {
+        let of_id = || self.by_id.get(id).copied();
+        let Some(index) = index else {
+            return if id.is_empty() { self.calls.len().checked_sub(1).filter(|_| !has_name) } else { of_id() };
+        };
+        let latest = *self.by_index.get(&index)?;
+        let same_call = id.is_empty() || self.calls[latest].id.is_empty() || self.calls[latest].id == id;
+        if same_call { Some(latest) } else { of_id().filter(|at| self.calls[*at].index == Some(index)) }
     }
 }
 
@@ -108,7 +120,6 @@ impl Call {
     fn begin(
         block: BlockKey,
         choice: u32,
-        index: Option<u64>,
         id: String,
         mut entry: Object,
         steps: &mut Vec<Event>,
@@ -122,7 +133,7 @@ impl Call {
             None => return Err("a call without a name"),
             Some(_) => None,
         };
-        let mut call = Self { block, index, id, name: String::new(), form };
+        let mut call = Self { block, index: None, id, name: String::new(), form };
         match form {
             Some(form) => call.begin_known(choice, form, entry, steps)?,
             None => {

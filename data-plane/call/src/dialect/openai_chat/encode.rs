@@ -259,7 +259,8 @@ fn entry(index: u64, fields: Value, extras: &Extras) -> Value {
     let mut entry = Object::new();
     entry.insert("index".to_owned(), index.into());
     if let Value::Object(fields) = with_rest(fields, extras) {
-        entry.extend(fields.into_iter().filter(|(key, value)| key != "id" || value != ""));
+        let is_written = |key: &str, value: &Value| key != "index" && (key != "id" || value != "");
+        entry.extend(fields.into_iter().filter(|(key, value)| is_written(key, value)));
     }
     json!({"tool_calls": [entry]})
 }
