@@ -132,7 +132,8 @@ pub struct BlockEntry {
 pub struct StepEntry {
     /// The seq of its chunk; of one that a policy made, of the chunk that it stands for.
     pub seq: u64,
-    /// `started`, `usage`, `finished`, `opaque`, `ended`, `failed`.
+    /// `started`, `usage`, `finished`, `opaque`, `ended`, `failed`. Usage is on record only if it was changed: the outcome
+    /// has the sum. `block_delta`: opaque pieces of a recorded block that came behind it.
     pub step: &'static str,
     /// Whether what was settled is what the model gave.
     pub unchanged: bool,

@@ -42,6 +42,9 @@ pub struct Session {
     verdicts: Verdicts,
     recorder: Recorder,
     outputs: VecDeque<Output>,
+    /// Empty; kept for their memory.
+    flows: Vec<Flow>,
+    spare: Vec<Flow>,
     /// The Chunks and Block messages taken.
     seen: u64,
     fault: Option<Fault>,
@@ -72,6 +75,9 @@ impl Session {
     /// The proxy broke the protocol: the stream is to be closed with an error. After [`Self::lost`] the rest of the
     /// record comes out.
     pub fn handle(&mut self, message: ToService) -> Result<(), Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
         let handled = self.take(message);
         self.fault = handled.err();
         handled
@@ -132,26 +138,29 @@ impl Session {
             return;
         }
         let Chunk { seq, arrived_us, event } = chunk;
-        let flows = [Flow::Event(Moving { seq, arrived_us, event }), Flow::Mark { seq, gated, by: Stages::default() }];
-        self.flow(0, flows.into());
+        let mut flows = std::mem::take(&mut self.flows);
+        flows.push(Flow::Event(Moving { seq, arrived_us, event }));
+        flows.push(Flow::Mark { seq, gated, by: Stages::default() });
+        self.flow(0, flows);
     }
 
     /// Lets what comes flow through the stages from `first` on.
     fn flow(&mut self, first: usize, mut flows: Vec<Flow>) {
+        let mut out = std::mem::take(&mut self.spare);
         for index in first..self.stages.len() {
-            let mut out = Vec::new();
-            for flow in flows {
+            for flow in flows.drain(..) {
                 if let Err(failure) = self.stages[index].take(flow, &mut self.common, &mut out) {
                     // What the stages before had decided stands; what this one was given does not go on.
                     self.flow(index + 1, out);
                     return self.fail(failure);
                 }
             }
-            flows = out;
+            std::mem::swap(&mut flows, &mut out);
         }
-        for flow in flows {
+        for flow in flows.drain(..) {
             self.settle(flow);
         }
+        (self.flows, self.spare) = (flows, out);
     }
 
     fn block(&mut self, block: &Block) {

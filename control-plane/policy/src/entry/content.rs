@@ -72,6 +72,12 @@ impl ContentEntry {
         self.note(extras);
     }
 
+    /// Adds opaque pieces that came apart from the rest.
+    pub(crate) fn add(&mut self, pieces: Self) {
+        self.opaque.extend(pieces.opaque);
+        self.extras.extend(pieces.extras);
+    }
+
     /// Adds unknown fields.
     pub(crate) fn note(&mut self, extras: &Extras) {
         if extras.is_empty() {

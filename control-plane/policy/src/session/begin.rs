@@ -43,7 +43,20 @@ pub(super) fn begin(set: Arc<PolicySet>, started: &CallStarted) -> Session {
     let admission = admission(&set, interest, rejection);
     outputs.push_back(Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }));
     let (intake, verdicts) = (Intake::new(interest), Verdicts::new(set.names()));
-    Session { set, state, intake, stages, common, verdicts, recorder, outputs, seen: 0, fault: None }
+    Session {
+        set,
+        state,
+        intake,
+        stages,
+        common,
+        verdicts,
+        recorder,
+        outputs,
+        flows: Vec::new(),
+        spare: Vec::new(),
+        seen: 0,
+        fault: None,
+    }
 }
 
 fn begin_stages(set: &PolicySet, started: &CallStarted, common: &mut Common) -> (Vec<Stage>, Option<Failure>) {

@@ -94,7 +94,7 @@ impl Recorder {
     /// A block that is only recorded came, whole.
     pub fn recorded(&mut self, block: &Block) {
         self.at(block.last_arrived_us);
-        let entry = blocks::recorded(block);
+        let entry = self.blocks.recorded(block);
         self.push(EntryBody::Block(entry.into()));
     }
 
@@ -143,6 +143,9 @@ impl Recorder {
         self.flush_unsettled();
         for entry in self.blocks.rest() {
             self.push(EntryBody::Block(entry.into()));
+        }
+        for entry in self.blocks.rest_of_pieces() {
+            self.push(EntryBody::Step(entry));
         }
     }
 

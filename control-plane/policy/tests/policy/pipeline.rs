@@ -259,8 +259,6 @@ fn an_end_drops_what_is_held_and_what_follows_is_not_shown() {
         }
         Ok(())
     };
-    let brand = json!([{ "name": "b", "kind": "string_replacement", "config": { "replacements": [["all", "it"]] } }]);
-    drop(set(brand));
     let mut proxy = pipeline([scripted("ends", act), scripted("b", pass)]);
     proxy.respond(&response([text(0, ["one"]), text(1, ["two", "three"])]), &[2]);
     assert_eq!(read(&proxy.released), ["text: one", "text: That is all."]);

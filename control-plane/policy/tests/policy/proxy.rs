@@ -261,7 +261,7 @@ impl Proxy {
             _ => return Take::Chunk,
         };
         let at = self.open.iter().position(|(open, ..)| *open == key).unwrap();
-        if let Step::BlockDelta(_) = &chunk.event.step {
+        if let (Step::BlockDelta(_), Level::Record) = (&chunk.event.step, level) {
             self.open[at].2.deltas.push(chunk.event.clone());
         }
         let stops = matches!(chunk.event.step, Step::BlockStopped(_));

@@ -3,14 +3,14 @@
 use expect_test::{Expect, expect};
 use luthien_proto::{
     Event, Step,
-    event::{BlockKind, ToolForm},
+    event::{BlockKind, Delta, ToolForm},
     json::Extras,
 };
 use serde_json::{Value, json};
 
 use crate::{
     proxy::{Proxy, set},
-    response::{failed, piece, response, start, text, thinking, tool, tool_of},
+    response::{delta, failed, piece, response, start, stop, text, thinking, tool, tool_of},
 };
 
 fn guarded() -> Proxy {
@@ -105,6 +105,20 @@ fn a_call_that_is_only_recorded() {
         9000 {"type":"outcome","outcome":"delivered","status":200,"upstream_status":200,"written":0,"upstream_first_us":900,"client_first_us":1100,"ended_us":9000,"usage":{"input":5,"output":7},"received":4,"passed":4,"replaced":0,"dropped":0,"held":0,"not_shown":0}
     "#]],
     );
+}
+
+#[test]
+fn a_recorded_block_has_its_gated_pieces_on_record() {
+    let citation = delta(0, Delta::Opaque(json!({ "cited_text": "cool" })));
+    let events = response([vec![start(0, BlockKind::Text), piece(0, "see"), citation, piece(0, " that"), stop(0)]]);
+    let config = json!({ "replacements": [["cool", "radical"]], "apply_to": ["opaque"] });
+    let mut proxy = Proxy::start(set(json!([{ "name": "b", "kind": "string_replacement", "config": config }])));
+    proxy.respond(&events, &[1]);
+    let entries = proxy.end();
+    let blocks: Vec<Value> = entries.into_iter().filter(|entry| entry["body"]["type"] == "block").collect();
+    expect![[r#"
+        6000 {"type":"block","choice":0,"block":0,"kind":"text","first":2,"last":6,"arrived_us":2000,"stopped":true,"unchanged":false,"original":{"text":"see that","opaque":[{"cited_text":"cool"}]},"final":{"text":"see that","opaque":[{"cited_text":"radical"}]}}
+    "#]].assert_eq(&show(&blocks));
 }
 
 #[test]

@@ -302,4 +302,39 @@ proptest! {
         let pairs = pairs.map(|(from, to)| (from.to_owned(), to.to_owned()));
         prop_assert_eq!(read(&proxy.released), [format!("text: {}", reference(&text_, &pairs))]);
     }
+
+    #[test]
+    fn arguments_become_what_their_values_become(
+        value in json(),
+        pairs in prop::collection::vec(("[ab\"\\\\\né]{1,3}", "[ab\"\\\\]{0,3}"), 1..4),
+        escapes in any::<bool>(),
+        cuts in prop::collection::vec(0_usize..9, 0..20),
+    ) {
+        let text = if escapes { value.to_string().replace('é', "\\u00e9") } else { value.to_string() };
+        let mut proxy = policy(json!({ "replacements": pairs }));
+        proxy.respond(&response([tool(0, "f", &split(&text, &cuts))]), &[3]);
+        let line = read(&proxy.released).concat();
+        let left: Value = serde_json::from_str(line.trim_start_matches("call f: ")).unwrap();
+        prop_assert_eq!(left, replaced(&value, &pairs));
+    }
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let string = "[ab\"\\\\\né:]{0,6}";
+    let leaf = prop_oneof![Just(Value::Null), any::<i32>().prop_map(Value::from), string.prop_map(Value::from)];
+    leaf.prop_recursive(3, 12, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(string, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+fn replaced(value: &Value, pairs: &[(String, String)]) -> Value {
+    match value {
+        Value::String(text) => reference(text, pairs).into(),
+        Value::Array(items) => items.iter().map(|item| replaced(item, pairs)).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), replaced(value, pairs))).collect(),
+        other => other.clone(),
+    }
 }

@@ -133,8 +133,9 @@ fn recorded_blocks_are_checked() {
 fn a_batch_with_a_fault_has_no_effect() {
     let mut proxy = gated();
     let batch = chunks([(1, started()), (2, start(0, BlockKind::Text)), (2, stop(0))]);
-    assert!(proxy.session.handle(batch).is_err());
+    let fault = proxy.session.handle(batch).unwrap_err();
     assert!(proxy.session.poll().is_none());
+    assert_eq!(proxy.session.handle(chunks([(1, started())])), Err(fault));
 }
 
 #[test]

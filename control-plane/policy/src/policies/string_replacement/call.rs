@@ -32,6 +32,7 @@ struct Flowing {
 #[derive(Default)]
 struct HeldBlock {
     chunks: Vec<HeldChunk>,
+    /// Of thinking; a tool call's arguments come whole.
     text: String,
     is_signed: bool,
 }
@@ -115,10 +116,11 @@ impl Call {
         let held = self.held.entry(block).or_default();
         if let Step::BlockDelta(BlockDelta { delta, .. }) = &seen.event.step {
             match delta {
-                Delta::Text(text) | Delta::Arguments(text) => {
+                Delta::Text(text) => {
                     held.text.push_str(text);
                     is_text = true;
                 }
+                Delta::Arguments(_) => is_text = true,
                 Delta::Signature(signature) => held.is_signed |= !signature.is_empty(),
                 Delta::Opaque(_) => {}
             }

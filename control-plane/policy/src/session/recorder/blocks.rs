@@ -7,19 +7,25 @@ use luthien_proto::{
     event::{BlockKey, BlockKind, BlockStarted},
     message::Block,
 };
+use serde_json::json;
 
-use crate::{BlockEntry, ContentEntry};
+use crate::{BlockEntry, ContentEntry, StepEntry};
 
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    building: BTreeMap<BlockKey, Building>,
+    building: BTreeMap<BlockKey, BlockEntry>,
     /// The blocks that stopped, with the seq of their stop, until that is settled.
     stopped: VecDeque<(u64, BlockKey)>,
+    /// Opaque pieces of blocks that are themselves only recorded, and come whole before or after them.
+    strays: BTreeMap<BlockKey, Strays>,
 }
 
-#[derive(Debug)]
-struct Building {
-    entry: BlockEntry,
+#[derive(Debug, Default)]
+struct Strays {
+    /// The seq of the last one.
+    seq: u64,
+    received: ContentEntry,
+    settled: ContentEntry,
 }
 
 impl Blocks {
@@ -30,15 +36,20 @@ impl Blocks {
             Step::BlockStarted(started) => {
                 let mut entry = begin(started, chunk.seq, chunk.arrived_us);
                 entry.original = Some(ContentEntry::begin(&started.kind, extras));
-                self.building.insert(started.block, Building { entry });
+                self.building.insert(started.block, entry);
+            }
+            Step::BlockDelta(delta) if self.building.contains_key(&delta.block) => {
+                self.with_original(delta.block, chunk.seq, |content| content.push(&delta.delta, extras));
             }
             Step::BlockDelta(delta) => {
-                self.with_original(delta.block, chunk.seq, |content| content.push(&delta.delta, extras))
+                let strays = self.strays.entry(delta.block).or_default();
+                strays.seq = chunk.seq;
+                strays.received.push(&delta.delta, extras);
             }
             Step::BlockStopped(key) => {
                 self.with_original(*key, chunk.seq, |content| content.note(extras));
-                if let Some(building) = self.building.get_mut(key) {
-                    building.entry.stopped = true;
+                if let Some(entry) = self.building.get_mut(key) {
+                    entry.stopped = true;
                     self.stopped.push_back((chunk.seq, *key));
                 }
             }
@@ -52,18 +63,21 @@ impl Blocks {
         match &event.step {
             Step::BlockStarted(started) => {
                 let building = self.building.entry(started.block);
-                let building = building.or_insert_with(|| Building { entry: begin(started, seq, now_us) });
-                building.entry.settled = Some(ContentEntry::begin(&started.kind, &event.extras));
+                let entry = building.or_insert_with(|| begin(started, seq, now_us));
+                entry.settled = Some(ContentEntry::begin(&started.kind, &event.extras));
+            }
+            Step::BlockDelta(delta) if self.building.contains_key(&delta.block) => {
+                self.with_settled(delta.block, seq, |content| content.push(&delta.delta, &event.extras));
             }
             Step::BlockDelta(delta) => {
-                self.with_settled(delta.block, seq, |content| content.push(&delta.delta, &event.extras));
+                self.strays.entry(delta.block).or_default().settled.push(&delta.delta, &event.extras);
             }
             Step::BlockStopped(key) => {
                 self.with_settled(*key, seq, |content| content.note(&event.extras));
-                if let Some(building) = self.building.get_mut(key)
-                    && building.entry.original.is_none()
+                if let Some(entry) = self.building.get_mut(key)
+                    && entry.original.is_none()
                 {
-                    building.entry.stopped = true;
+                    entry.stopped = true;
                     self.stopped.push_back((seq, *key));
                 }
             }
@@ -78,8 +92,8 @@ impl Blocks {
         // A policy's own block is stopped at the chunk that is being settled, and may stand behind later stops.
         self.stopped.retain(|(stop, key)| {
             let is_due = *stop <= seq;
-            if is_due && let Some(building) = self.building.remove(key) {
-                entries.push(finish(building));
+            if is_due && let Some(entry) = self.building.remove(key) {
+                entries.push(finish(entry));
             }
             !is_due
         });
@@ -93,34 +107,50 @@ impl Blocks {
         entries
     }
 
+    /// The opaque pieces that came behind their block.
+    pub fn rest_of_pieces(&mut self) -> Vec<StepEntry> {
+        let entry = |(BlockKey(block), strays): (BlockKey, Strays)| {
+            let original = json!({ "block": block, "pieces": strays.received });
+            let settled = json!({ "block": block, "pieces": strays.settled });
+            let unchanged = original == settled;
+            let (step, settled) = ("block_delta", (!unchanged).then_some(settled));
+            StepEntry { seq: strays.seq, step, unchanged, original: Some(original), settled }
+        };
+        std::mem::take(&mut self.strays).into_iter().map(entry).collect()
+    }
+
+    /// The entry of a block that was only recorded.
+    pub fn recorded(&mut self, block: &Block) -> BlockEntry {
+        let mut original = ContentEntry::begin(&block.started.kind, &block.extras);
+        for (delta, extras) in &block.deltas {
+            original.push(&delta.delta, extras);
+        }
+        let mut settled = original.clone();
+        if let Some(strays) = self.strays.remove(&block.started.block) {
+            original.add(strays.received);
+            settled.add(strays.settled);
+        }
+        finish(BlockEntry {
+            last: block.last,
+            stopped: block.stopped,
+            original: Some(original),
+            settled: Some(settled),
+            ..begin(&block.started, block.first, block.first_arrived_us)
+        })
+    }
+
     fn with_original(&mut self, key: BlockKey, seq: u64, push: impl FnOnce(&mut ContentEntry)) {
-        if let Some(building) = self.building.get_mut(&key) {
-            building.entry.last = seq;
-            building.entry.original.as_mut().map(push);
+        if let Some(entry) = self.building.get_mut(&key) {
+            entry.last = seq;
+            entry.original.as_mut().map(push);
         }
     }
 
     fn with_settled(&mut self, key: BlockKey, seq: u64, push: impl FnOnce(&mut ContentEntry)) {
-        if let Some(building) = self.building.get_mut(&key) {
-            building.entry.last = building.entry.last.max(seq);
-            building.entry.settled.as_mut().map(push);
+        if let Some(entry) = self.building.get_mut(&key) {
+            entry.last = entry.last.max(seq);
+            entry.settled.as_mut().map(push);
         }
-    }
-}
-
-/// The entry of a block that was only recorded.
-pub(super) fn recorded(block: &Block) -> BlockEntry {
-    let mut content = ContentEntry::begin(&block.started.kind, &block.extras);
-    for (delta, extras) in &block.deltas {
-        content.push(&delta.delta, extras);
-    }
-    BlockEntry {
-        last: block.last,
-        stopped: block.stopped,
-        unchanged: true,
-        original: Some(content.clone()),
-        settled: Some(content),
-        ..begin(&block.started, block.first, block.first_arrived_us)
     }
 }
 
@@ -148,7 +178,6 @@ fn begin(started: &BlockStarted, seq: u64, arrived_us: u64) -> BlockEntry {
     }
 }
 
-fn finish(building: Building) -> BlockEntry {
-    let entry = building.entry;
+fn finish(entry: BlockEntry) -> BlockEntry {
     BlockEntry { unchanged: entry.original == entry.settled, ..entry }
 }
