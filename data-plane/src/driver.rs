@@ -1,11 +1,14 @@
 //! Drives one call: carries what happens to it in, and what it wants done out. Decides nothing.
 
-use std::time::Instant;
+use std::{pin::Pin, time::Instant};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use luthien_call::call::{Call, Head, Input, Output};
 use luthien_proto::message::{CallEnded, ToService};
-use tokio::{select, time::sleep_until};
+use tokio::{
+    select,
+    time::{Sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -39,6 +42,7 @@ impl Driver<'_> {
     /// Until nothing is left to do, whether or not the client is still there.
     pub(crate) async fn run(mut self) {
         let mut cut = false;
+        let mut alarm = Alarm::default();
         loop {
             while let Some(output) = self.call.poll() {
                 if let Some(end) = self.act(output) {
@@ -51,7 +55,7 @@ impl Driver<'_> {
                 input = self.service.next() => input,
                 input = self.upstream.next(wanted) => input,
                 input = self.client.next() => input,
-                () = at(self.call.deadline()) => Input::Tick,
+                () = alarm.ring(self.call.deadline()) => Input::Tick,
                 () = self.cut.cancelled(), if !cut => {
                     cut = true;
                     self.upstream.break_off("the data plane is shutting down");
@@ -99,10 +103,18 @@ impl Driver<'_> {
     }
 }
 
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
+/// A timer that moves with a deadline, without being made anew each time.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    async fn ring(&mut self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline.map(tokio::time::Instant::from_std) else { return std::future::pending().await };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        sleep.as_mut().await;
     }
 }
 

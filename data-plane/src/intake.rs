@@ -1,22 +1,24 @@
 //! Takes a call in: who asks, what for, where it goes. Then a driver has it.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use luthien_call::{
     call::Call,
-    dialect::{self, ClientRequest, RequestError},
+    dialect::{self, ClientRequest},
 };
 use luthien_proto::{message::CallStarted, request::Dialect};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, error, info_span};
 use uuid::Uuid;
 
 use crate::{
@@ -48,7 +50,7 @@ pub(crate) async fn call(
     let (parts, body) = request.into_parts();
     let caller = plane.auth().caller(&parts.headers)?;
     if !dialect::is_built(dialect) {
-        return Err(RequestError::NotBuilt(dialect.name()).into());
+        return Err(Refusal::DialectNotBuilt(dialect.name()));
     }
     check_coding(&parts.headers)?;
     let permit = plane.open_call()?;
@@ -121,22 +123,26 @@ fn start(plane: &Arc<Plane>, started: CallStarted, upstream: Exchange, client: C
         let call = Call::new(setup, began);
         let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services));
         let cut = driven.cut.clone();
-        Driver { call, client, upstreams, upstream, service, cut, began }.run().await;
+        let driver = Driver { call, client, upstreams, upstream, service, cut, began };
+        if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
+            error!("a call's driver panicked");
+        }
         drop(permit);
     };
     plane.calls.spawn(drive.instrument(span));
 }
 
 fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let content_type = headers.get(header::CONTENT_TYPE).map(text).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let text =
+        |name| headers.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let content_type = text(header::CONTENT_TYPE);
+    let essence = content_type.as_deref().and_then(|value| value.split(';').next()).unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Refusal::ContentType(if essence.is_empty() { "nothing".to_owned() } else { essence.to_owned() }));
+        return Err(Refusal::ContentType(content_type));
     }
-    match headers.get(header::CONTENT_ENCODING).map(text) {
+    match text(header::CONTENT_ENCODING) {
         Some(coding) if !coding.eq_ignore_ascii_case("identity") => Err(Refusal::ContentEncoding(coding)),
-        _ => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -163,10 +163,12 @@ pub(crate) struct Conversation<'a> {
 }
 
 enum Stage {
-    /// Owed Admission: CallStarted is kept for the next one. Here is what the others said.
+    /// Admission is owed by this service.
     Asking {
-        started: Box<EnforceRequest>,
         service: usize,
+        /// CallStarted, while there is somebody else to tell it to.
+        started: Option<Box<EnforceRequest>>,
+        /// What became of those asked before.
         losses: Vec<String>,
     },
     Settled,
@@ -237,27 +239,31 @@ impl<'a> Conversation<'a> {
         self.requests = None;
         match std::mem::replace(&mut self.stage, Stage::Settled) {
             Stage::Settled => Some(end),
-            Stage::Asking { started, service, mut losses } => {
+            Stage::Asking { service, started, mut losses } => {
                 self.services.avoid(service);
                 let why = end.err().unwrap_or_else(|| "closed the stream before Admission".to_owned());
                 losses.push(format!("{}: {why}", self.services.services[service].address));
-                self.ask(*started, losses)
+                match started {
+                    Some(started) => self.ask(*started, losses),
+                    None => Some(Err(losses.join("; "))),
+                }
             }
         }
     }
 
     /// Asks the next service for Admission. If there is none, the loss of them all.
-    fn ask(&mut self, started: EnforceRequest, losses: Vec<String>) -> Option<Result<(), String>> {
+    fn ask(&mut self, message: EnforceRequest, losses: Vec<String>) -> Option<Result<(), String>> {
         let Some(service) = self.left.pop_front() else { return Some(Err(losses.join("; "))) };
+        let started = (!self.left.is_empty()).then(|| Box::new(message.clone()));
         let (sender, receiver) = unbounded_channel();
         // The receiver is in hand.
-        let _ = sender.send(started.clone());
+        let _ = sender.send(message);
         let reach = self.services.reach;
         let channel = self.services.services[service].channel();
-        let silence = (!self.left.is_empty()).then_some(reach.first_word);
+        let silence = started.is_some().then_some(reach.first_word);
         self.requests = Some(sender);
         self.stream = State::Opening(Box::pin(open(channel, receiver, reach.message, silence)));
-        self.stage = Stage::Asking { started: Box::new(started), service, losses };
+        self.stage = Stage::Asking { service, started, losses };
         None
     }
 }

@@ -18,8 +18,8 @@ pub(crate) enum Refusal {
     NoKey,
     #[error("the API key is not known here")]
     WrongKey,
-    #[error("the content-type has to be application/json, not {0}")]
-    ContentType(String),
+    #[error("the content-type has to be application/json{}", .0.as_ref().map(|it| format!(", not {it}")).unwrap_or_default())]
+    ContentType(Option<String>),
     #[error("the content-encoding {0} is not understood; send the body as it is")]
     ContentEncoding(String),
     #[error("the request body is larger than {limit} bytes")]
@@ -32,6 +32,8 @@ pub(crate) enum Refusal {
     Request(#[from] RequestError),
     #[error("no route leads the model `{0}` anywhere")]
     NoRoute(String),
+    #[error("the dialect {0} is not built yet")]
+    DialectNotBuilt(&'static str),
     #[error(
         "the model `{model}` is behind an upstream that speaks {upstream}; conversion from {client} is not built yet"
     )]
@@ -57,6 +59,10 @@ impl Refusal {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::NOT_IMPLEMENTED {
+            // SDKs try every other 5xx again.
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         if let Some(allow) = allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -85,7 +91,9 @@ impl Refusal {
             Self::TooLarge { .. } => (413, ""),
             Self::BodyTimeout => (408, ""),
             Self::BodyBroken | Self::Request(RequestError::Json(_) | RequestError::Field { .. }) => (400, ""),
-            Self::Request(RequestError::NotBuilt(_)) | Self::ConversionNotBuilt { .. } => (501, ""),
+            Self::Request(RequestError::NotBuilt(_)) | Self::DialectNotBuilt(_) | Self::ConversionNotBuilt { .. } => {
+                (501, "")
+            }
             Self::Busy | Self::ShuttingDown => (503, ""),
             Self::Internal => (500, ""),
         }
@@ -105,6 +113,7 @@ impl Refusal {
             Self::BodyTimeout => "body too slow",
             Self::BodyBroken => "body broke off",
             Self::Request(_) => "request can't be read",
+            Self::DialectNotBuilt(_) => "dialect not built",
             Self::ConversionNotBuilt { .. } => "conversion not built",
             Self::Busy => "too many calls",
             Self::ShuttingDown => "shutting down",

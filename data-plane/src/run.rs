@@ -139,7 +139,10 @@ async fn serve_thread<L: Listener>(
     };
     select! {
         () = served => {}
-        () = patience(&plane, &shutdown) => warn!(calls = plane.calls.len(), "calls were cut off by the shutdown"),
+        () = patience(&plane, &shutdown) => match plane.calls.len() {
+            0 => {}
+            calls => warn!(calls, "the shutdown broke calls off"),
+        }
     }
 }
 

@@ -114,10 +114,10 @@ fn control_plane(addresses: Option<Addresses>) -> Result<Vec<Uri>, Invalid> {
             return Err(Invalid::new(key, "TLS toward the control plane is not built yet: use http://"));
         }
         if uri.path() != "/" {
-            return Err(Invalid::new(key, format!("`{address}` has a path; only http://host:port is meant")));
+            return Err(Invalid::new(key, "has a path; only http://host:port is meant"));
         }
         if !known.insert(uri.clone()) {
-            return Err(Invalid::new(key, format!("`{address}` is listed twice")));
+            return Err(Invalid::new(key, "is listed twice"));
         }
         uris.push(uri);
     }
@@ -136,10 +136,10 @@ fn upstream(name: String, section: UpstreamSection) -> Result<Upstream, Invalid>
 
 /// An http or https URL of a host, without what has no place in it.
 fn url(key: &str, text: &str) -> Result<Uri, Invalid> {
-    let uri: Uri = text.parse().map_err(|error| Invalid::new(key, format!("`{text}` is not a URL: {error}")))?;
+    let uri: Uri = text.parse().map_err(|error| Invalid::new(key, format!("is not a URL: {error}")))?;
     let known = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
     if !known || uri.host().is_none_or(str::is_empty) {
-        return Err(Invalid::new(key, format!("`{text}` does not begin with http://host or https://host")));
+        return Err(Invalid::new(key, "does not begin with http://host or https://host"));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(Invalid::new(key, "credentials have no place in a URL"));
