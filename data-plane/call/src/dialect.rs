@@ -188,6 +188,14 @@ pub fn encode_whole(dialect: Dialect, events: &[Event]) -> Bytes {
     }
 }
 
+/// Whether the texts of a choice run together to one, so that what a policy adds needs a gap to be read.
+pub(crate) fn joins_texts(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenAiChat => true,
+        Dialect::AnthropicMessages | Dialect::OpenAiResponses | Dialect::Gemini => false,
+    }
+}
+
 /// What keeps a client from giving up on a silent stream, without meaning anything.
 pub fn keepalive(dialect: Dialect) -> &'static [u8] {
     match dialect {

@@ -5,7 +5,7 @@
 //!                      │ per choice: blocks start, have deltas, stop ──Finished──▶ no more blocks
 //! ```
 
-use luthien_proto::event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, FinishReason, Finished, Step};
+use luthien_proto::event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, FinishReason, Finished, Kind, Step};
 use thiserror::Error;
 
 /// An event that can't be written where it stands.
@@ -74,6 +74,8 @@ struct Choice {
     finished: bool,
     /// Whether the client is to run a tool that was called in it.
     has_tool_calls: bool,
+    /// The last block of text in it.
+    last_text: Option<BlockKey>,
 }
 
 impl Turn {
@@ -117,6 +119,11 @@ impl Turn {
         self.stopped.binary_search(&key).is_ok()
     }
 
+    /// The last block of text that was begun in a choice.
+    pub fn last_text(&self, choice: u32) -> Option<BlockKey> {
+        self.choices.iter().find(|it| it.number == choice)?.last_text
+    }
+
     /// The blocks of a choice that have to stop before another can start, or before it can be finished. Tool calls are
     /// not among them.
     pub fn unstopped(&self, choice: u32) -> Vec<Event> {
@@ -154,6 +161,9 @@ impl Turn {
             return Err(Error::ChoiceFinished(started.choice));
         }
         choice.has_tool_calls |= is_clients_tool_call(&started.kind);
+        if started.kind.kind() == Kind::Text {
+            choice.last_text = Some(key);
+        }
         self.open.push(OpenBlock { key, choice: started.choice, sort: sort(&started.kind) });
         Ok(())
     }
@@ -192,7 +202,7 @@ impl Turn {
 
     fn choice(&mut self, number: u32) -> &mut Choice {
         let at = self.choices.iter().position(|choice| choice.number == number).unwrap_or_else(|| {
-            self.choices.push(Choice { number, finished: false, has_tool_calls: false });
+            self.choices.push(Choice { number, finished: false, has_tool_calls: false, last_text: None });
             self.choices.len() - 1
         });
         &mut self.choices[at]

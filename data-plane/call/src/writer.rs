@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use luthien_proto::{
-    event::{CallError, Event, FinishReason, Kind, Started, Step},
+    event::{BlockDelta, BlockStarted, CallError, Delta, Event, FinishReason, Kind, Started, Step},
     request::Dialect,
 };
 
@@ -149,6 +149,9 @@ impl Writer {
                 if started.kind.kind() != Kind::ToolCall {
                     self.stop_blocks(started.choice)?;
                 }
+                let gap = self.gap_in(started);
+                self.encode(event)?;
+                return gap.map_or(Ok(()), |gap| self.encode(gap));
             }
             // The stop of a block that had to stop before another could start.
             Step::BlockStopped(key) if self.turn.has_stopped(*key) => return Ok(()),
@@ -160,6 +163,17 @@ impl Writer {
             Step::BlockDelta(_) | Step::BlockStopped(_) | Step::Usage(_) | Step::Ended => self.start_if_idle(),
         }
         self.encode(event)
+    }
+
+    /// What parts a text from the one before it, where a policy made either and the dialect joins them.
+    fn gap_in(&self, started: &BlockStarted) -> Option<Event> {
+        if started.kind.kind() != Kind::Text || !dialect::joins_texts(self.dialect) {
+            return None;
+        }
+        let before = self.turn.last_text(started.choice)?;
+        let apart = before.is_policys() || started.block.is_policys();
+        let gap = BlockDelta { block: started.block, delta: Delta::Text("\n\n".to_owned()) };
+        apart.then(|| Step::BlockDelta(gap).into())
     }
 
     fn stop_blocks(&mut self, choice: u32) -> Result<(), turn::Error> {

@@ -147,3 +147,27 @@ fn a_call_of_which_bytes_were_written_ends_with_an_error() {
     assert!(!rig.text().contains("message_stop"));
     assert_eq!(rig.finished, Some(true));
 }
+
+#[test]
+fn where_texts_run_together_what_a_policy_says_stands_apart() {
+    let chunk = |rest: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{{\"index\":0,{rest}}}]}}\n\n"
+        )
+    };
+    let mut rig = Rig::streaming(Dialect::OpenAiChat, TOOLS);
+    rig.data(
+        chunk(r#""delta":{"role":"assistant","content":"hm"},"finish_reason":null"#)
+            + &chunk(r#""delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"bad","arguments":"{}"}}]},"finish_reason":null"#)
+            + &chunk(r#""delta":{},"finish_reason":"tool_calls""#)
+            + "data: [DONE]\n\n",
+    );
+    rig.end();
+    judge(&mut rig, BlockKey(1));
+    let content: String = events(rig.text())
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(content, "hm\n\nrefused");
+    assert!(rig.text().contains(r#""finish_reason":"stop""#));
+}
