@@ -236,11 +236,11 @@ impl Config {
         for (i, rule) in self.routes.iter().enumerate() {
             let upstream = upstreams.iter().find(|upstream| upstream.name == rule.upstream).ok_or_else(|| {
                 let known: Vec<_> = self.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
-                let reason = format!("there is no upstream `{}`; there is {}", rule.upstream, known.join(", "));
+                let reason = format!("is no upstream; there is {}", known.join(", "));
                 Invalid::new(format_args!("routes[{i}].upstream"), reason)
             })?;
             let route = Route::new(&rule.model, upstream.clone(), rule.rename.clone())
-                .map_err(|error| Invalid::new(format_args!("routes[{i}].model"), error.to_string()))?;
+                .map_err(|error| Invalid::new(format_args!("routes[{i}].model"), error.kind().to_string()))?;
             routes.push(route);
         }
         Ok(routes::Routes(routes))

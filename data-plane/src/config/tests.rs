@@ -142,10 +142,7 @@ fn a_wrong_type_is_an_error() {
 
 #[test]
 fn a_listen_address_has_a_port() {
-    check_error(
-        "listen: localhost",
-        &expect!["luthien.yaml:2:11: data_plane.listen: `localhost` is not an address and a port"],
-    );
+    check_error("listen: localhost", &expect!["luthien.yaml:2:11: data_plane.listen: is not an address and a port"]);
 }
 
 #[test]
@@ -178,7 +175,7 @@ fn upstreams_have_a_dialect_and_a_url() {
     check_error(
         &upstream("dialect: openai, base_url: 'https://a'"),
         &expect![
-            "luthien.yaml:3:24: data_plane.upstreams.openai.dialect: `openai` is none of openai-chat, anthropic-messages, openai-responses, gemini"
+            "luthien.yaml:3:24: data_plane.upstreams.openai.dialect: is none of openai-chat, anthropic-messages, openai-responses, gemini"
         ],
     );
     check_error(
@@ -223,13 +220,11 @@ fn routes_lead_somewhere() {
     );
     check_error_beside_an_upstream(
         "routes: [{ model: '*', upstream: opnai }]",
-        &expect!["luthien.yaml:3:36: data_plane.routes[0].upstream: there is no upstream `opnai`; there is openai"],
+        &expect!["luthien.yaml:3:36: data_plane.routes[0].upstream: is no upstream; there is openai"],
     );
     check_error_beside_an_upstream(
         "routes: [{ model: '[a', upstream: openai }]",
-        &expect![
-            "luthien.yaml:3:21: data_plane.routes[0].model: error parsing glob '[a': unclosed character class; missing ']'"
-        ],
+        &expect!["luthien.yaml:3:21: data_plane.routes[0].model: unclosed character class; missing ']'"],
     );
     check_error_beside_an_upstream(
         "routes: [{ model: '', upstream: openai }]",
@@ -257,7 +252,7 @@ fn keys_are_some_and_differ() {
     );
     check_error(
         "auth: { mode: keys, keys: [{ name: ci, key: a }, { name: ci, key: b }] }",
-        &expect!["luthien.yaml:2:60: data_plane.auth.keys[1].name: there are two of `ci`"],
+        &expect!["luthien.yaml:2:60: data_plane.auth.keys[1].name: is another key's already"],
     );
     check_error(
         "auth: { mode: keys, keys: [''] }",
