@@ -7,6 +7,7 @@
 mod call;
 mod casing;
 mod finder;
+mod logprobs;
 mod stream;
 
 use std::sync::Arc;

@@ -89,6 +89,25 @@ fn the_unknown_fields_of_a_changed_piece_are_dropped_and_others_stay() {
 }
 
 #[test]
+fn log_probabilities_that_stand_apart_do_not_tell_what_was_replaced() {
+    let tokens = |tokens: &[&str]| {
+        let tokens: Vec<Value> = tokens.iter().map(|token| json!({ "token": token, "logprob": -1.5 })).collect();
+        let logprobs = json!({ "choice": { "index": 0, "logprobs": { "content": tokens } } });
+        Extras::from_text(&logprobs.to_string()).unwrap()
+    };
+    for (words, expected) in [
+        (["so c", "ool"], json!(null)),
+        (["so f", "ine"], tokens(&["so f", "ine"]).into_map()["choice"]["logprobs"].clone()),
+    ] {
+        let mut events = response([thinking(0, &["hm"], None), text(1, [words.concat().as_str()])]);
+        events[2].extras = tokens(&words);
+        let mut proxy = policy(json!({ "replacements": [["cool", "radical"]] }));
+        proxy.respond(&events, &[20]);
+        assert_eq!(proxy.released[2].extras.get("choice").unwrap()["logprobs"], expected);
+    }
+}
+
+#[test]
 fn strings_in_unknown_fields_are_replaced_where_opaque_content_is() {
     let extras = Extras::from_text(r#"{"note":["so cool"],"cool":1}"#).unwrap();
     let mut events = response([text(0, ["hi"])]);

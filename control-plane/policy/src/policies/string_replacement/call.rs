@@ -8,7 +8,7 @@ use luthien_proto::{
     json::Extras,
 };
 
-use super::{finder::Finder, stream::Stream};
+use super::{finder::Finder, logprobs, stream::Stream};
 use crate::{Held, HookOutput, HookResult, PolicyCall, Seen};
 
 /// What the policy knows of a call.
@@ -172,7 +172,7 @@ impl Call {
     /// The event with its opaque strings and those of its unknown fields replaced, if there is anything to replace.
     fn changed(&self, event: &Event) -> Option<Event> {
         if !self.searches_opaque {
-            return None;
+            return self.changed_extras(event);
         }
         let json = match &event.step {
             Step::Opaque(json) => self.finder.replace_json(json),
@@ -210,13 +210,18 @@ impl Call {
     }
 
     fn changed_extras(&self, event: &Event) -> Option<Event> {
-        if !self.searches_opaque || event.extras.is_empty() {
+        if event.extras.is_empty() {
             return None;
         }
         let mut changed: Option<Extras> = None;
-        for (name, value) in event.extras.iter() {
-            if let Some(value) = self.finder.replace_json(value) {
-                changed.get_or_insert_with(|| event.extras.clone()).insert(name.clone(), value);
+        for (name, value) in logprobs::hide(event.extras.iter(), &self.finder) {
+            changed.get_or_insert_with(|| event.extras.clone()).insert(name, value);
+        }
+        if self.searches_opaque {
+            let fields = changed.as_ref().unwrap_or(&event.extras).iter();
+            let replaced = fields.filter_map(|(name, value)| Some((name.clone(), self.finder.replace_json(value)?)));
+            for (name, value) in replaced.collect::<Vec<_>>() {
+                changed.get_or_insert_with(|| event.extras.clone()).insert(name, value);
             }
         }
         changed.map(|extras| Event { step: event.step.clone(), extras })
