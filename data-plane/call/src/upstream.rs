@@ -137,8 +137,9 @@ impl Reader {
                 }
             }
         }
-        if let (Body::Events { sse, .. }, Passage::Relay) = (&mut self.body, self.passage) {
-            arrivals.extend(sse.take_ignored().map(relay));
+        if let Body::Events { sse, .. } = &mut self.body {
+            let ignored = sse.take_ignored().map(relay);
+            arrivals.extend(ignored.filter(|_| self.passage == Passage::Relay));
         }
         arrivals
     }
@@ -150,13 +151,13 @@ impl Reader {
         if let Some(event) = tail.event {
             arrivals.extend(read_event(self.passage, &mut self.over, decoder, event));
         }
-        if self.passage == Passage::Relay && !tail.rest.is_empty() {
+        if self.passage == Passage::Relay && !tail.cut && !tail.rest.is_empty() {
             arrivals.push(relay(tail.rest));
         }
         if !self.over {
             let Body::Events { decoder, .. } = &mut self.body else { return arrivals };
             self.over = true;
-            let events = decoder.end();
+            let events = if tail.cut { decoder.cut("the stream ended within an event") } else { decoder.end() };
             // Relayed, a response that is complete needs nothing more; one that is not is told so.
             let complete = events.iter().all(|event| !matches!(event.step, Step::Failed(_)));
             let original = (complete && self.passage == Passage::Relay).then(Bytes::new);

@@ -62,6 +62,16 @@ fn an_end_without_a_terminator_is_an_error() {
 }
 
 #[test]
+fn an_end_within_an_event_is_an_error_even_behind_a_finish() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    let end = message_end("end_turn");
+    rig.data(message_start() + &text_block(0, &["a"]) + &end[..end.len() - 8]);
+    rig.end();
+    rig.pass_all();
+    assert!(outline(rig.text()).last().unwrap().starts_with("error "), "{}", rig.text());
+}
+
+#[test]
 fn what_cannot_be_read_is_never_forwarded() {
     let bad = [
         "event: x\ndata: {\"type\":\"content_block_start\",\"index\":0,\"index\":0}\n\n",

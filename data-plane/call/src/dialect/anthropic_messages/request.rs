@@ -91,6 +91,14 @@ fn result(result: &mut Object) -> ContentBlock {
     ContentBlock::ToolResult {
         id: take_string(result, "tool_use_id").unwrap_or_default(),
         is_error: take_bool(result, "is_error"),
-        content: take_content(result, "content", block),
+        content: take_content(result, "content", part),
+    }
+}
+
+/// A block within a tool's result: no result of its own, so that a request can't nest deeper than the protocol.
+fn part(part: Object) -> Content {
+    match part.get("type").and_then(Value::as_str) {
+        Some("tool_result") => ContentBlock::Opaque(Value::Object(part)).into(),
+        Some(_) | None => block(part),
     }
 }
