@@ -5,7 +5,9 @@
 //!                      │ per choice: blocks start, have deltas, stop ──Finished──▶ no more blocks
 //! ```
 
-use luthien_proto::event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, FinishReason, Finished, Kind, Step};
+use luthien_proto::event::{
+    BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, FinishReason, Finished, Kind, Step,
+};
 use thiserror::Error;
 
 /// An event that can't be written where it stands.

@@ -151,7 +151,8 @@ impl Reader {
         if let Some(event) = tail.event {
             arrivals.extend(read_event(self.passage, &mut self.over, decoder, event));
         }
-        if self.passage == Passage::Relay && !tail.cut && !tail.rest.is_empty() {
+        let torn = tail.cut && !self.over;
+        if self.passage == Passage::Relay && !torn && !tail.rest.is_empty() {
             arrivals.push(relay(tail.rest));
         }
         if !self.over {
