@@ -68,6 +68,8 @@ pub struct Gate {
     held_bytes: usize,
     held_chunks: usize,
     end: End,
+    /// Nothing is held any more, by what an operator wrote.
+    open: bool,
 }
 
 /// Whether a verdict has ended the response.
@@ -115,6 +117,7 @@ impl Gate {
             held_bytes: 0,
             held_chunks: 0,
             end: End::No,
+            open: false,
         }
     }
 
@@ -144,8 +147,8 @@ impl Gate {
             let seq = self.next_seq;
             self.next_seq += 1;
             let fate = match level {
-                Level::Gate => Fate::Held(event.clone()),
-                Level::Observe | Level::Record => Fate::Passed(event.clone()),
+                Level::Gate if !self.open => Fate::Held(event.clone()),
+                Level::Gate | Level::Observe | Level::Record => Fate::Passed(event.clone()),
             };
             slots.push(Slot { seq, fate });
             reports.push((Chunk { seq, arrived_us, event: self.view.of(event) }, level));
@@ -188,7 +191,7 @@ impl Gate {
 
     /// Passes all that is held and all that will come: what an operator wrote for the loss of the policy service.
     pub fn open(&mut self) {
-        self.interest = Interest::all(Level::Record);
+        self.open = true;
         self.settle(u64::MAX, Fate::Passed);
     }
 
