@@ -33,7 +33,8 @@ pub enum EntryBody {
     Request(RequestEntry),
     /// Second and once: what the policies said to the request.
     Admission(AdmissionEntry),
-    /// A block of the response, once it has stopped or the response is over.
+    /// A block of the response, once it has stopped or the response is over. One that was only recorded and outgrew a
+    /// message of the protocol is on record in parts, of which the last one has stopped.
     Block(Box<BlockEntry>),
     /// A step of the response that belongs to no block.
     Step(StepEntry),

@@ -102,11 +102,21 @@ pub(super) struct Intake {
     over: bool,
     known: BTreeSet<BlockKey>,
     open: BTreeMap<BlockKey, Kind>,
+    /// Recorded blocks of which parts have come, and not the last one.
+    in_parts: BTreeSet<BlockKey>,
 }
 
 impl Intake {
     pub fn new(interest: Interest) -> Self {
-        Self { interest, last: 0, started: false, over: false, known: BTreeSet::new(), open: BTreeMap::new() }
+        Self {
+            interest,
+            last: 0,
+            started: false,
+            over: false,
+            known: BTreeSet::new(),
+            open: BTreeMap::new(),
+            in_parts: BTreeSet::new(),
+        }
     }
 
     /// Checks a batch, before any of it has an effect. Says of each chunk whether it needs a verdict.
@@ -126,7 +136,16 @@ impl Intake {
         if *first == 0 || last < first {
             return Err(Fault::Range { block: started.block.0, first: *first, last: *last });
         }
-        self.start(*first, started)
+        let key = started.block;
+        if !self.in_parts.contains(&key) {
+            self.start(*first, started)?;
+        }
+        if block.stopped {
+            self.in_parts.remove(&key)
+        } else {
+            self.in_parts.insert(key)
+        };
+        Ok(())
     }
 
     fn chunk(&mut self, chunk: &Chunk) -> Result<bool, Fault> {

@@ -110,7 +110,7 @@ fn blocks_out_of_order_are_faults() {
 
 #[test]
 fn recorded_blocks_are_checked() {
-    let block = |first, last| {
+    let part = |first, last, stopped| {
         let Step::BlockStarted(started) = start(0, BlockKind::Text).step else { panic!() };
         let (extras, deltas) = (Default::default(), Vec::new());
         ToService::Block(Block {
@@ -121,12 +121,19 @@ fn recorded_blocks_are_checked() {
             started,
             extras,
             deltas,
-            stopped: true,
+            stopped,
         })
     };
+    let block = |first, last| part(first, last, true);
     assert_eq!(fault(gated(), [block(1, 2)]), Fault::NotRecorded { block: 0 });
     assert_eq!(fault(recorded(), [block(3, 2)]), Fault::Range { block: 0, first: 3, last: 2 });
     assert_eq!(fault(recorded(), [block(1, 2), block(3, 4)]), Fault::BlockStartedTwice { seq: 3, block: 0 });
+
+    let mut proxy = recorded();
+    for message in [part(1, 2, false), part(3, 4, false), part(5, 6, true)] {
+        proxy.session.handle(message).expect("a block that outgrows a message comes in parts");
+    }
+    assert_eq!(proxy.session.handle(block(7, 8)), Err(Fault::BlockStartedTwice { seq: 7, block: 0 }));
 }
 
 #[test]
