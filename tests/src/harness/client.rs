@@ -117,8 +117,10 @@ impl Ask {
             // How it ends shows in the answer.
             let _ = connection.await;
         });
-        let mut request = Request::builder().method(&self.method).uri(&self.path).header("host", address.to_string());
-        for (name, value) in &self.headers {
+        let mut request = Request::builder().method(&self.method).uri(&self.path);
+        let host = ("host".to_owned(), address.to_string());
+        let host = self.headers.iter().all(|(name, _)| name != "host").then_some(&host);
+        for (name, value) in host.into_iter().chain(&self.headers) {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(Bytes::from(self.body.clone()))).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! What a program logged: one JSON object per line of stderr.
+//! What a program said, line by line: on stderr its log, one JSON object per line.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -56,13 +56,13 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Reads a program's stderr, to its end.
-    pub(super) fn read(stderr: impl Read + Send + 'static) -> Self {
+    /// Reads what a program says, to its end.
+    pub(super) fn read(output: impl Read + Send + 'static) -> Self {
         let lines = Arc::new(watch::Sender::new(Vec::new()));
         let (over_sender, over) = watch::channel(false);
         let to = lines.clone();
         thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
                 to.send_modify(|lines| lines.push(Line::new(line)));
             }
             let _ = over_sender.send(true);

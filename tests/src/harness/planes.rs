@@ -78,7 +78,7 @@ impl ControlPlane {
         eventually("the record of a call", async || {
             let answer = ask.send(self.admin).await;
             let json: Value = serde_json::from_slice(&answer.complete().await).unwrap_or_default();
-            (!json["call"]["outcome"].is_null()).then(|| Record::new(&json))
+            (!json["outcome"].is_null()).then(|| Record::new(json))
         })
         .await
     }
@@ -129,6 +129,7 @@ fn start(program: Program, folder: &Path, name: &str, config: &Value) -> Process
     Process::start(program, folder, &["--config", &file, "--log-format", "json"], &[("RUST_LOG", LOG)])
 }
 
+/// Waits for the address that a program says it listens on.
 async fn listening(process: &Process, service: &str) -> SocketAddr {
     let wanted = |line: &super::Line| {
         line.field("message") == "listening" && (service.is_empty() || line.field("service") == service)

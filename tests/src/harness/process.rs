@@ -17,6 +17,8 @@ pub enum Program {
     DataPlane,
     /// `luthien-control-plane`.
     ControlPlane,
+    /// `luthien`.
+    Luthien,
 }
 
 impl Program {
@@ -25,6 +27,7 @@ impl Program {
         match self {
             Self::DataPlane => "luthien-data-plane",
             Self::ControlPlane => "luthien-control-plane",
+            Self::Luthien => "luthien",
         }
     }
 
@@ -56,6 +59,8 @@ pub struct Exit {
     pub code: Option<i32>,
     /// Its stderr.
     pub stderr: String,
+    /// Its stdout.
+    pub stdout: String,
 }
 
 /// A running program. It is killed when it is dropped, and the test fails then if it logged an error that was not expected.
@@ -64,6 +69,7 @@ pub struct Process {
     program: Program,
     child: Child,
     logs: Logs,
+    said: Logs,
     may_log_errors: bool,
 }
 
@@ -75,10 +81,11 @@ impl Process {
     pub fn start(program: Program, folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program.path());
         command.current_dir(folder).args(args).env_clear().envs(env.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.name()));
         let logs = Logs::read(child.stderr.take().expect("stderr is piped"));
-        Self { program, child, logs, may_log_errors: false }
+        let said = Logs::read(child.stdout.take().expect("stdout is piped"));
+        Self { program, child, logs, said, may_log_errors: false }
     }
 
     /// Lines of level ERROR are part of this test.
@@ -94,6 +101,12 @@ impl Process {
     /// Waits for a line of its log.
     pub async fn line(&self, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
         self.logs.find(&format!("{} of {}", what, self.program.name()), wanted).await
+    }
+
+    /// Waits for a line of its stdout that contains the text.
+    pub async fn said(&self, text: &str) -> String {
+        let what = format!("{text:?} on the stdout of {}", self.program.name());
+        self.said.find(&what, |line| line.text.contains(text)).await.text
     }
 
     /// Sends a signal.
@@ -126,7 +139,8 @@ impl Process {
         let what = format!("{} to end", self.program.name());
         let status = eventually(&what, async || self.child.try_wait().expect("it is our child")).await;
         self.logs.complete().await;
-        Exit { code: status.code(), stderr: self.logs.text() }
+        self.said.complete().await;
+        Exit { code: status.code(), stderr: self.logs.text(), stdout: self.said.text() }
     }
 }
 

@@ -12,10 +12,10 @@ pub struct Record {
 }
 
 impl Record {
-    pub(super) fn new(json: &Value) -> Self {
-        let entries = json["entries"].as_array().cloned().unwrap_or_default();
-        let bodies = entries.into_iter().map(|mut entry| entry["body"].take());
-        Self { call: json["call"].clone(), entries: bodies.collect() }
+    pub(super) fn new(mut call: Value) -> Self {
+        let entries = call["entries"].take();
+        let bodies = entries.as_array().cloned().unwrap_or_default().into_iter().map(|mut entry| entry["body"].take());
+        Self { entries: bodies.collect(), call }
     }
 
     /// How it ended; empty: it has not.

@@ -14,7 +14,7 @@ async fn run(program: Program, yaml: &str) -> Exit {
 }
 
 async fn refused(program: Program, yaml: &str, line: u32, key: &str) {
-    let Exit { code, stderr } = run(program, yaml).await;
+    let Exit { code, stderr, .. } = run(program, yaml).await;
     assert_eq!(code, Some(2), "{yaml}\n{stderr}");
     let place = format!("luthien.yaml:{line}:");
     assert!(stderr.contains(&place) && stderr.contains(key), "{place} {key} not in:\n{stderr}");

@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bad_requests;
+mod bytes;
 mod configuration;
 mod credentials;
 mod disconnect;
 mod held;
 mod loss;
+mod one_process;
 mod planes;
 mod protocol;
 mod record;

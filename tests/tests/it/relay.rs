@@ -4,7 +4,7 @@ use luthien_tests::{
     fixtures,
     harness::{Ask, Setup},
     peers::{Gate, upstream::Reply},
-    validate::Dialect,
+    validate::{Dialect, sse},
 };
 use serde_json::json;
 
@@ -37,18 +37,20 @@ async fn every_whole_body_is_the_upstreams_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn bytes_are_passed_on_as_they_come_even_within_a_line() {
+async fn an_sse_event_is_passed_on_as_soon_as_it_is_complete() {
     let gateway = Setup::noop().start().await;
     for dialect in Dialect::ALL {
         let body = fixtures::streamed(dialect, "text");
-        let (first, second) = body.split_at(body.len() / 2 + 7);
-        let gate = Gate::new();
-        gateway.upstream.answer(Reply::sse().send(first).wait(&gate).send(second));
-        let mut answer = gateway.ask(Ask::streamed(dialect)).await;
-        gate.reached().await;
-        answer.until(&String::from_utf8_lossy(first)).await;
-        gate.open();
-        assert_eq!(answer.complete().await, body);
+        let pieces = sse::split(&body);
+        for at in [1, 2, pieces.len() - 1] {
+            let gate = Gate::new();
+            let (first, second) = (pieces[..at].concat(), pieces[at..].concat());
+            gateway.upstream.answer(Reply::sse().send(&first).wait(&gate).send(second));
+            let mut answer = gateway.ask(Ask::streamed(dialect)).await;
+            answer.until(&String::from_utf8_lossy(&first)).await;
+            gate.open();
+            assert_eq!(answer.complete().await, body);
+        }
     }
 }
 

@@ -129,7 +129,7 @@ async fn text_flows_while_a_call_is_held_and_nothing_of_the_call_shows() {
         gate.reached().await;
         answer.until(" and then delete.").await;
         answer.for_a_moment().await;
-        for part in ["read_file", "_read", "/tmp"] {
+        for part in ["read_file", "tool_", "/tmp"] {
             assert!(!answer.so_far().contains(part), "{part} was let go: {}", answer.so_far());
         }
         gate.open();
