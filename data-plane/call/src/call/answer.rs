@@ -29,14 +29,15 @@ impl Call {
         match over {
             Some(Over::FailedUntold(error)) => {
                 self.send(bytes);
-                let reason = failed_reason(&error);
+                let reason = self.reason_of(&error);
                 self.judged.shut();
                 self.tell_failure(error, None, reason);
             }
             Some(Over::Failed(error)) => {
                 self.send(bytes);
                 self.judged.shut();
-                self.finish(Outcome::Failed, failed_reason(&error));
+                let reason = self.reason_of(&error);
+                self.finish(Outcome::Failed, reason);
             }
             Some(Over::Complete) => {
                 self.send(bytes);
@@ -80,11 +81,17 @@ impl Call {
             return;
         }
         self.open_head();
-        let outcome = match self.judged.is_ended_by_policy() {
-            true => Outcome::EndedByPolicy,
-            false => Outcome::Delivered,
-        };
-        self.finish(outcome, String::new());
+        let relayed = self.judged.passage() == Passage::Relay;
+        match (&self.marks.upstream_error, self.judged.is_ended_by_policy()) {
+            (Some(reason), false) if relayed => self.finish(Outcome::Failed, reason.clone()),
+            (_, true) => self.finish(Outcome::EndedByPolicy, String::new()),
+            (_, false) => self.finish(Outcome::Delivered, String::new()),
+        }
+    }
+
+    /// What the record says of a response that failed.
+    fn reason_of(&self, error: &CallError) -> String {
+        self.marks.upstream_error.clone().unwrap_or_else(|| failed_reason(error))
     }
 
     pub(super) fn finish(&mut self, outcome: Outcome, reason: String) {
@@ -134,7 +141,8 @@ impl Call {
     }
 }
 
-fn failed_reason(error: &CallError) -> String {
+/// What the record says of an error; never content.
+pub(super) fn failed_reason(error: &CallError) -> String {
     match error.status {
         0 => "an error within the stream".to_owned(),
         status => format!("an error with status {status}"),

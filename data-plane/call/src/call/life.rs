@@ -93,6 +93,8 @@ pub(super) struct Marks {
     pub(super) upstream_first_us: u64,
     pub(super) client_first_us: u64,
     pub(super) stream: bool,
+    /// What went wrong with the upstream; never content.
+    pub(super) upstream_error: Option<String>,
 }
 
 impl Call {
@@ -139,7 +141,9 @@ impl Call {
             Input::UpstreamHead(head) => self.upstream_answered(head),
             Input::UpstreamData(data) => self.upstream_sent(data),
             Input::UpstreamEnd => self.upstream_ended(),
-            Input::UpstreamFailed(why) => self.upstream_failed(502, format!("The upstream failed: {why}")),
+            Input::UpstreamFailed(why) => {
+                self.upstream_failed(502, "The upstream can't be reached, or broke off", Some(why));
+            }
             Input::ClientTook(bytes) => self.untaken = self.untaken.saturating_sub(bytes),
             Input::ClientGone => self.client_gone(),
             Input::Tick => self.tick(),
@@ -168,7 +172,7 @@ impl Call {
                 Due::Lease => self.service_lost("it was silent for two leases".to_owned()),
                 Due::Close => self.service_closed(Err("it did not close the stream in time".to_owned())),
                 Due::Hold => self.give_up(&Fault::HoldTime),
-                Due::Upstream => self.upstream_failed(504, "The upstream did not answer in time".to_owned()),
+                Due::Upstream => self.upstream_failed(504, "The upstream did not answer in time", None),
                 Due::UpstreamEnd => self.cancel_upstream(),
                 Due::Keepalive => {
                     self.send(bytes::Bytes::from_static(dialect::keepalive(self.dialect)));

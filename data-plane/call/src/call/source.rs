@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use luthien_proto::{
-    event::{CallError, Step},
+    event::{CallError, Event, Step},
     message::Level,
 };
 
 use super::{
     Content, Output, UpstreamHead,
+    answer::failed_reason,
     life::{Call, Service, Upstream},
 };
 use crate::{
@@ -39,13 +40,13 @@ impl Call {
             (Content::Sse | Content::Other | Content::Encoded, Passage::Gated) => None,
         };
         let Some(reader) = reader else {
-            let why = match head.content {
+            let message = match head.content {
                 Content::Encoded => "The upstream's response is compressed, and no policy could read it",
                 Content::Sse | Content::Json | Content::Other => {
                     "The upstream's response is of a content type that no policy could read"
                 }
             };
-            return self.upstream_failed(502, why.to_owned());
+            return self.upstream_failed(502, message, None);
         };
         self.upstream = Upstream::Reading(reader);
         if passage == Passage::Relay {
@@ -70,8 +71,12 @@ impl Call {
         }
     }
 
-    pub(super) fn upstream_failed(&mut self, status: u16, message: String) {
-        let error = CallError { status, message, ..CallError::default() };
+    /// `message` is for the client; `why`, which may name hosts, for the record and the log.
+    pub(super) fn upstream_failed(&mut self, status: u16, message: &str, why: Option<String>) {
+        if !matches!(self.upstream, Upstream::Idle | Upstream::Over) {
+            self.marks.upstream_error = why;
+        }
+        let error = CallError { status, message: message.to_owned(), ..CallError::default() };
         let arrivals = match std::mem::replace(&mut self.upstream, Upstream::Over) {
             Upstream::Asked => vec![Arrival { original: None, size: 0, events: vec![Step::Failed(error).into()] }],
             Upstream::Reading(mut reader) => {
@@ -79,7 +84,7 @@ impl Call {
                 let arrivals = reader.cut(error);
                 // A relayed body that broke off behind its last event, or that was not read, is not whole.
                 if over && self.judged.passage() == Passage::Relay && self.is_answering() {
-                    self.abort("the upstream broke off".to_owned());
+                    self.abort(self.marks.upstream_error.clone().unwrap_or_default());
                 }
                 arrivals
             }
@@ -92,6 +97,9 @@ impl Call {
     pub(super) fn arrived(&mut self, arrivals: Vec<Arrival>) {
         let arrived_us = self.elapsed_us();
         for arrival in arrivals {
+            if let Some(error) = arrival.events.last().and_then(failed) {
+                self.marks.upstream_error.get_or_insert_with(|| failed_reason(error));
+            }
             let size = arrival.size / arrival.events.len().max(1);
             for (chunk, level) in self.judged.arrive(arrival, arrived_us) {
                 match self.service {
@@ -109,5 +117,19 @@ impl Call {
             Upstream::Asked | Upstream::Reading(_) => self.out.push_back(Output::CancelUpstream),
             Upstream::Idle | Upstream::Over => {}
         }
+    }
+}
+
+fn failed(event: &Event) -> Option<&CallError> {
+    match &event.step {
+        Step::Failed(error) => Some(error),
+        Step::Started(_)
+        | Step::BlockStarted(_)
+        | Step::BlockDelta(_)
+        | Step::BlockStopped(_)
+        | Step::Usage(_)
+        | Step::Finished(_)
+        | Step::Opaque(_)
+        | Step::Ended => None,
     }
 }

@@ -286,6 +286,7 @@ fn several_choices() {
         "#,
         expect![[r#"
             0: Started c1 m created=7
+               Opaque {"choices":[{"delta":{"role":"assistant"},"index":1}]}
             1: #0 choice=1 Text
                #0 + "b"
                #1 Text
@@ -300,7 +301,8 @@ fn several_choices() {
             3: Ended
             4: -
             > {$,"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}
-            > {$,"choices":[{"index":1,"delta":{"role":"assistant","content":"b"},"finish_reason":null}]}
+            > {$,"choices":[{"delta":{"role":"assistant"},"index":1}]}
+            > {$,"choices":[{"index":1,"delta":{"content":"b"},"finish_reason":null}]}
             > {$,"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}
             > {$,"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}
             > {$,"choices":[{"index":1,"delta":{"refusal":"no"},"finish_reason":null}]}

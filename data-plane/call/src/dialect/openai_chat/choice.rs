@@ -31,6 +31,8 @@ pub(super) struct Choice {
     prose: Option<(BlockKey, Prose)>,
     calls: Calls,
     finished: Option<String>,
+    /// Whether it has begun: its first chunk came.
+    begun: bool,
 }
 
 /// What runs on until something else comes.
@@ -53,7 +55,12 @@ impl Prose {
 
 impl Choice {
     pub(super) fn new(index: u32) -> Self {
-        Self { index, prose: None, calls: Calls::default(), finished: None }
+        Self { index, prose: None, calls: Calls::default(), finished: None, begun: index == 0 }
+    }
+
+    /// Whether this is the first chunk of it, and it is not said by Started.
+    pub(super) fn begins(&mut self) -> bool {
+        !std::mem::replace(&mut self.begun, true)
     }
 
     pub(super) fn is_finished(&self) -> bool {

@@ -94,6 +94,7 @@ impl Decoder {
         drop_null(&mut entry, "logprobs");
         let choice = self.choices.entry(index).or_insert_with(|| Choice::new(index));
         choice.delta(&mut delta, &mut self.keys, events)?;
+        let begins = choice.begins();
         if let Some(word) = word {
             choice.finish(word, events)?;
         }
@@ -105,6 +106,11 @@ impl Decoder {
                 insert(&mut event.extras, place::CHOICE, entry);
                 insert(&mut event.extras, place::DELTA, delta);
                 Ok(None)
+            }
+            // All that the first chunk of another choice said may be that it begins: then that is a step.
+            None if begins && delta.is_empty() => {
+                delta.insert("role".to_owned(), Value::from("assistant"));
+                Ok(homeless(index, entry, delta))
             }
             None => Ok(homeless(index, entry, delta)),
         }

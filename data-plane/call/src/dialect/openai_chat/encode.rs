@@ -77,7 +77,8 @@ impl Encoder {
                 self.choices.insert(finished.choice);
             }
             Step::Usage(_) => self.usage = None,
-            Step::Opaque(_) | Step::Ended | Step::Failed(_) => {}
+            Step::Opaque(rest) => self.note_roles(rest),
+            Step::Ended | Step::Failed(_) => {}
         }
     }
 
@@ -93,8 +94,7 @@ impl Encoder {
             Step::Finished(finished) => {
                 self.chunk(finished.choice, json!({}), Some(words::word(finished)), extras, out);
             }
-            Step::Opaque(Value::Object(rest)) => self.opaque(rest, out),
-            Step::Opaque(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {}
+            Step::Opaque(rest) => self.opaque(rest, out),
             Step::Ended => self.end(out),
             Step::Failed(error) => {
                 let mut body = failure::body(error);
@@ -180,11 +180,25 @@ impl Encoder {
         self.chunk(block.choice, delta, None, &Extras::NONE, out);
     }
 
-    fn opaque(&mut self, rest: &Object, out: &mut BytesMut) {
+    /// The envelope stays the response's own, whatever stands in it here.
+    fn opaque(&mut self, rest: &Value, out: &mut BytesMut) {
+        let Some(fields) = rest.as_object() else { return };
+        self.note_roles(rest);
         let mut chunk = self.envelope.object(CHUNK);
-        chunk.insert("choices".to_owned(), json!([]));
-        merge(&mut chunk, rest);
+        chunk.insert("choices".to_owned(), fields.get("choices").cloned().unwrap_or_else(|| json!([])));
+        for (key, value) in fields {
+            chunk.entry(key.clone()).or_insert_with(|| value.clone());
+        }
         sse::write_json(out, None, &chunk);
+    }
+
+    /// The role of a choice may have been all that its first chunk said.
+    fn note_roles(&mut self, rest: &Value) {
+        for choice in rest["choices"].as_array().into_iter().flatten() {
+            if let (Some(index), true) = (choice["index"].as_u64(), choice["delta"]["role"].is_string()) {
+                self.choices.extend(u32::try_from(index));
+            }
+        }
     }
 
     fn end(&mut self, out: &mut BytesMut) {
