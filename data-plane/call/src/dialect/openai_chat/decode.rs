@@ -108,7 +108,7 @@ impl Decoder {
                 Ok(None)
             }
             // All that the first chunk of another choice said may be that it begins: then that is a step.
-            None if begins && delta.is_empty() => {
+            None if begins && delta.is_empty() && !entry.contains_key("delta") => {
                 delta.insert("role".to_owned(), Value::from("assistant"));
                 Ok(homeless(index, entry, delta))
             }
