@@ -6,7 +6,10 @@ use std::{
     num::NonZeroUsize,
 };
 
+use futures_util::{Stream, stream};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+use tracing::debug;
 
 const BACKLOG: i32 = 1024;
 
@@ -40,6 +43,17 @@ pub fn single(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// The connections of a listener. While the process is out of files it waits and tries again.
+pub fn connections(listener: tokio::net::TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
+    stream::unfold(listener, async |mut listener| {
+        let (connection, _) = axum::serve::Listener::accept(&mut listener).await;
+        if let Err(error) = connection.set_nodelay(true) {
+            debug!(%error, "a connection could not be set up");
+        }
+        Some((Ok(connection), listener))
+    })
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Share {
     No,
@@ -54,4 +68,23 @@ fn bind(address: SocketAddr, share: Share) -> io::Result<Socket> {
     socket.set_reuse_port(share == Share::Yes)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_have_the_port_that_the_first_was_given() {
+        let listeners = shared(([127, 0, 0, 1], 0).into(), NonZeroUsize::new(3).unwrap()).unwrap();
+        let ports: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn a_port_in_use_is_an_error_even_if_its_user_shares_it() {
+        let taken = shared(([127, 0, 0, 1], 0).into(), NonZeroUsize::MIN).unwrap();
+        let error = shared(taken[0].local_addr().unwrap(), NonZeroUsize::MIN).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
 }

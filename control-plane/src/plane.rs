@@ -5,13 +5,12 @@
 
 mod record_thread;
 
-use std::{io, net::SocketAddr, path::PathBuf, thread};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread};
 
 use luthien_service::Shutdown;
 use thiserror::Error;
 use tokio::{net::TcpListener, runtime::Builder};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
@@ -105,11 +104,11 @@ impl ControlPlane {
             health,
         };
         // The record is finished when the last of the threads with calls has ended.
-        let finish = std::sync::Arc::new(finish.drop_guard());
+        let finish = Arc::new(finish.drop_guard());
         let mut threads = vec![record];
         for (i, listener) in listeners.into_iter().enumerate() {
             let work =
-                CallThread { listener, service: service.clone(), shutdown: shutdown.clone(), _finish: finish.clone() };
+                CallThread { listener, service: service.clone(), shutdown: shutdown.clone(), finish: finish.clone() };
             threads.push(work.start(i)?);
         }
         info!(service = "policy", addr = %policy_addr, threads = threads.len() - 1, "listening");
@@ -161,23 +160,22 @@ struct CallThread {
     listener: std::net::TcpListener,
     service: PolicyService,
     shutdown: Shutdown,
-    _finish: std::sync::Arc<DropGuard>,
+    finish: Arc<DropGuard>,
 }
 
 impl CallThread {
     fn start(self, i: usize) -> Result<thread::JoinHandle<Result<(), Failed>>, StartError> {
+        let Self { listener, service, shutdown, finish } = self;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
         let listener = {
             let _context = runtime.enter();
-            TcpListener::from_std(self.listener).map_err(StartError::Thread)?
+            TcpListener::from_std(listener).map_err(StartError::Thread)?
         };
-        let (service, shutdown, finish) = (self.service, self.shutdown, self._finish);
         let work = move || {
             let _finish = finish;
             // A plane serves with all its threads or not at all.
             let _all = shutdown.soft.clone().drop_guard();
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            let served = runtime.block_on(service.serve(incoming, shutdown.clone()));
+            let served = runtime.block_on(service.serve(listen::connections(listener), shutdown.clone()));
             if let Err(error) = &served {
                 error!(%error, "the policy service failed");
             }

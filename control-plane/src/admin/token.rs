@@ -55,6 +55,7 @@ impl AdminToken {
     /// The file can't be read or made, or is not as it should be.
     pub fn kept_beside(database: &Path) -> Result<(Self, PathBuf), TokenError> {
         let path = database.with_file_name(FILE_NAME);
+        let path = std::path::absolute(&path).map_err(|source| TokenError::File { path, source })?;
         let failed = |source| TokenError::File { path: path.clone(), source };
         if !path.try_exists().map_err(failed)? {
             make(&path, &random()?).map_err(failed)?;

@@ -40,14 +40,14 @@ impl Section {
             }
         }
         let judges = !self.pipeline.is_empty();
-        let policies = PolicySetConfig { policies: self.policies, pipeline: self.pipeline };
+        let policies = policies(PolicySetConfig { policies: self.policies, pipeline: self.pipeline })?;
         Ok(Config {
             grpc_listen: address("grpc_listen", self.grpc_listen.as_deref(), GRPC, self.insecure)?,
             http_listen: address("http_listen", self.http_listen.as_deref(), HTTP, self.insecure)?,
             threads: threads(self.threads)?,
             database: database(self.database.as_deref().unwrap_or(DATABASE))?,
             admin_token: self.admin.token,
-            policies: PolicySet::build(policies).map(Arc::new).map_err(Invalid::from)?,
+            policies,
             judges,
             limits: limits(self.limits)?,
             timeouts: timeouts(&self.timeouts)?,
@@ -116,10 +116,17 @@ fn timeouts(section: &TimeoutsSection) -> Result<Timeouts, Invalid> {
     Ok(Timeouts { lease, drain: section.drain.map_or(default.drain, Duration::from) })
 }
 
-impl From<BuildError> for Invalid {
-    fn from(BuildError { key, why }: BuildError) -> Self {
-        Self::new(key, why)
-    }
+/// Errors name the policy within the key, for people; the place in the file is found without the name.
+fn policies(config: PolicySetConfig) -> Result<Arc<PolicySet>, Invalid> {
+    let names: Vec<_> = config.policies.iter().map(|policy| policy.name.clone()).collect();
+    let set = PolicySet::build(config).map_err(|BuildError { key, why }| {
+        let named = names.iter().enumerate().find_map(|(i, name)| {
+            let rest = key.strip_prefix(&format!("policies[{i}] ({name})"))?;
+            Some(Invalid::new(format_args!("policies[{i}]{rest}"), format!("policy {name}: {why}")))
+        });
+        named.unwrap_or_else(|| Invalid::new(&key, &*why))
+    })?;
+    Ok(Arc::new(set))
 }
 
 #[cfg(test)]
@@ -206,6 +213,30 @@ mod tests {
             &expect![
                 "luthien.yaml:2:3: control_plane.journal: unknown key; expected one of grpc_listen, http_listen, insecure, threads, admin, database, audit, policies, pipeline, limits, timeouts"
             ],
+        );
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_used_is_named_with_its_key_and_line() {
+        check(
+            "  policies:
+    - name: brand
+      kind: string_replacement
+      config:
+        replacements:
+          - [foo, bar]
+          - ['', bar]
+  pipeline: [brand]",
+            &expect![
+                "luthien.yaml:8:13: control_plane.policies[0].config.replacements[1]: policy brand: the string to find is empty"
+            ],
+        );
+        check(
+            "  policies: [{ name: brand, kind: noop }]
+  pipeline: [brand, tool-guard]",
+            &expect![[
+                r#"luthien.yaml:3:21: control_plane.pipeline[1]: no policy is called "tool-guard"; there are: brand"#
+            ]],
         );
     }
 

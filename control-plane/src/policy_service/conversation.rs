@@ -64,7 +64,7 @@ enum Failure {
 
 impl<'a> Conversation<'a> {
     fn begin(service: &PolicyService, started: CallStarted, replier: &'a Replier, cut: CancellationToken) -> Self {
-        // Twice in a lease, so that no silence is longer than one.
+        // A silence that begins just behind one tick ends at the next but one: no later than a lease.
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let record = service.recorder.call(Summary::new(&started));
@@ -119,9 +119,11 @@ impl<'a> Conversation<'a> {
         self.session.handle(message)?.map_err(|fault| Failure::Fault(fault.to_string()))
     }
 
+    /// Called twice in a lease.
     async fn show_life(&mut self) {
         if !std::mem::take(&mut self.spoke) {
             self.replier.say(FromService { message: Reply::Working, seen: self.seen }).await;
+            self.spoke = true;
         }
     }
 

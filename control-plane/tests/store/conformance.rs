@@ -1,6 +1,7 @@
 //! What a store promises. Each function takes a store, or two that share one database, with nothing on record.
 
 use luthien_control_plane::record::{Batch, Ended, Entry, Query, Store, Summary, Tokens};
+use luthien_policy::{EntryBody, NoteEntry};
 use luthien_proto::message::{Outcome, Severity};
 use uuid::Uuid;
 
@@ -169,6 +170,12 @@ pub fn call(n: u128) -> Summary {
 
 pub fn entry(call_id: Uuid, seq: u64, body: &str) -> Entry {
     Entry { call_id, epoch: 0, seq, at_us: seq * 10, kind: "step".into(), body: body.into() }
+}
+
+/// An entry as a session makes it.
+pub fn note(seq: u64, summary: &str) -> luthien_policy::Entry {
+    let note = NoteEntry { policy: "p".into(), seq, severity: "info", summary: summary.into(), details: None };
+    luthien_policy::Entry { at_us: seq, body: EntryBody::Note(note) }
 }
 
 fn full_summary(call_id: Uuid) -> Summary {

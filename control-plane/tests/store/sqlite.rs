@@ -3,7 +3,6 @@
 use std::{path::PathBuf, sync::Arc};
 
 use luthien_control_plane::record::{Batch, Sqlite, Store, StoreError, Writer};
-use luthien_policy::{EntryBody, NoteEntry};
 use luthien_proto::message::{Outcome, Severity};
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
@@ -101,7 +100,7 @@ async fn a_closed_call_is_durable() {
     let mut summary = conformance::call(1);
     let mut record = recorder.call(summary.clone());
     for seq in 0..3 {
-        record.push(note(seq));
+        record.push(conformance::note(seq, "s"));
     }
     assert!(!record.is_flushed());
     record.flush().await;
@@ -130,7 +129,7 @@ async fn what_is_queued_when_the_plane_ends_is_written() {
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file.path).await.unwrap());
     let (writer, recorder) = Writer::new(Arc::clone(&store));
     let mut record = recorder.call(conformance::call(1));
-    record.push(note(0));
+    record.push(conformance::note(0, "s"));
     record.flush().await;
     drop(record);
 
@@ -146,7 +145,7 @@ async fn what_nobody_flushed_is_counted_as_lost() {
     let file = file();
     let (_writer, recorder) = Writer::new(Arc::new(Sqlite::open(&file.path).await.unwrap()));
     let mut record = recorder.call(conformance::call(1));
-    record.push(note(0));
+    record.push(conformance::note(0, "s"));
     drop(record);
     assert_eq!(recorder.health().entries_lost(), 1);
 }
@@ -162,9 +161,4 @@ async fn a_write_that_waits_for_another_process_succeeds() {
     let (written, unlocked) = tokio::join!(store.write(&batch), lock.rollback());
     unlocked.unwrap();
     written.unwrap();
-}
-
-fn note(seq: u64) -> luthien_policy::Entry {
-    let note = NoteEntry { policy: "p".into(), seq, severity: "info", summary: "s".into(), details: None };
-    luthien_policy::Entry { at_us: seq, body: EntryBody::Note(note) }
 }

@@ -1,0 +1,146 @@
+//! A store that fails: nothing is lost while there is time, and what is lost is counted.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use luthien_control_plane::record::{
+    Batch, FullCall, Page, Query, Recorder, Sqlite, Store, StoreError, Summary, Writer,
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::conformance::{call, id, note};
+
+/// More than may be queued.
+const MORE_THAN_ROOM: usize = 65 << 20;
+
+#[tokio::test]
+async fn a_store_that_fails_for_a_while_loses_nothing_and_is_told_of() {
+    let plane = Plane::new().await;
+    plane.store.fail(true);
+    let mut record = plane.recorder.call(call(1));
+    record.push(note(0, "s"));
+    record.flush().await;
+    let closing = tokio::spawn(record.close());
+    while plane.recorder.health().failing().is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    plane.store.fail(false);
+    closing.await.unwrap().unwrap();
+    assert_eq!(plane.recorder.health().failing(), None);
+    assert_eq!(plane.entries(1).await, 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_before_the_end_is_counted_and_never_told_to_be_durable() {
+    let plane = Plane::new().await;
+    plane.store.fail(true);
+    let mut record = plane.recorder.call(call(1));
+    record.push(note(0, "s"));
+    record.push(note(1, "s"));
+    record.flush().await;
+    let closing = tokio::spawn(record.close());
+    plane.finish.cancel();
+    plane.give_up.cancel();
+    plane.writing.await.unwrap();
+    assert!(closing.await.unwrap().is_err());
+    assert_eq!(plane.recorder.health().entries_lost(), 2);
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_calls_wait_and_loses_nothing() {
+    let plane = Plane::new().await;
+    plane.store.fail(true);
+    let (mut large, mut next) = (plane.recorder.call(call(1)), plane.recorder.call(call(2)));
+    large.push(note(0, &"x".repeat(MORE_THAN_ROOM)));
+    large.flush().await;
+    next.push(note(0, "s"));
+    assert!(next.flush().now_or_never().is_none());
+    assert!(!next.is_flushed());
+
+    plane.store.fail(false);
+    next.flush().await;
+    next.close().await.unwrap();
+    large.close().await.unwrap();
+    assert_eq!((plane.entries(1).await, plane.entries(2).await), (1, 1));
+}
+
+struct Plane {
+    store: Arc<Flaky>,
+    recorder: Recorder,
+    writing: JoinHandle<()>,
+    finish: CancellationToken,
+    give_up: CancellationToken,
+    _folder: TempDir,
+}
+
+impl Plane {
+    async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let inner = Sqlite::open(&folder.path().join("luthien.db")).await.unwrap();
+        let store = Arc::new(Flaky { inner, failing: AtomicBool::new(false) });
+        let (writer, recorder) = Writer::new(Arc::<Flaky>::clone(&store));
+        let (finish, give_up) = (CancellationToken::new(), CancellationToken::new());
+        let writing = tokio::spawn(writer.run(finish.clone(), give_up.clone()));
+        Self { store, recorder, writing, finish, give_up, _folder: folder }
+    }
+
+    async fn entries(&self, call: u128) -> usize {
+        self.store.call(id(call)).await.unwrap().unwrap().entries.len()
+    }
+}
+
+/// A store that can be told to fail.
+struct Flaky {
+    inner: Sqlite,
+    failing: AtomicBool,
+}
+
+impl Flaky {
+    fn fail(&self, failing: bool) {
+        self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.failing.load(Ordering::SeqCst) {
+            true => Err(StoreError::Database(sqlx::Error::WorkerCrashed)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Store for Flaky {
+    fn open<'a>(&'a self, calls: &'a [Summary]) -> BoxFuture<'a, Result<Vec<u32>, StoreError>> {
+        Box::pin(async {
+            self.check()?;
+            self.inner.open(calls).await
+        })
+    }
+
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async {
+            self.check()?;
+            self.inner.write(batch).await
+        })
+    }
+
+    fn calls<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Page, StoreError>> {
+        self.inner.calls(query)
+    }
+
+    fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
+        self.inner.call(id)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}
