@@ -186,8 +186,7 @@ fn malformed(dialect: Dialect) -> Vec<Vec<u8>> {
             b"data: \"evil\"\n\n".to_vec(),
             b"data: evil\n\n".to_vec(),
             b"data: {\"id\":\"evil\xff\"}\n\n".to_vec(),
-            b"data: {\"id\":\"evil\",\"choices\":[{\"index\":0,\"delta\":{\"content\":7}}]}\n\n".to_vec(),
-            b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":[\"evil\"]}}]}\n\n".to_vec(),
+            b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":{\"evil\":7}}}]}\n\n".to_vec(),
             b"data: {\"id\":\"evil\",\"choices\":[{\"index\":\"0\",\"delta\":{\"content\":\"evil\"}}]}\n\n".to_vec(),
             b"data: {\"id\":\"evil\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":3,\"function\":{\"arguments\":\"evil\"}}]}}]}\n\n".to_vec(),
             b"data: {\"id\":\"evil\",\"choices\":{\"evil\":1}}\n\n".to_vec(),
@@ -303,6 +302,21 @@ async fn a_json_answer_to_a_call_that_asked_for_a_stream_is_judged_as_one() {
         gateway.upstream.answer(Reply::bytes(200, "application/json", &fixtures::whole(dialect, "text")));
         let turn = gateway.ask(Ask::streamed(dialect)).await.whole(dialect).await;
         assert_eq!(turn.text(), "Hello there, the radically radical answer is 42. Grüße 🦀!");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    for setup in [Setup::noop(), Setup::replacing_cool()] {
+        let gateway = setup.start().await;
+        for (calls, dialect) in Dialect::ALL.into_iter().enumerate() {
+            let elsewhere = format!("http://{}/elsewhere", gateway.upstream.address());
+            gateway.upstream.answer(Reply::text(307, "elsewhere").header("location", &elsewhere));
+            let answer = gateway.ask(Ask::whole(dialect)).await;
+            assert_ne!(answer.status, 200);
+            answer.complete().await;
+            assert_eq!(gateway.upstream.exchanges().len(), calls + 1);
+        }
     }
 }
 

@@ -33,7 +33,7 @@ struct Open {
 }
 
 /// Which deltas a block has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Sort {
     Text,
     Thinking,
@@ -132,7 +132,7 @@ impl Decoder {
         let index = take_u64(&mut event, "index").ok_or("it has no index")?;
         let open = self.blocks.get(&index).copied().flatten().ok_or("its block is not open")?;
         let mut inner = take_object(&mut event, "delta").ok_or("it has no delta")?;
-        let delta = match take_delta(open.sort, &mut inner) {
+        let delta = match take_delta(open.sort, &mut inner)? {
             Some(delta) => {
                 put_back(&mut event, "delta", inner);
                 delta
@@ -239,20 +239,24 @@ fn take_head(message: &mut Object) -> (Started, Option<Event>) {
     (started, usage::take(message).map(|usage| Step::Usage(usage).into()))
 }
 
-fn take_delta(sort: Sort, inner: &mut Object) -> Option<Delta> {
-    let type_ = inner.get("type")?.as_str()?;
-    let (field, make): (_, fn(String) -> Delta) = match (sort, type_) {
-        (Sort::Text, "text_delta") => ("text", Delta::Text),
-        (Sort::Thinking, "thinking_delta") => ("thinking", Delta::Text),
-        (Sort::Thinking, "signature_delta") => ("signature", Delta::Signature),
-        (Sort::Call, "input_json_delta") => ("partial_json", Delta::Arguments),
-        (Sort::Text | Sort::Thinking | Sort::Call | Sort::Other, _) => return None,
+/// The delta of a type that is known, which has to be of its block's; any other is opaque.
+fn take_delta(sort: Sort, inner: &mut Object) -> Result<Option<Delta>, &'static str> {
+    let (wanted, field, make): (_, _, fn(String) -> Delta) = match inner.get("type").and_then(Value::as_str) {
+        Some("text_delta") => (Sort::Text, "text", Delta::Text),
+        Some("thinking_delta") => (Sort::Thinking, "thinking", Delta::Text),
+        Some("signature_delta") => (Sort::Thinking, "signature", Delta::Signature),
+        Some("input_json_delta") => (Sort::Call, "partial_json", Delta::Arguments),
+        Some(_) | None => return Ok(None),
     };
-    if !inner.get(field)?.is_string() {
-        return None;
+    if sort == Sort::Other {
+        return Ok(None);
     }
+    if sort != wanted {
+        return Err("its delta is not of its block's type");
+    }
+    let text = take_string(inner, field).ok_or("its delta has no text")?;
     drop_if(inner, "type", |_| true);
-    take_string(inner, field).map(make)
+    Ok(Some(make(text)))
 }
 
 fn sort(kind: &BlockKind) -> Sort {

@@ -83,6 +83,9 @@ impl Choice {
         if let Some(text) = take_string(delta, "content") {
             self.say(Prose::Text, text, keys, events);
         }
+        if delta.get("content").is_some_and(|content| !content.is_array()) {
+            return Err(self.error("its content is no text"));
+        }
         if let Some(text) = take_string(delta, "refusal") {
             self.say(Prose::Refusal, text, keys, events);
         }

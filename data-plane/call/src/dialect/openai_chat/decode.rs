@@ -68,7 +68,11 @@ impl Decoder {
         }
         let usage = usage::take(&mut chunk);
         let mut homeless = Vec::new();
-        for (at, entry) in take_array(&mut chunk, "choices").into_iter().flatten().enumerate() {
+        let choices = take_array(&mut chunk, "choices");
+        if chunk.contains_key("choices") {
+            return Err(DecodeError::new("choices", "they are no list"));
+        }
+        for (at, entry) in choices.into_iter().flatten().enumerate() {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
             homeless.extend(self.choice(at, entry, &mut events)?);
         }
@@ -81,14 +85,15 @@ impl Decoder {
 
     /// The steps of an entry in `choices`; and what is left of it if none of them can have it.
     fn choice(&mut self, at: u32, entry: Value, events: &mut Vec<Event>) -> Result<Option<Value>, DecodeError> {
-        let mut entry = match entry {
-            Value::Object(entry) => entry,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                return Ok(Some(entry));
-            }
+        let Value::Object(mut entry) = entry else {
+            return Err(DecodeError::new(format!("choices[{at}]"), "it is no object"));
         };
         let first = events.len();
-        let index = take_u32(&mut entry, "index").unwrap_or(at);
+        let index = take_u32(&mut entry, "index");
+        if entry.contains_key("index") {
+            return Err(DecodeError::new(format!("choices[{at}]"), "its index is no number"));
+        }
+        let index = index.unwrap_or(at);
         let word = take_string(&mut entry, "finish_reason").filter(|word| !word.is_empty());
         let mut delta = take_object(&mut entry, "delta").unwrap_or_default();
         drop_null(&mut entry, "logprobs");
