@@ -1,4 +1,5 @@
-//! Responses as providers write them, one file each: `fixtures/DIALECT/CASE.sse` streamed, `CASE.json` whole.
+//! Responses as providers write them, one file each: `fixtures/DIALECT/CASE.sse` streamed, `CASE.json` whole; and a request
+//! with all that a client can say, `request.json`.
 
 use std::{fs, path::PathBuf};
 
@@ -11,6 +12,16 @@ pub struct Fixture {
     pub case: String,
     /// Its bytes.
     pub body: Vec<u8>,
+}
+
+const REQUEST: &str = "request";
+
+/// Reads the request.
+///
+/// # Panics
+/// When there is no such file.
+pub fn request(dialect: Dialect) -> Vec<u8> {
+    read(dialect, REQUEST, "json")
 }
 
 /// Reads one streamed response.
@@ -49,6 +60,7 @@ fn all(dialect: Dialect, ending: &str) -> Vec<Fixture> {
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let paths = entries.map(|entry| entry.expect("the folder can be read").path());
     let mut cases: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
+    cases.retain(|path| path.file_stem().is_some_and(|case| case != REQUEST));
     cases.sort();
     let case = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     cases.iter().map(case).map(|case| Fixture { body: read(dialect, &case, ending), case }).collect()

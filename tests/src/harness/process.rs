@@ -1,14 +1,15 @@
 //! A program as a child process.
 
 use std::{
-    env,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use super::logs::{Level, Line, Logs};
-use crate::peers::eventually;
+use crate::peers::{PATIENCE, eventually};
 
 /// The programs under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,23 @@ impl Process {
         };
         let kill = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
         assert!(kill.is_ok_and(|status| status.success()), "no {} to send {name} to", self.program.name());
+        if signal == Signal::Stop {
+            self.wait_until_it_stands_still();
+        }
+    }
+
+    /// A signal is sent before every thread has heard it. Where there is no `/proc` to look at, a while has to do.
+    fn wait_until_it_stands_still(&self) {
+        let threads = format!("/proc/{}/task", self.child.id());
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match stopped(&threads) {
+                Ok(true) => return,
+                Ok(false) => thread::sleep(Duration::from_millis(1)),
+                Err(_) => return thread::sleep(Duration::from_millis(200)),
+            }
+        }
+        panic!("{} does not stand still", self.program.name());
     }
 
     /// Kills it, without any warning, and waits until it is gone.
@@ -142,6 +160,19 @@ impl Process {
         self.said.complete().await;
         Exit { code: status.code(), stderr: self.logs.text(), stdout: self.said.text() }
     }
+}
+
+/// Whether every thread of a process is stopped, by its folder in `/proc`.
+fn stopped(threads: &str) -> io::Result<bool> {
+    for entry in fs::read_dir(threads)? {
+        let stat = fs::read_to_string(entry?.path().join("stat"))?;
+        // The state stands behind the name, which is in parentheses and may hold anything.
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        if state != Some('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Drop for Process {

@@ -3,6 +3,7 @@
 use http::Method;
 use luthien_tests::{
     harness::{Ask, Gateway, Setup},
+    peers::{Gate, upstream::Reply},
     validate::{Dialect, Failure},
 };
 use serde_json::json;
@@ -143,6 +144,24 @@ async fn what_is_not_built_yet_is_said_so() {
     refused(&gateway, Ask::call(Dialect::Anthropic, &json!({"model": "gpt-x"})), Dialect::Anthropic, 501).await;
     let responses = Ask::post(Dialect::OpenAi, r#"{"model":"r","input":"hi"}"#).to("/v1/responses");
     refused(&gateway, responses, Dialect::OpenAi, 501).await;
+}
+
+#[tokio::test]
+async fn more_calls_than_may_be_open_are_refused_for_now() {
+    let gateway = Setup::noop().with_data_plane(json!({"limits": {"open_calls": 1}})).start().await;
+    let head = Gate::new();
+    gateway.upstream.answer(Reply::sse().hold_head(&head));
+    let running = gateway.begin(Ask::streamed(Dialect::OpenAi));
+    head.reached().await;
+    for dialect in Dialect::ALL {
+        let answer = gateway.ask(Ask::whole(dialect)).await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.header("retry-after").parse::<u32>().is_ok(), "{:?}", answer.headers);
+        answer.error(dialect).await;
+    }
+    head.open();
+    running.await.unwrap();
+    assert_eq!(gateway.upstream.exchanges().len(), 1);
 }
 
 #[tokio::test]

@@ -34,6 +34,18 @@ async fn cutting_the_upstreams_bytes_anywhere_else_changes_nothing() {
 }
 
 #[tokio::test]
+async fn data_over_several_lines_is_one_sse_event() {
+    let gateway = Setup::replacing_cool().start().await;
+    for dialect in Dialect::ALL {
+        let body = String::from_utf8(fixtures::streamed(dialect, "text")).unwrap();
+        let body = body.replace(",\"delta\":", ",\ndata: \"delta\":\ndata:");
+        gateway.upstream.answer(Reply::stream(body.as_bytes()));
+        let turn = gateway.ask(Ask::streamed(dialect)).await.stream(dialect).await;
+        assert_eq!(turn.text(), "Hello there, the radically radical answer is 42. Grüße 🦀!");
+    }
+}
+
+#[tokio::test]
 async fn cutting_the_bytes_of_a_whole_response_changes_nothing() {
     let gateway = Setup::replacing_cool().start().await;
     for dialect in Dialect::ALL {

@@ -67,9 +67,11 @@ async fn the_control_plane_names_file_line_and_key() {
             "replacements",
         ),
         (
-            policies("  policies:\n    - name: a\n      kind: string_replacement\n      config: { replacments: [] }\n"),
+            policies(
+                "  policies:\n    - name: a\n      kind: string_replacement\n      config: { replacements: [[a, b]], aply_to: [text] }\n",
+            ),
             6,
-            "replacments",
+            "aply_to",
         ),
     ] {
         refused(Program::ControlPlane, &yaml, line, key).await;

@@ -153,3 +153,44 @@ async fn a_control_plane_that_falls_silent_in_a_call_is_lost() {
         assert_eq!(turn.text(), "Hello there, the radi");
     }
 }
+
+#[tokio::test]
+async fn an_operator_who_wrote_open_gets_calls_without_a_control_plane() {
+    let setup = Setup::replacing_cool().with_data_plane(json!({"on_control_plane_loss": "open"}));
+    let mut gateway = setup.start().await;
+    gateway.control.process.kill();
+    for dialect in Dialect::ALL {
+        let body = fixtures::streamed(dialect, "text");
+        gateway.upstream.answer(Reply::stream(&body));
+        assert_eq!(gateway.ask(Ask::streamed(dialect)).await.complete().await, body);
+        let body = fixtures::whole(dialect, "text");
+        gateway.upstream.answer(Reply::bytes(200, "application/json", &body));
+        assert_eq!(gateway.ask(Ask::whole(dialect)).await.complete().await, body);
+    }
+}
+
+#[tokio::test]
+async fn an_open_policy_lets_the_rest_pass_when_its_control_plane_dies() {
+    let policy = |on_failure: &str| {
+        let config = json!({"replacements": [["cool", "radical"]]});
+        json!({"name": on_failure, "kind": "string_replacement", "on_failure": on_failure, "config": config})
+    };
+    for (policies, passes) in [(vec![policy("open")], true), (vec![policy("open"), policy("closed")], false)] {
+        for dialect in Dialect::ALL {
+            let mut gateway = Setup::pipeline(&policies).start().await;
+            let body = fixtures::streamed(dialect, "text");
+            let pieces = sse::split(&body);
+            let gate = Gate::new();
+            gateway.upstream.answer(Reply::sse().send(pieces[..6].concat()).wait(&gate).send(pieces[6..].concat()));
+            let mut answer = gateway.ask(Ask::streamed(dialect)).await;
+            answer.until("re, the radi").await;
+            gateway.control.process.kill();
+            gate.open();
+            let turn = answer.stream(dialect).await;
+            assert_eq!(turn.failure.is_none(), passes, "{turn:?}");
+            if passes {
+                assert!(turn.text().ends_with("answer is 42. Grüße 🦀!"), "{turn:?}");
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use luthien_tests::{
     fixtures,
     harness::{Ask, Gateway, Setup},
     peers::upstream::Reply,
-    validate::Dialect,
+    validate::{Dialect, sse},
 };
 use serde_json::{Value, json};
 
@@ -111,5 +111,86 @@ async fn what_is_not_there_is_not_found() {
         assert_eq!(answer.status, status, "{path}");
         let body: Value = serde_json::from_slice(&answer.complete().await).unwrap();
         assert!(!body["error"]["message"].as_str().unwrap().is_empty());
+    }
+}
+
+/// Every text and number in it, but for those that only name what is said.
+fn leaves(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::String(text) => into.push(text.clone()),
+        Value::Number(number) => into.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| leaves(item, into)),
+        Value::Object(fields) => {
+            let named = fields.iter().filter(|(name, _)| !ENVELOPE.contains(&name.as_str()));
+            named.for_each(|(_, field)| leaves(field, into));
+        }
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// Fields whose value follows from what the response is, and where it stands.
+const ENVELOPE: &[&str] = &["object", "type", "role", "index", "finish_reason", "stop_reason"];
+
+/// What the record must hold of a response, given as the data of its SSE events or as its whole body.
+async fn is_on_record(gateway: &Gateway, id: &str, case: &str, said: Vec<Value>) {
+    let record = gateway.record(id).await;
+    let mut kept = Vec::new();
+    for entry in &record.entries {
+        leaves(entry, &mut kept);
+    }
+    let mut wanted = Vec::new();
+    said.iter().for_each(|value| leaves(value, &mut wanted));
+    for leaf in wanted.iter().filter(|leaf| !leaf.is_empty()) {
+        assert!(
+            kept.iter().any(|kept| kept.contains(leaf.as_str())),
+            "{case}: {leaf:?} is not in {:#?}",
+            record.entries
+        );
+    }
+}
+
+#[tokio::test]
+async fn everything_that_the_upstream_said_is_on_record() {
+    for setup in [Setup::noop(), Setup::replacing_cool(), Setup::denying_deletes()] {
+        let gateway = setup.start().await;
+        for dialect in Dialect::ALL {
+            for fixture in fixtures::all_streamed(dialect) {
+                gateway.upstream.answer(Reply::stream(&fixture.body));
+                let answer = gateway.ask(Ask::streamed(dialect)).await;
+                let id = answer.call_id();
+                answer.complete().await;
+                let events = sse::parse(&fixture.body, sse::Between::Anything).unwrap();
+                let said = events.iter().filter_map(|event| serde_json::from_str(&event.data).ok()).collect();
+                is_on_record(&gateway, &id, &fixture.case, said).await;
+            }
+            for fixture in fixtures::all_whole(dialect) {
+                gateway.upstream.answer(Reply::bytes(200, "application/json", &fixture.body));
+                let answer = gateway.ask(Ask::whole(dialect)).await;
+                let id = answer.call_id();
+                answer.complete().await;
+                is_on_record(&gateway, &id, &fixture.case, vec![serde_json::from_slice(&fixture.body).unwrap()]).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_that_the_client_asked_for_is_on_record() {
+    let gateway = Setup::noop().start().await;
+    for dialect in Dialect::ALL {
+        let request = String::from_utf8(fixtures::request(dialect)).unwrap();
+        gateway.upstream.answer(Reply::bytes(200, "application/json", &fixtures::whole(dialect, "text")));
+        let answer = gateway.ask(Ask::post(dialect, request.clone())).await;
+        let id = answer.call_id();
+        answer.complete().await;
+        assert_eq!(String::from_utf8_lossy(&gateway.upstream.exchanges().pop().unwrap().body), request);
+        let record = gateway.record(&id).await;
+        let entry = record.of_type("request").next().unwrap();
+        let (mut kept, mut wanted) = (Vec::new(), Vec::new());
+        leaves(entry, &mut kept);
+        leaves(&serde_json::from_str(&request).unwrap(), &mut wanted);
+        for leaf in wanted {
+            assert!(kept.iter().any(|kept| kept.contains(&leaf)), "{leaf:?} is not in {entry:#}");
+        }
     }
 }

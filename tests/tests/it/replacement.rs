@@ -6,7 +6,7 @@ use luthien_tests::{
     peers::{Gate, upstream::Reply},
     validate::{Choice, Dialect, Turn, sse},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 async fn streamed(gateway: &Gateway, dialect: Dialect, case: &str) -> Turn {
     gateway.upstream.answer(Reply::stream(&fixtures::streamed(dialect, case)));
@@ -144,13 +144,63 @@ async fn the_strings_within_tool_arguments_are_replaced() {
     for dialect in Dialect::ALL {
         for turn in [streamed(&gateway, dialect, "tools_two").await, whole(&gateway, dialect, "tools_two").await] {
             let calls = turn.tool_calls();
-            let arguments: serde_json::Value = serde_json::from_str(&calls[1].arguments).unwrap();
+            let arguments: Value = serde_json::from_str(&calls[1].arguments).unwrap();
             assert_eq!(arguments, json!({"path": "/tmp", "recursive": true}));
-            let arguments: serde_json::Value = serde_json::from_str(&calls[0].arguments).unwrap();
+            let arguments: Value = serde_json::from_str(&calls[0].arguments).unwrap();
             assert_eq!(arguments, json!({"path": "/tmp/notes.txt"}));
             dialect.next_turn(&turn).unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_put_into_tool_arguments_leaves_them_valid() {
+    let config = json!({"replacements": [["/home/me", "a \"b\" \\c\n\u{1}é"]]});
+    let gateway = Setup::replacing(config).start().await;
+    for dialect in Dialect::ALL {
+        for turn in [streamed(&gateway, dialect, "tool_only").await, whole(&gateway, dialect, "tool_only").await] {
+            let arguments: Value = serde_json::from_str(&turn.tool_calls()[0].arguments).unwrap();
+            assert_eq!(arguments, json!({"path": "a \"b\" \\c\n\u{1}é", "recursive": true}));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_tool_arguments_spell_with_escapes_is_replaced() {
+    let gateway = Setup::replacing(json!({"replacements": [["/home/me", "/tmp"]]})).start().await;
+    for dialect in Dialect::ALL {
+        let body = String::from_utf8(fixtures::streamed(dialect, "tool_only")).unwrap();
+        let spelled = r"\\/\\u0068\\u006Fme/m\\u0065";
+        let body = body.replace("/home/me", spelled);
+        for at in 1..spelled.len() {
+            let (head, tail) = spelled.split_at(at);
+            if (head.len() - head.trim_end_matches('\\').len()) % 2 == 1 {
+                continue;
+            }
+            let cut = cut_arguments(dialect, &body, spelled, head, tail);
+            gateway.upstream.answer(Reply::stream(cut.as_bytes()));
+            let turn = gateway.ask(Ask::streamed(dialect)).await.stream(dialect).await;
+            let arguments: Value = serde_json::from_str(&turn.tool_calls()[0].arguments).unwrap();
+            assert_eq!(arguments, json!({"path": "/tmp", "recursive": true}), "cut at {at}");
+        }
+    }
+}
+
+/// Makes two SSE events of the one that has the text, cut between its head and its tail.
+fn cut_arguments(dialect: Dialect, body: &str, text: &str, head: &str, tail: &str) -> String {
+    let pieces = sse::split(body.as_bytes()).into_iter().map(|piece| String::from_utf8_lossy(piece).into_owned());
+    let key = if dialect == Dialect::OpenAi { "\"arguments\":\"" } else { "\"partial_json\":\"" };
+    let cut = |piece: String| match piece.find(text) {
+        None => piece,
+        Some(at) => {
+            let begin = piece.find(key).unwrap() + key.len();
+            let end = at + text.len() + piece[at + text.len()..].find("\"}").unwrap();
+            let first = format!("{}{head}{}", &piece[..at], &piece[end..]);
+            let second = format!("{}{tail}{}", &piece[..begin], &piece[at + text.len()..]);
+            first + &second
+        }
+    };
+    pieces.map(cut).collect()
 }
 
 #[tokio::test]

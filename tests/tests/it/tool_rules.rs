@@ -85,6 +85,56 @@ async fn a_turn_whose_only_call_is_refused_ends_as_a_text() {
 }
 
 #[tokio::test]
+async fn when_every_call_is_refused_each_is_told() {
+    let gateway = Setup::denying(json!([{"reason": "none is wanted"}])).start().await;
+    for dialect in Dialect::ALL {
+        for case in ["tools_two", "tools_interleaved"] {
+            let turn = streamed(&gateway, dialect, case).await;
+            assert_eq!(turn.tool_names(), [""; 0]);
+            for tool in ["read_file", "delete_file"] {
+                assert!(turn.text().contains(&format!("The call of {tool} was refused: none is wanted")), "{turn:?}");
+            }
+            assert_eq!(turn.finish(), finishes(dialect).1);
+            dialect.next_turn(&turn).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_choice_keeps_its_own_calls_and_its_own_reason_to_finish() {
+    let gateway = Setup::denying_deletes().start().await;
+    let dialect = Dialect::OpenAi;
+    for turn in [streamed(&gateway, dialect, "choices_tools").await, whole(&gateway, dialect, "choices_tools").await] {
+        let [first, second] = &turn.choices[..] else { panic!("{turn:?}") };
+        assert!(first.tool_calls().is_empty(), "{first:?}");
+        assert!(first.text().starts_with("I will delete.") && first.text().ends_with(REFUSAL), "{first:?}");
+        assert_eq!(first.finish, "stop");
+        assert_eq!((second.text().as_str(), second.tool_calls().len()), ("I will read.", 1));
+        assert_eq!(second.finish, "tool_calls");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_cut_by_the_limit_of_tokens_is_judged_as_far_as_it_came() {
+    let gateway = Setup::denying(json!([{"arguments": "/home", "reason": "it is a home"}])).start().await;
+    for dialect in Dialect::ALL {
+        let body = String::from_utf8(fixtures::streamed(dialect, "tools_two")).unwrap();
+        let (reason, cut) = match dialect {
+            Dialect::OpenAi => (r#""finish_reason":"tool_calls""#, r#""finish_reason":"length""#),
+            Dialect::Anthropic => (r#""stop_reason":"tool_use""#, r#""stop_reason":"max_tokens""#),
+        };
+        let pieces = sse::split(body.as_bytes());
+        let kept = pieces.iter().filter(|piece| !String::from_utf8_lossy(piece).contains(":true}"));
+        let body = String::from_utf8(kept.copied().collect::<Vec<_>>().concat()).unwrap().replace(reason, cut);
+        gateway.upstream.answer(Reply::stream(body.as_bytes()));
+        let turn = gateway.ask(Ask::streamed(dialect)).await.stream(dialect).await;
+        assert_eq!(turn.tool_names(), ["read_file"]);
+        assert!(turn.text().contains("it is a home"), "{turn:?}");
+        assert!(["length", "max_tokens"].contains(&turn.finish()), "{turn:?}");
+    }
+}
+
+#[tokio::test]
 async fn reasoning_before_a_refused_call_stays() {
     let gateway = Setup::denying_deletes().start().await;
     let dialect = Dialect::Anthropic;
