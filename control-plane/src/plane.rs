@@ -79,8 +79,8 @@ impl ControlPlane {
     pub fn start(config: Config, shutdown: &Shutdown) -> Result<Running, StartError> {
         let cannot_listen = |address| move |error| StartError::Listen(address, error);
         let (grpc, http) = (config.grpc_listen, config.http_listen);
-        let listeners = listen::shared(grpc, config.threads).map_err(cannot_listen(grpc))?;
-        let admin = listen::single(http).map_err(cannot_listen(http))?;
+        let listeners = luthien_service::listen::shared(grpc, config.threads).map_err(cannot_listen(grpc))?;
+        let admin = luthien_service::listen::single(http).map_err(cannot_listen(http))?;
         let policy_addr = listeners[0].local_addr().map_err(cannot_listen(grpc))?;
         let admin_addr = admin.local_addr().map_err(cannot_listen(http))?;
         let (admin_token, admin_token_file) = admin_token(&config)?;

@@ -1,6 +1,5 @@
 //! The policy service: gRPC streams in, one conversation per call out.
 
-mod codec;
 mod conversation;
 mod replies;
 mod server;

@@ -7,7 +7,6 @@ pub mod config;
 
 mod auth;
 mod client;
-mod codec;
 mod driver;
 mod endpoint;
 mod headers;

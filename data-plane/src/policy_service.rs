@@ -9,6 +9,7 @@ use std::{
 
 use luthien_call::call::Input;
 use luthien_proto::{
+    codec::SmallBuffers,
     message::{FromService, Reply, ToService},
     wire::{EnforceRequest, EnforceResponse},
 };
@@ -24,8 +25,6 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-
-use crate::codec::EnforceCodec;
 
 /// What the gRPC package calls it.
 const SERVICE: &str = "luthien.v1.PolicyService";
@@ -278,7 +277,7 @@ async fn open(
         let mut grpc = Grpc::new(channel).max_decoding_message_size(message).max_encoding_message_size(message);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let requests = Request::new(UnboundedReceiverStream::new(requests));
-        let mut stream = grpc.streaming(requests, ENFORCE, EnforceCodec).await?.into_inner();
+        let mut stream = grpc.streaming(requests, ENFORCE, SmallBuffers::default()).await?.into_inner();
         let closed = || Status::unavailable("closed the stream before Admission");
         stream.message().await?.map(|first| (first, stream)).ok_or_else(closed)
     };

@@ -63,7 +63,7 @@ impl DataPlane {
         let listen = config.listen;
         let cannot_listen = |error| StartError::Listen(listen, error);
         let connector = upstream::connector(config.timeouts.connect).map_err(StartError::Tls)?;
-        let listeners = listener::bind(listen, config.threads).map_err(cannot_listen)?;
+        let listeners = luthien_service::listen::shared(listen, config.threads).map_err(cannot_listen)?;
         let addr = listeners[0].local_addr().map_err(cannot_listen)?;
         let shared = Arc::new(Shared::new(config)?);
         let mut threads = Vec::with_capacity(listeners.len());

@@ -4,6 +4,7 @@
 //! [`request`] and [`message`]: whatever is unset, unknown or malformed fails, or is read as the strictest, in the one
 //! conversion between the two, and nowhere later.
 
+pub mod codec;
 pub mod event;
 pub mod json;
 pub mod message;

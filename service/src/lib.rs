@@ -1,9 +1,10 @@
-//! What both programs share around their cores: the configuration file, logs, shutdown, exit codes.
+//! What both programs share around their cores: the configuration file, listening sockets, logs, shutdown, exit codes.
 //!
 //! Nothing here knows a section of either program.
 
 pub mod config;
 pub mod exit;
+pub mod listen;
 pub mod logs;
 pub mod secret;
 pub mod shutdown;

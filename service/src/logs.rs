@@ -3,7 +3,10 @@
 
 mod json;
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    panic::{self, PanicHookInfo},
+};
 
 use clap::{Args, ValueEnum};
 use tracing::Subscriber;
@@ -45,7 +48,14 @@ pub fn init(format: LogFormat) -> Result<(), Usage> {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     // A subscriber that is there already was set up by an embedding program or a test, which knows better.
     let _ = subscriber(format, filter, colour, io::stderr).try_init();
+    panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Where it happened, and not its text: that may quote what somebody wrote in a call.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(place, "a panic");
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, Usage> {

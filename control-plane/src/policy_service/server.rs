@@ -5,7 +5,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use luthien_proto::wire::{EnforceRequest, EnforceResponse};
+use luthien_proto::{
+    codec::SmallBuffers,
+    wire::{EnforceRequest, EnforceResponse},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     Request, Response, Status, Streaming,
@@ -13,7 +16,7 @@ use tonic::{
     server::{Grpc, NamedService, StreamingService},
 };
 
-use super::{Answer, PolicyService, codec::EnforceCodec, conversation, replies};
+use super::{Answer, PolicyService, conversation, replies};
 
 /// The method.
 const ENFORCE: &str = "/luthien.v1.PolicyService/Enforce";
@@ -52,7 +55,7 @@ impl tower::Service<http::Request<Body>> for Enforcer {
         }
         Box::pin(async move {
             let limit = enforcer.service.message_bytes_max;
-            let mut grpc = Grpc::new(EnforceCodec).max_decoding_message_size(limit);
+            let mut grpc = Grpc::new(SmallBuffers::default()).max_decoding_message_size(limit);
             Ok(grpc.streaming(enforcer, request).await)
         })
     }

@@ -1,6 +1,7 @@
 //! Protobuf with small buffers: a plane keeps thousands of mostly idle streams.
 
-use luthien_proto::wire::{EnforceRequest, EnforceResponse};
+use std::marker::PhantomData;
+
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
@@ -9,15 +10,25 @@ const BUFFER: usize = 512;
 /// How much is encoded before it is handed on.
 const YIELD: usize = 32 * 1024;
 
-/// The codec of Enforce.
-#[derive(Clone, Copy, Default)]
-pub(super) struct EnforceCodec;
+/// A codec of which each stream costs little while it is idle: it encodes `E` and decodes `D`.
+#[derive(Debug)]
+pub struct SmallBuffers<E, D>(PhantomData<fn(E) -> D>);
 
-impl Codec for EnforceCodec {
-    type Encode = EnforceResponse;
-    type Decode = EnforceRequest;
-    type Encoder = ProstEncoder<EnforceResponse>;
-    type Decoder = ProstDecoder<EnforceRequest>;
+impl<E, D> Default for SmallBuffers<E, D> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E, D> Codec for SmallBuffers<E, D>
+where
+    E: prost::Message + Send + 'static,
+    D: prost::Message + Default + Send + 'static,
+{
+    type Encode = E;
+    type Decode = D;
+    type Encoder = ProstEncoder<E>;
+    type Decoder = ProstDecoder<D>;
 
     fn encoder(&mut self) -> Self::Encoder {
         ProstEncoder::new(BufferSettings::new(BUFFER, YIELD))
