@@ -1,197 +1,23 @@
 //! The data plane against a policy service that does what none should: whatever it says, nothing undecided gets through.
 
+mod bench;
+mod echo;
+mod faults;
+
 use luthien_proto::wire::{
-    self, Chunk, EnforceResponse, Interest, Level, Outcome, Reject, Verdict, admission, enforce_response, event,
-    verdict,
+    self, Interest, Level, Outcome, Reject, Verdict, admission, enforce_response, event, verdict,
 };
 use luthien_tests::{
     fixtures,
-    harness::{Answer, Ask, DataPlane, data_plane_section},
-    peers::{
-        policy::{Conversation, PolicyService, text_block},
-        upstream::{Reply, Upstream},
-    },
-    validate::Dialect,
+    harness::Ask,
+    peers::{Gate, policy::text_block, upstream::Reply},
+    validate::{Dialect, sse},
 };
 use serde_json::json;
-use tempfile::TempDir;
-use tokio::task::JoinHandle;
-use tonic::Status;
+
+use bench::{Bench, Seqs};
 
 const ORIGINAL: &str = "Hello there, the radically cool answer is 42. Grüße 🦀!";
-
-/// A data plane between a scripted policy service and a scripted upstream.
-struct Bench {
-    service: PolicyService,
-    upstream: Upstream,
-    data: DataPlane,
-    _folder: TempDir,
-}
-
-impl Bench {
-    async fn start() -> Self {
-        Self::with(json!({})).await
-    }
-
-    async fn with(timeouts: serde_json::Value) -> Self {
-        let folder = TempDir::new().unwrap();
-        let (service, upstream) = (PolicyService::start().await, Upstream::start().await);
-        let mut section = data_plane_section(&upstream, &[service.url()]);
-        section["timeouts"] = timeouts;
-        let data = DataPlane::start(folder.path(), "data-plane", &section).await;
-        Self { service, upstream, data, _folder: folder }
-    }
-
-    /// A call whose response is complete at the service, and of which nothing is decided.
-    async fn undecided(&mut self, dialect: Dialect) -> (JoinHandle<Answer>, Conversation, Seqs) {
-        self.upstream.answer(Reply::stream(&fixtures::streamed(dialect, "text")));
-        let asking = self.data.begin(Ask::streamed(dialect));
-        let (mut call, _) = self.service.call().await;
-        call.admit().await;
-        let seqs = Seqs::of(&call.all_chunks().await);
-        (asking, call, seqs)
-    }
-
-    /// A call of which everything up to the first piece of text is passed: the client has that.
-    async fn begun(&mut self, dialect: Dialect) -> (Answer, Conversation, Seqs) {
-        let (asking, mut call, seqs) = self.undecided(dialect).await;
-        call.pass(seqs.text).await;
-        let mut answer = asking.await.unwrap();
-        answer.until("Hel").await;
-        (answer, call, seqs)
-    }
-}
-
-/// Where what is in a response that begins with text.
-#[derive(Clone, Copy)]
-struct Seqs {
-    /// The start of the first block.
-    block: u64,
-    /// Its first piece.
-    text: u64,
-    /// Its stop.
-    stop: u64,
-    /// The last chunk.
-    last: u64,
-}
-
-impl Seqs {
-    fn of(chunks: &[Chunk]) -> Self {
-        let first = |wanted: fn(&event::Event) -> bool| {
-            let is = |chunk: &&Chunk| chunk.event.as_ref().and_then(|event| event.event.as_ref()).is_some_and(wanted);
-            chunks.iter().find(is).unwrap().seq
-        };
-        Self {
-            block: first(|event| matches!(event, event::Event::BlockStarted(_))),
-            text: first(|event| matches!(event, event::Event::BlockDelta(_))),
-            stop: first(|event| matches!(event, event::Event::BlockStopped(_))),
-            last: chunks.last().unwrap().seq,
-        }
-    }
-}
-
-/// A fault of the service, said when the first piece of text was passed; `None`: it closes the stream.
-type Fault = (&'static str, fn(Seqs) -> Option<EnforceResponse>);
-
-fn decided(through: u64, decision: Option<verdict::Decision>) -> Option<EnforceResponse> {
-    let verdict = Verdict { through, decision, ..Verdict::default() };
-    Some(EnforceResponse { message: Some(enforce_response::Message::Verdict(verdict)), seen: u64::MAX >> 1 })
-}
-
-fn with_events(through: u64, events: Vec<wire::Event>) -> Option<EnforceResponse> {
-    decided(through, Some(verdict::Decision::Replace(wire::Replace { events })))
-}
-
-fn event(event: event::Event) -> wire::Event {
-    wire::Event { event: Some(event), extras_json: String::new() }
-}
-
-const FAULTS: &[Fault] = &[
-    ("a seq that was never sent", |seqs| decided(seqs.last + 1, Some(verdict::Decision::Pass(wire::Pass {})))),
-    ("a step back", |seqs| decided(seqs.block, Some(verdict::Decision::Pass(wire::Pass {})))),
-    ("a pass that settles nothing", |seqs| decided(seqs.text, Some(verdict::Decision::Pass(wire::Pass {})))),
-    ("no decision", |seqs| decided(seqs.last, None)),
-    ("no message", |_| Some(EnforceResponse { message: None, seen: 0 })),
-    ("an event that says nothing", |seqs| {
-        with_events(seqs.text + 1, vec![wire::Event { event: None, extras_json: String::new() }])
-    }),
-    ("extras that are no JSON", |seqs| {
-        with_events(
-            seqs.text + 1,
-            vec![wire::Event { event: text_block(1 << 31, "x")[0].event.clone(), extras_json: "{".into() }],
-        )
-    }),
-    ("a delta of a block that is not open", |seqs| with_events(seqs.text + 1, text_block(1 << 31, "x")[1..2].to_vec())),
-    ("a second start", |seqs| with_events(seqs.text + 1, vec![event(event::Event::Started(wire::Started::default()))])),
-    ("a second admission", |_| {
-        let admission = wire::Admission {
-            decision: Some(admission::Decision::Forward(wire::Forward::default())),
-            ..wire::Admission::default()
-        };
-        Some(EnforceResponse { message: Some(enforce_response::Message::Admission(admission)), seen: 0 })
-    }),
-    ("a clean close", |_| None),
-];
-
-#[tokio::test]
-async fn every_fault_ends_the_call_closed() {
-    let mut bench = Bench::start().await;
-    for dialect in Dialect::ALL {
-        for (name, fault) in FAULTS {
-            let (answer, mut call, seqs) = bench.begun(dialect).await;
-            match fault(seqs) {
-                Some(response) => call.say_raw(response).await,
-                None => call.close(),
-            }
-            // What comes after a fault must not heal it.
-            call.pass(seqs.last).await;
-            let body = answer.complete().await;
-            let text = String::from_utf8_lossy(&body);
-            let turn = dialect.stream(&body).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
-            assert!(turn.failure.is_some(), "{name} did not end the response: {text}");
-            assert!(!text.contains("radi"), "{name} released what was held: {text}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_fault_before_the_first_byte_gets_a_status() {
-    let mut bench = Bench::start().await;
-    for dialect in Dialect::ALL {
-        for (name, fault) in
-            FAULTS.iter().filter(|(name, _)| !matches!(*name, "a step back" | "a pass that settles nothing"))
-        {
-            let (asking, mut call, seqs) = bench.undecided(dialect).await;
-            match fault(seqs) {
-                Some(response) => call.say_raw(response).await,
-                None => call.close(),
-            }
-            call.pass(seqs.last).await;
-            let answer = asking.await.unwrap();
-            assert!(answer.status >= 500 || answer.status == 200, "{name}: {}", answer.status);
-            let status = answer.status;
-            let body = answer.complete().await;
-            let text = String::from_utf8_lossy(&body).into_owned();
-            assert!(!text.contains("radi") && !text.contains("Hel"), "{name} released what was held: {text}");
-            match status {
-                200 => assert!(dialect.stream(&body).unwrap().failure.is_some(), "{name}: {text}"),
-                _ => drop(dialect.error(&body).unwrap()),
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_error_close_ends_the_call_closed() {
-    let mut bench = Bench::start().await;
-    for dialect in Dialect::ALL {
-        let (answer, mut call, _) = bench.begun(dialect).await;
-        call.fail(Status::internal("broken")).await;
-        let (turn, failure) = answer.failed_stream(dialect).await;
-        assert_eq!(turn.text(), "Hel");
-        assert!(!failure.message.contains("broken"), "{failure:?}");
-    }
-}
 
 #[tokio::test]
 async fn a_silent_service_is_lost_after_two_leases() {
@@ -415,8 +241,8 @@ async fn a_cancelled_upstream_is_read_no_further() {
     let mut bench = Bench::start().await;
     for dialect in Dialect::ALL {
         let body = fixtures::streamed(dialect, "text");
-        let pieces = luthien_tests::validate::sse::split(&body);
-        let gate = luthien_tests::peers::Gate::new();
+        let pieces = sse::split(&body);
+        let gate = Gate::new();
         bench.upstream.answer(Reply::sse().send(pieces[..6].concat()).wait(&gate));
         let asking = bench.data.begin(Ask::streamed(dialect));
         let (mut call, _) = bench.service.call().await;

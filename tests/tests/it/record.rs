@@ -8,6 +8,8 @@ use luthien_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::leaves::missing;
+
 async fn call(gateway: &Gateway, dialect: Dialect) -> String {
     gateway.upstream.answer(Reply::stream(&fixtures::streamed(dialect, "tools_two")));
     let answer = gateway.ask(Ask::streamed(dialect)).await;
@@ -114,38 +116,11 @@ async fn what_is_not_there_is_not_found() {
     }
 }
 
-/// Every text and number in it, but for those that only name what is said.
-fn leaves(value: &Value, into: &mut Vec<String>) {
-    match value {
-        Value::String(text) => into.push(text.clone()),
-        Value::Number(number) => into.push(number.to_string()),
-        Value::Array(items) => items.iter().for_each(|item| leaves(item, into)),
-        Value::Object(fields) => {
-            let named = fields.iter().filter(|(name, _)| !ENVELOPE.contains(&name.as_str()));
-            named.for_each(|(_, field)| leaves(field, into));
-        }
-        Value::Null | Value::Bool(_) => {}
-    }
-}
-
-/// Fields whose value follows from what the response is, and where it stands.
-const ENVELOPE: &[&str] = &["object", "type", "role", "index", "finish_reason", "stop_reason"];
-
 /// What the record must hold of a response, given as the data of its SSE events or as its whole body.
 async fn is_on_record(gateway: &Gateway, id: &str, case: &str, said: Vec<Value>) {
     let record = gateway.record(id).await;
-    let mut kept = Vec::new();
-    for entry in &record.entries {
-        leaves(entry, &mut kept);
-    }
-    let mut wanted = Vec::new();
-    said.iter().for_each(|value| leaves(value, &mut wanted));
-    for leaf in wanted.iter().filter(|leaf| !leaf.is_empty()) {
-        assert!(
-            kept.iter().any(|kept| kept.contains(leaf.as_str())),
-            "{case}: {leaf:?} is not in {:#?}",
-            record.entries
-        );
+    if let Some(leaf) = missing(&said, &record.entries) {
+        panic!("{case}: {leaf:?} is not in {:#?}", record.entries);
     }
 }
 
@@ -186,11 +161,7 @@ async fn everything_that_the_client_asked_for_is_on_record() {
         assert_eq!(String::from_utf8_lossy(&gateway.upstream.exchanges().pop().unwrap().body), request);
         let record = gateway.record(&id).await;
         let entry = record.of_type("request").next().unwrap();
-        let (mut kept, mut wanted) = (Vec::new(), Vec::new());
-        leaves(entry, &mut kept);
-        leaves(&serde_json::from_str(&request).unwrap(), &mut wanted);
-        for leaf in wanted {
-            assert!(kept.iter().any(|kept| kept.contains(&leaf)), "{leaf:?} is not in {entry:#}");
-        }
+        let said = serde_json::from_str(&request).unwrap();
+        assert_eq!(missing(&[said], std::slice::from_ref(entry)), None, "{entry:#}");
     }
 }
