@@ -18,6 +18,8 @@ pub struct Reporter {
     chunks: VecDeque<(Chunk, usize)>,
     /// Recorded blocks that are still growing.
     growing: Vec<(Block, usize)>,
+    /// About how many bytes those are.
+    growing_bytes: usize,
     /// Recorded blocks, ready to be sent.
     blocks: VecDeque<(Block, usize)>,
     ended: Option<CallEnded>,
@@ -35,6 +37,7 @@ impl Reporter {
         Self {
             chunks: VecDeque::new(),
             growing: Vec::new(),
+            growing_bytes: 0,
             blocks: VecDeque::new(),
             ended: None,
             batch_bytes,
@@ -71,6 +74,9 @@ impl Reporter {
         match level {
             Level::Gate | Level::Observe => self.chunks.push_back((chunk, size)),
             Level::Record => self.grow(chunk, size),
+        }
+        if self.growing_bytes > self.batch_bytes {
+            self.send_parts();
         }
     }
 
@@ -145,6 +151,7 @@ impl Reporter {
                     stopped: false,
                 };
                 self.growing.push((block, size));
+                self.growing_bytes += size;
             }
             Step::BlockDelta(delta) => {
                 let key = delta.block;
@@ -178,18 +185,21 @@ impl Reporter {
         }
         (block.last, block.last_arrived_us) = (seq, arrived_us);
         *bytes += size;
+        self.growing_bytes += size;
         if block.stopped {
-            self.blocks.push_back(self.growing.remove(at));
-        } else if *bytes > self.batch_bytes {
-            self.send_part(at);
+            let whole = self.growing.remove(at);
+            self.growing_bytes -= whole.1;
+            self.blocks.push_back(whole);
         }
     }
 
-    /// A block that outgrows a message is told in parts.
-    fn send_part(&mut self, at: usize) {
-        let (block, bytes) = &mut self.growing[at];
-        let rest = rest_of(block);
-        self.blocks.push_back((std::mem::replace(block, rest), std::mem::take(bytes)));
+    /// Blocks that outgrow a message, together, are told in parts: none waits for a stop while it fills the window.
+    fn send_parts(&mut self) {
+        self.growing_bytes = 0;
+        for (block, bytes) in self.growing.iter_mut().filter(|(block, _)| block.first != UNSET) {
+            let rest = rest_of(block);
+            self.blocks.push_back((std::mem::replace(block, rest), std::mem::take(bytes)));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use luthien_proto::{
     event::{BlockDelta, BlockStarted, CallError, Delta, Event, FinishReason, Kind, Started, Step},
+    json::Extras,
     request::Dialect,
 };
 
@@ -42,15 +43,30 @@ pub struct Written {
     pub over: Option<Over>,
 }
 
+/// What the client is to be told of a failure.
+#[derive(Debug, PartialEq)]
+pub struct Failure {
+    /// The error.
+    pub error: CallError,
+    /// The upstream's unknown fields of it.
+    pub extras: Extras,
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self { error, extras: Extras::NONE }
+    }
+}
+
 /// How a response is over.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Over {
     /// It is complete.
     Complete,
     /// It failed, and the bytes say so.
     Failed(CallError),
     /// It failed, and the client has to be told.
-    FailedUntold(CallError),
+    FailedUntold(Failure),
 }
 
 impl Writer {
@@ -90,9 +106,10 @@ impl Writer {
     }
 
     /// The in-band error of the dialect: nothing follows it.
-    pub fn failure(&mut self, error: CallError) -> Bytes {
+    pub fn failure(&mut self, failure: Failure) -> Bytes {
         if let Form::Stream(encoder) = &mut self.form {
-            encoder.encode(&Step::Failed(error).into(), &mut self.out);
+            let Failure { error, extras } = failure;
+            encoder.encode(&Event { step: Step::Failed(error), extras }, &mut self.out);
         }
         self.out.split().freeze()
     }
@@ -115,7 +132,8 @@ impl Writer {
             match event.step {
                 Step::Failed(error) => {
                     self.turn.write(&Step::Failed(error.clone()))?;
-                    return Ok(self.take(Some(Over::FailedUntold(error))));
+                    let failure = Failure { error, extras: event.extras };
+                    return Ok(self.take(Some(Over::FailedUntold(failure))));
                 }
                 Step::Ended => return self.end(event),
                 Step::Started(_)

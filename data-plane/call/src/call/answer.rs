@@ -10,7 +10,7 @@ use super::{
 use crate::{
     dialect,
     upstream::Passage,
-    writer::{Over, Written},
+    writer::{Failure, Over, Written},
 };
 
 impl Call {
@@ -27,11 +27,11 @@ impl Call {
 
     pub(super) fn wrote(&mut self, Written { bytes, over }: Written) {
         match over {
-            Some(Over::FailedUntold(error)) => {
+            Some(Over::FailedUntold(failure)) => {
                 self.send(bytes);
-                let reason = self.reason_of(&error);
+                let reason = self.reason_of(&failure.error);
                 self.judged.shut();
-                self.tell_failure(error, None, reason);
+                self.tell_failure(failure, None, reason);
             }
             Some(Over::Failed(error)) => {
                 self.send(bytes);
@@ -105,11 +105,11 @@ impl Call {
     }
 
     /// Tells the client of an error, the way that is left.
-    pub(super) fn tell_failure(&mut self, error: CallError, retry_after: Option<u32>, reason: String) {
+    pub(super) fn tell_failure(&mut self, failure: Failure, retry_after: Option<u32>, reason: String) {
         match self.client {
-            Client::Waiting => self.refuse(&error, retry_after, Outcome::Failed, reason),
+            Client::Waiting => self.refuse(&failure.error, retry_after, Outcome::Failed, reason),
             Client::Answering(Form::Stream) => {
-                let bytes = self.judged.failure(error);
+                let bytes = self.judged.failure(failure);
                 self.send(bytes);
                 self.finish(Outcome::Failed, reason);
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use luthien_proto::{
-    event::{CallError, Chunk, FinishReason, Kind, Started, Step},
+    event::{Chunk, FinishReason, Kind, Started, Step},
     message::{Interest, Level, Verdict},
     request::Dialect,
 };
@@ -15,7 +15,7 @@ use crate::{
     gate::{Gate, Released},
     tail::Tail,
     upstream::{Arrival, Passage},
-    writer::{Form, Over, Writer, Written},
+    writer::{Failure, Form, Over, Writer, Written},
 };
 
 /// What becomes of a response on its way to the client.
@@ -118,8 +118,8 @@ impl Judged {
     }
 
     /// The in-band error of the dialect.
-    pub fn failure(&mut self, error: CallError) -> Bytes {
-        self.writer.failure(error)
+    pub fn failure(&mut self, failure: Failure) -> Bytes {
+        self.writer.failure(failure)
     }
 
     fn write(&mut self, released: Released) -> Result<Written, Fault> {
@@ -162,7 +162,7 @@ fn relay(released: Released) -> Written {
                 | Step::Opaque(_)
                 | Step::Ended => None,
             });
-            Written { bytes: Bytes::new(), over: failed.map(Over::FailedUntold) }
+            Written { bytes: Bytes::new(), over: failed.map(|error| Over::FailedUntold(error.into())) }
         }
     }
 }

@@ -230,10 +230,15 @@ impl Call {
             Upstream::Reading(_) | Upstream::Idle | Upstream::Asked | Upstream::Over => false,
         };
         let holding = self.judged.is_holding();
-        let judging = matches!(self.service, Service::Asked | Service::Judging);
+        let owes = match self.service {
+            Service::Asked => true,
+            Service::Judging => self.reporter.is_waiting() || holding,
+            Service::Unheeded => self.reporter.is_waiting(),
+            Service::Told | Service::Gone | Service::Closed => false,
+        };
         let behind = matches!(&self.upstream, Upstream::Reading(reader) if reader.is_over());
         Waits {
-            service: judging && (self.service == Service::Asked || self.reporter.is_waiting() || holding),
+            service: owes,
             close: self.service == Service::Told,
             verdict: holding && !reading && self.service == Service::Judging,
             head: matches!(self.upstream, Upstream::Asked),

@@ -16,16 +16,21 @@ use super::{
     judged::Judged,
     life::{Call, Client, Service, Upstream},
 };
-use crate::upstream::{Arrival, Passage};
+use crate::{
+    reporter::Reporter,
+    upstream::{Arrival, Passage},
+};
 
 impl Call {
     pub(super) fn service_said(&mut self, message: FromService) {
         self.clocks.heard_service(self.now);
-        if self.service == Service::Unheeded {
-            return;
-        }
-        if let Err(why) = self.reporter.seen(message.seen) {
-            return self.service_fault(Fault::Protocol(why.to_owned()));
+        match (self.service, self.reporter.seen(message.seen)) {
+            (_, Ok(())) | (Service::Gone | Service::Closed, Err(_)) => {}
+            (Service::Asked | Service::Judging, Err(why)) => {
+                return self.service_fault(Fault::Protocol(why.to_owned()));
+            }
+            // Nothing that it says can be relied on, not even what it has taken.
+            (Service::Unheeded | Service::Told, Err(why)) => return self.service_closed(Err(why.to_owned())),
         }
         match (self.service, message.message) {
             (Service::Asked | Service::Judging, Reply::Working) => {}
@@ -37,7 +42,7 @@ impl Call {
             (Service::Asked, Reply::Verdict(_)) => {
                 self.service_fault(Fault::Protocol("a verdict before admission".to_owned()));
             }
-            // Verdicts that crossed our CallEnded.
+            // What counts for nothing, and verdicts that crossed our CallEnded.
             (
                 Service::Unheeded | Service::Told | Service::Gone | Service::Closed,
                 Reply::Admission(_) | Reply::Verdict(_) | Reply::Working,
@@ -122,7 +127,9 @@ impl Call {
             true => (self.on_loss, Fault::NotAdmitted(why)),
             false => (self.failure_mode, Fault::Lost(why)),
         };
-        self.trouble = Some(fault.reason());
+        self.trouble.get_or_insert_with(|| fault.reason());
+        // What was not told is told to nobody, and must not fill the window.
+        self.reporter = Reporter::new(self.limits.batch);
         let relayed = !asked && self.judged.passage() == Passage::Relay;
         match mode {
             FailureMode::Open if asked => self.forward(&Forward {
@@ -161,7 +168,7 @@ impl Call {
         self.judged.shut();
         self.cancel_upstream();
         if self.is_answering() {
-            self.tell_failure(fault.error(), fault.retry_after(), fault.reason());
+            self.tell_failure(fault.error().into(), fault.retry_after(), fault.reason());
         }
     }
 }
