@@ -220,3 +220,55 @@ fn a_kind_that_the_service_does_not_know_is_shown_as_opaque_and_held() {
     rig.end();
     assert_eq!(rig.text(), stream);
 }
+
+/// A call that goes on although its policy service broke the protocol, and the events that are still to come.
+fn unheeded() -> (Rig, String, impl Iterator<Item = String>) {
+    let limits = Limits { held: 2_000, batch: 500, ..LIMITS };
+    let mut rig = Rig::with(Dialect::AnthropicMessages, limits, FailureMode::Closed);
+    rig.admit(GATE_ALL, FailureMode::Open);
+    rig.head(200, Content::Sse);
+    let piece = "x".repeat(200);
+    let stream = message_start() + &text_block(0, &[piece.as_str(); 40]) + &message_end("end_turn");
+    let events: Vec<String> = stream.split_inclusive("\n\n").map(str::to_owned).collect();
+    let mut events = events.into_iter();
+    rig.data(events.next().unwrap());
+    rig.input(Input::Service(FromService {
+        message: Reply::Verdict(Verdict {
+            through: 1000,
+            decision: Decision::Pass,
+            annotations: Vec::new(),
+            cancel_upstream: false,
+        }),
+        seen: 0,
+    }));
+    (rig, stream, events)
+}
+
+#[test]
+fn a_service_that_is_not_heeded_is_still_told_all_as_it_takes_it() {
+    let (mut rig, stream, events) = unheeded();
+    for event in events {
+        rig.working();
+        assert!(rig.call.wants_upstream());
+        rig.data(event);
+    }
+    rig.end();
+    (0..10).for_each(|_| rig.working());
+    assert_eq!(rig.text(), stream);
+    assert_eq!(rig.call_ended().outcome, Outcome::Delivered);
+}
+
+#[test]
+fn a_service_that_is_not_heeded_and_falls_silent_holds_nothing_up() {
+    let (mut rig, stream, mut events) = unheeded();
+    while rig.call.wants_upstream() {
+        rig.data(events.next().expect("a service that takes nothing is waited for"));
+    }
+    rig.after(TIMES.lease * 2);
+    assert!(rig.call.wants_upstream(), "nobody is left to wait for");
+    events.for_each(|event| rig.data(event));
+    rig.end();
+    let without_pings = rig.text().replace("event: ping\ndata: {\"type\":\"ping\"}\n\n", "");
+    assert!(without_pings == stream, "{:?}", outline(rig.text()));
+    assert!(rig.done.unwrap().is_err());
+}

@@ -1,6 +1,6 @@
 //! Nothing gated: every byte as it came, and reported afterwards.
 
-use luthien_call::call::{Content, Head, Input};
+use luthien_call::call::{Content, Head, Input, Limits};
 use luthien_proto::{
     message::{FailureMode, Interest, Level, Outcome, ToService},
     request::Dialect,
@@ -95,4 +95,49 @@ fn the_loss_of_the_service_ends_the_record_and_not_a_relayed_call() {
     rig.end();
     assert_eq!(rig.text(), stream);
     assert!(rig.done.unwrap().is_err());
+}
+
+/// A stream of one block of text that is longer than all that may be held, in events.
+fn long_stream() -> (String, Vec<String>) {
+    let piece = "x".repeat(200);
+    let pieces = vec![piece.as_str(); 40];
+    let stream = message_start() + &text_block(0, &pieces) + &message_end("end_turn");
+    let events = stream.split_inclusive("\n\n").map(str::to_owned).collect();
+    (stream, events)
+}
+
+fn small() -> Limits {
+    Limits { held: 2_000, batch: 500, ..LIMITS }
+}
+
+#[test]
+fn what_a_lost_service_was_not_told_does_not_hold_a_relayed_call() {
+    let mut rig = Rig::with(Dialect::AnthropicMessages, small(), FailureMode::Closed);
+    rig.admit(Interest::all(Level::Observe), FailureMode::Closed);
+    rig.head(200, Content::Sse);
+    let (stream, events) = long_stream();
+    let mut events = events.into_iter();
+    while rig.call.wants_upstream() {
+        rig.data(events.next().expect("a service that takes nothing is waited for"));
+    }
+    rig.after(TIMES.lease * 2);
+    assert!(rig.call.wants_upstream(), "nobody is left to wait for");
+    events.for_each(|event| rig.data(event));
+    rig.end();
+    assert_eq!(rig.text(), stream);
+    assert!(rig.done.unwrap().is_err());
+}
+
+#[test]
+fn blocks_that_grow_side_by_side_do_not_fill_the_window() {
+    let mut rig = Rig::with(Dialect::OpenAiChat, small(), FailureMode::Closed);
+    rig.admit(RECORD, FailureMode::Closed);
+    rig.head(200, Content::Sse);
+    for call in 0..20 {
+        rig.data(format!(
+            r#"data: {{"id":"c","model":"m","choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":{call},"id":"t{call}","type":"function","function":{{"name":"f","arguments":"{{}}"}}}}]}}}}]}}"#
+        ) + "\n\n");
+        rig.working();
+        assert!(rig.call.wants_upstream(), "after {call} calls that are still open");
+    }
 }
