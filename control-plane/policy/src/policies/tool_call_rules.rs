@@ -5,6 +5,7 @@
 //! canonical model may be a call of a kind that is not known: it is judged by whatever names and strings it has.
 
 mod call;
+mod parts;
 mod rule;
 
 use std::sync::Arc;
@@ -48,7 +49,7 @@ impl Policy for ToolCallRules {
     }
 
     fn hooks(&self) -> Hooks {
-        Hooks::of(&[Hook::ToolCallChunk, Hook::ToolCallCompleted, Hook::OpaqueChunk, Hook::Finished])
+        Hooks::of(&[Hook::ToolCallChunk, Hook::ToolCallCompleted, Hook::OpaqueChunk, Hook::Finished, Hook::Failed])
     }
 
     fn interest(&self, _: &CallStarted) -> Interest {

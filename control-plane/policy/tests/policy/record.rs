@@ -129,15 +129,15 @@ fn a_call_that_breaks_off() {
         &events,
         &[1],
         expect![[r#"
-        0 {"type":"request","dialect":"openai-chat","upstream_dialect":"openai-chat","upstream":"openai","route":"fast","model":"fast","upstream_model":"gpt-5-mini","request":{"stream":true,"messages":[{"role":"user","content":[{"text":"hello"}]}]}}
-        0 {"type":"admission","decision":"forward","revision":"…","pipeline":["brand","guard"],"interest":{"text":"gate","thinking":"record","refusal":"record","tool_call":"gate","opaque":"gate"},"failure_mode":"closed"}
-        1000 {"type":"step","seq":1,"step":"started","unchanged":true,"original":{"id":"r1","model":"gpt-5-mini-2026","created":1}}
-        4000 {"type":"verdict","first":3,"through":4,"chunks":2,"dropped":0,"decision":"replace","policies":["brand"],"cancel_upstream":false}
-        4000 {"type":"step","seq":4,"step":"failed","unchanged":true,"original":{"message":"overloaded"}}
-        5000 {"type":"block","choice":0,"block":0,"kind":"text","first":2,"last":4,"arrived_us":2000,"stopped":false,"unchanged":true,"original":{"text":"so coo"},"final":{"text":"so coo"}}
-        5000 {"type":"coverage","revision":"…","policies":[{"policy":"brand","failed":false,"interest":{"text":"gate","thinking":"record","refusal":"record","tool_call":"record","opaque":"record"},"kinds":{"text":{"hooks":{"on_content_chunk":2,"on_content_completed":1},"passed":1,"replaced":1},"call":{"unseen":2}}},{"policy":"guard","failed":false,"interest":{"text":"record","thinking":"record","refusal":"record","tool_call":"gate","opaque":"gate"},"kinds":{"text":{"unseen":3},"call":{"unseen":2}}}]}
-        5000 {"type":"outcome","outcome":"delivered","status":200,"upstream_status":200,"written":4,"upstream_first_us":900,"client_first_us":1100,"ended_us":5000,"received":4,"passed":2,"replaced":2,"dropped":0,"held":0,"not_shown":0}
-    "#]],
+            0 {"type":"request","dialect":"openai-chat","upstream_dialect":"openai-chat","upstream":"openai","route":"fast","model":"fast","upstream_model":"gpt-5-mini","request":{"stream":true,"messages":[{"role":"user","content":[{"text":"hello"}]}]}}
+            0 {"type":"admission","decision":"forward","revision":"…","pipeline":["brand","guard"],"interest":{"text":"gate","thinking":"record","refusal":"record","tool_call":"gate","opaque":"gate"},"failure_mode":"closed"}
+            1000 {"type":"step","seq":1,"step":"started","unchanged":true,"original":{"id":"r1","model":"gpt-5-mini-2026","created":1}}
+            4000 {"type":"verdict","first":3,"through":4,"chunks":2,"dropped":0,"decision":"replace","policies":["brand"],"cancel_upstream":false}
+            4000 {"type":"step","seq":4,"step":"failed","unchanged":true,"original":{"message":"overloaded"}}
+            5000 {"type":"block","choice":0,"block":0,"kind":"text","first":2,"last":4,"arrived_us":2000,"stopped":false,"unchanged":true,"original":{"text":"so coo"},"final":{"text":"so coo"}}
+            5000 {"type":"coverage","revision":"…","policies":[{"policy":"brand","failed":false,"interest":{"text":"gate","thinking":"record","refusal":"record","tool_call":"record","opaque":"record"},"kinds":{"text":{"hooks":{"on_content_chunk":2,"on_content_completed":1},"passed":1,"replaced":1},"call":{"unseen":2}}},{"policy":"guard","failed":false,"interest":{"text":"record","thinking":"record","refusal":"record","tool_call":"gate","opaque":"gate"},"kinds":{"text":{"unseen":3},"call":{"hooks":{"on_failed":1},"unseen":1,"passed":1}}}]}
+            5000 {"type":"outcome","outcome":"delivered","status":200,"upstream_status":200,"written":4,"upstream_first_us":900,"client_first_us":1100,"ended_us":5000,"received":4,"passed":2,"replaced":2,"dropped":0,"held":0,"not_shown":0}
+        "#]],
     );
 }
 

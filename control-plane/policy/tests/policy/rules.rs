@@ -152,6 +152,51 @@ fn the_pieces_of_an_opaque_call_are_put_together() {
 }
 
 #[test]
+fn pieces_are_put_together_wherever_in_an_opaque_call_they_stand() {
+    let shell = |command: &str| json!({ "shell": { "command": command } });
+    let named = |name: &str| json!({ "call": { "name": name } });
+    for (deny, begins, goes_on) in [
+        (json!({ "arguments": "rm -rf" }), shell("r"), shell("m -rf")),
+        (json!({ "arguments": "rm -rf" }), shell("{\"c\":\"r\\u006"), shell("d -rf\"}")),
+        (json!({ "tool": "shell" }), named("she"), named("ll")),
+    ] {
+        check(json!({ "deny": [deny], "message": "no" }), [opaque(0, begins, [goes_on])], expect!["text: no"]);
+    }
+}
+
+#[test]
+fn what_stands_beside_a_call_is_a_part_of_it() {
+    let beside = |mut event: Event, fields: Value| {
+        event.extras.insert("tool_call", fields);
+        event
+    };
+    let odd = |fields: Value| delta(0, Delta::Opaque(fields));
+    let safe = || start(0, tool_kind(0, "Read", ToolForm::Function));
+    let custom = |input: &str| json!({ "custom": { "input": input } });
+    for call in [
+        vec![beside(safe(), custom("rm -rf")), stop(0)],
+        vec![beside(safe(), custom("rm ")), beside(arguments(0, "{}"), custom("-rf")), stop(0)],
+        vec![safe(), beside(stop(0), custom("rm -rf"))],
+        vec![safe(), odd(custom("rm ")), odd(custom("-rf")), stop(0)],
+        vec![safe(), odd(json!({ "function": { "arguments": ["rm -rf"] } })), stop(0)],
+        vec![beside(safe(), json!({ "name": "shell" })), stop(0)],
+    ] {
+        let deny = json!([{ "arguments": "rm -rf" }, { "tool": "shell" }]);
+        check(json!({ "deny": deny, "message": "no" }), [call], expect!["text: no"]);
+    }
+}
+
+#[test]
+fn a_call_that_stands_beside_an_error_is_refused() {
+    let mut proxy = guard(json!({ "deny": [{ "arguments": "rm -rf" }] }));
+    let call = json!([{ "message": { "tool_calls": [{ "function": { "arguments": "{\"c\":\"\\u0072m -rf\"}" } }] } }]);
+    let mut error = failed();
+    error.extras.insert("choices", call);
+    proxy.respond(&[error], &[1]);
+    assert_eq!(proxy.released, [failed()]);
+}
+
+#[test]
 fn a_rule_without_conditions_denies_every_call_and_nothing_else() {
     check(
         json!({ "deny": [{}] }),

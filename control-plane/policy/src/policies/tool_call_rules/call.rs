@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Rules,
+    parts::OpaqueParts,
     rule::{Rule, Suspect},
 };
 use crate::{Held, HookOutput, HookResult, PolicyCall, Seen};
@@ -22,9 +23,9 @@ use crate::{Held, HookOutput, HookResult, PolicyCall, Seen};
 pub(super) struct Call {
     rules: Arc<Rules>,
     /// Tool calls that are not whole yet.
-    calls: BTreeMap<BlockKey, Vec<Held>>,
+    calls: BTreeMap<BlockKey, Unfinished>,
     /// Opaque blocks that are not whole yet.
-    opaque: BTreeMap<BlockKey, OpaqueBlock>,
+    opaque: BTreeMap<BlockKey, Unfinished>,
     /// The ids of refused calls: what the provider's own tools answered to them is dropped.
     refused: BTreeSet<String>,
     /// Blocks that are being dropped.
@@ -33,13 +34,11 @@ pub(super) struct Call {
     unsaid: Vec<String>,
 }
 
-/// An opaque block that is held.
-struct OpaqueBlock {
+/// A block that is held.
+#[derive(Default)]
+struct Unfinished {
     chunks: Vec<Held>,
-    json: Value,
-    deltas: Vec<Value>,
-    /// Pieces that belong together: by the name of their field.
-    pieces: BTreeMap<String, String>,
+    opaque: OpaqueParts,
 }
 
 /// A refused call, as it is told.
@@ -62,26 +61,27 @@ impl Call {
         }
     }
 
-    fn opaque_started(&mut self, started: &BlockStarted, json: &Value, out: &mut HookOutput<'_>) {
+    fn opaque_started(&mut self, started: &BlockStarted, json: &Value, seen: &Seen<'_>, out: &mut HookOutput<'_>) {
         let answers = json.get("tool_use_id").and_then(Value::as_str);
         if answers.is_some_and(|id| self.refused.contains(id)) {
             self.dropped.insert(started.block);
             out.drop_chunk();
             return out.annotate(Severity::Info, "dropped the result of a refused call", None);
         }
-        let block =
-            OpaqueBlock { chunks: vec![out.hold()], json: json.clone(), deltas: Vec::new(), pieces: BTreeMap::new() };
-        self.opaque.insert(started.block, block);
+        self.opaque.entry(started.block).or_default().hold(seen, out);
+        if let Some(block) = self.opaque.get_mut(&started.block) {
+            block.opaque.add(json);
+        }
     }
 
-    fn opaque_delta(&mut self, delta: &BlockDelta, out: &mut HookOutput<'_>) {
+    fn opaque_delta(&mut self, delta: &BlockDelta, seen: &Seen<'_>, out: &mut HookOutput<'_>) {
         if self.dropped.contains(&delta.block) {
-            out.drop_chunk();
-        } else if let Some(chunks) = self.calls.get_mut(&delta.block) {
-            chunks.push(out.hold());
-        } else if let Some(block) = self.opaque.get_mut(&delta.block) {
-            block.chunks.push(out.hold());
-            block.add(&delta.delta);
+            return out.drop_chunk();
+        }
+        let calls = self.calls.get_mut(&delta.block);
+        if let Some(block) = calls.or_else(|| self.opaque.get_mut(&delta.block)) {
+            block.hold(seen, out);
+            block.opaque.add_delta(&delta.delta);
         }
     }
 
@@ -89,16 +89,18 @@ impl Call {
         if self.dropped.remove(&key) {
             return out.drop_chunk();
         }
-        let Some(block) = self.opaque.remove(&key) else { return };
-        let refusal = refusal_of(&self.rules, &block.suspect(), || block.json.to_string(), out.policy());
+        let Some(mut block) = self.opaque.remove(&key) else { return };
+        block.opaque.add_extras(&seen.event.extras);
+        let told = || block.opaque.values.first().map(Value::to_string).unwrap_or_default();
+        let refusal = refusal_of(&self.rules, &block.opaque.suspect(), told, out.policy());
         self.settle(block.chunks, refusal, seen, out);
     }
 
     /// A step among blocks that may be open: what is said in its place waits until they have stopped.
     fn opaque_step(&mut self, json: &Value, out: &mut HookOutput<'_>) {
-        let mut suspect = Suspect::default();
-        suspect.add_opaque(json);
-        if let Some(refusal) = refusal_of(&self.rules, &suspect, || json.to_string(), out.policy()) {
+        let mut parts = OpaqueParts::default();
+        parts.add(json);
+        if let Some(refusal) = refusal_of(&self.rules, &parts.suspect(), || json.to_string(), out.policy()) {
             note(&refusal, out);
             self.unsaid.push(self.message(&refusal));
             out.drop_chunk();
@@ -131,43 +133,17 @@ impl Call {
     }
 }
 
-impl OpaqueBlock {
-    fn add(&mut self, delta: &Delta) {
-        match delta {
-            Delta::Text(text) => self.piece("text", text),
-            Delta::Arguments(text) => self.piece("arguments", text),
-            Delta::Signature(_) => {}
-            Delta::Opaque(json) => {
-                for (name, text) in json.as_object().into_iter().flatten() {
-                    if let Some(text) = text.as_str() {
-                        self.piece(name, text);
-                    }
-                }
-                self.deltas.push(json.clone());
-            }
-        }
-    }
-
-    fn piece(&mut self, name: &str, text: &str) {
-        match self.pieces.get_mut(name) {
-            Some(whole) => whole.push_str(text),
-            None => drop(self.pieces.insert(name.to_owned(), text.to_owned())),
-        }
-    }
-
-    fn suspect(&self) -> Suspect<'_> {
-        let mut suspect = Suspect::default();
-        suspect.add_opaque(&self.json);
-        self.deltas.iter().for_each(|delta| suspect.add_opaque(delta));
-        self.pieces.values().for_each(|whole| suspect.add_json(whole));
-        suspect
+impl Unfinished {
+    fn hold(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) {
+        self.chunks.push(out.hold());
+        self.opaque.add_extras(&seen.event.extras);
     }
 }
 
 impl PolicyCall for Call {
     fn on_tool_call_chunk(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
         if let Some(block) = seen.block {
-            self.calls.entry(block.key).or_default().push(out.hold());
+            self.calls.entry(block.key).or_default().hold(seen, out);
         }
         Ok(())
     }
@@ -175,12 +151,14 @@ impl PolicyCall for Call {
     fn on_tool_call_completed(&mut self, arguments: &str, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
         let Some((block, tool)) = seen.block.and_then(|block| Some((block, block.tool?))) else { return Ok(()) };
         let ToolCall { id, name, form, .. } = tool;
-        let suspect = Suspect::call(name, arguments, form.is_json());
+        let Unfinished { chunks, mut opaque } = self.calls.remove(&block.key).unwrap_or_default();
+        opaque.add_extras(&seen.event.extras);
+        let mut suspect = Suspect::call(name, arguments, form.is_json());
+        opaque.tell(&mut suspect);
         let refusal = refusal_of(&self.rules, &suspect, || arguments.to_owned(), out.policy());
         if refusal.is_some() && !id.is_empty() {
             self.refused.insert(id.clone());
         }
-        let chunks = self.calls.remove(&block.key).unwrap_or_default();
         self.settle(chunks, refusal, seen, out);
         Ok(())
     }
@@ -188,17 +166,28 @@ impl PolicyCall for Call {
     fn on_opaque_chunk(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
         match &seen.event.step {
             Step::BlockStarted(started) => match &started.kind {
-                BlockKind::Opaque(json) => self.opaque_started(started, json, out),
+                BlockKind::Opaque(json) => self.opaque_started(started, json, seen, out),
                 BlockKind::Text
                 | BlockKind::Thinking { .. }
                 | BlockKind::RedactedThinking { .. }
                 | BlockKind::Refusal
                 | BlockKind::ToolCall(_) => {}
             },
-            Step::BlockDelta(delta) => self.opaque_delta(delta, out),
+            Step::BlockDelta(delta) => self.opaque_delta(delta, seen, out),
             Step::BlockStopped(key) => self.opaque_stopped(*key, seen, out),
             Step::Opaque(json) => self.opaque_step(json, out),
             Step::Started(_) | Step::Usage(_) | Step::Finished(_) | Step::Ended | Step::Failed(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What stands beside an error may be a call, to a client that reads on.
+    fn on_failed(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
+        let mut beside = OpaqueParts::default();
+        beside.add_extras(&seen.event.extras);
+        if let Some(refusal) = refusal_of(&self.rules, &beside.suspect(), String::new, out.policy()) {
+            note(&refusal, out);
+            out.replace(vec![seen.event.step.clone().into()]);
         }
         Ok(())
     }

@@ -115,7 +115,12 @@ impl<'a> Suspect<'a> {
 }
 
 fn names(map: &Map<String, Value>) -> impl Iterator<Item = &str> {
-    ["name", "tool"].into_iter().filter_map(|key| map.get(key)?.as_str())
+    map.iter().filter(|(key, _)| names_tools(key)).filter_map(|(_, value)| value.as_str())
+}
+
+/// Whether a field of that name names a tool in some dialect.
+pub(super) fn names_tools(key: &str) -> bool {
+    matches!(key, "name" | "tool")
 }
 
 /// What is said in place of a refused call: a template.
