@@ -318,6 +318,10 @@ fn what_breaks_the_grammar_is_an_error() {
         (vec![delta], "SSE event content_block_delta: it comes before message_start"),
         (vec![r#"{"type":"novelty"}"#], "SSE event of an unknown type: it comes before message_start"),
         (vec![START, START], "SSE event message_start: it comes twice"),
+        (
+            vec![r#"{"type":"message_start","message":{"id":"m","content":[{"type":"text","text":"a"}]}}"#],
+            "SSE event message_start: its message has content",
+        ),
         (vec![START, delta], "SSE event content_block_delta: its block is not open"),
         (vec![START, &text(0), stop, delta], "SSE event content_block_delta: its block is not open"),
         (vec![START, &text(0), stop, stop], "SSE event content_block_stop: its block is not open"),

@@ -513,6 +513,34 @@ fn what_breaks_the_grammar_is_an_error() {
     );
 }
 
+#[test]
+fn what_clients_might_read_otherwise_is_an_error() {
+    let call = |entry: &str| format!(r#"delta{{"tool_calls":[{entry}]}}"#);
+    let begins = r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}"#;
+    for (line, error) in [
+        (
+            call(&format!(r#"{begins},{{"index":0.0,"function":{{"arguments":"}}"}}}}"#)),
+            "tool_calls: an index is no number",
+        ),
+        (
+            call(&format!(r#"{begins},{{"index":"0","function":{{"arguments":"}}"}}}}"#)),
+            "tool_calls: an index is no number",
+        ),
+        (call(&format!(r#"{begins},[]"#)), "an entry of its tool_calls is no object"),
+        (format!(r#"delta{{"content":"a","tool_calls":{{"0":{begins}}}}}"#), "its tool_calls are no list"),
+        (r#"delta{"content":"a","function_call":["f","{}"]}"#.to_owned(), "its function_call is no object"),
+    ] {
+        let listing = stream::listing(Dialect::OpenAiChat, &full(&line));
+        assert_eq!(listing.lines().last(), Some(format!("error: choice 0: {error}").as_str()), "{line}");
+    }
+    check_whole(
+        r#"{"id":"c","choices":[{"index":0,"message":{"content":"a"},"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
+        expect![[r#"
+            error: response body: a choice has a delta
+        "#]],
+    );
+}
+
 fn check_whole(body: &str, expect: Expect) {
     let events = decode_whole(Dialect::OpenAiChat, &Bytes::copy_from_slice(body.as_bytes()));
     expect.assert_eq(&match events {

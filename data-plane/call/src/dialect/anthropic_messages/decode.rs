@@ -100,7 +100,11 @@ impl Decoder {
         }
         let mut message = take_object(&mut event, "message").ok_or("it has no message")?;
         let (started, usage) = take_head(&mut message);
+        drop_null(&mut message, "content");
         drop_if(&mut message, "content", |content| content.as_array().is_some_and(Vec::is_empty));
+        if message.contains_key("content") {
+            return Err("its message has content");
+        }
         drop_null(&mut message, "stop_reason");
         drop_null(&mut message, "stop_sequence");
         put_back(&mut event, "message", message);

@@ -46,9 +46,12 @@ impl Calls {
         keys: &mut Keys,
         steps: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
-        let index = take_u64(&mut entry, "index");
-        let id = take_string(&mut entry, "id").unwrap_or_default();
         let error = |reason: &str| DecodeError::new(format!("choice {choice}: tool_calls"), reason);
+        let index = take_u64(&mut entry, "index");
+        if entry.contains_key("index") {
+            return Err(error("an index is no number"));
+        }
+        let id = take_string(&mut entry, "id").unwrap_or_default();
         if let Some(at) = self.find(index, &id, has_name(&entry)) {
             let call = &mut self.calls[at];
             if call.id.is_empty() && !id.is_empty() {

@@ -113,20 +113,18 @@ impl Choice {
 
     fn call(&mut self, delta: &mut Object, keys: &mut Keys, events: &mut Vec<Event>) -> Result<(), DecodeError> {
         let mut steps = Vec::new();
-        let mut strange = Vec::new();
         for entry in take_array(delta, "tool_calls").into_iter().flatten() {
-            match entry {
-                Value::Object(entry) => self.calls.fragment(self.index, entry, keys, &mut steps)?,
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                    strange.push(entry);
-                }
-            }
+            let Value::Object(entry) = entry else { return Err(self.error("an entry of its tool_calls is no object")) };
+            self.calls.fragment(self.index, entry, keys, &mut steps)?;
         }
-        if !strange.is_empty() {
-            delta.insert("tool_calls".to_owned(), strange.into());
+        if delta.contains_key("tool_calls") {
+            return Err(self.error("its tool_calls are no list"));
         }
         if let Some(entry) = take_object(delta, "function_call") {
             self.calls.legacy(self.index, entry, keys, &mut steps)?;
+        }
+        if delta.contains_key("function_call") {
+            return Err(self.error("its function_call is no object"));
         }
         if !steps.is_empty() {
             self.stop_prose(events);

@@ -146,7 +146,7 @@ pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, Decod
         return Ok(vec![decoder.fail(error, body)]);
     }
     match body.get_mut("choices") {
-        Some(Value::Array(choices)) => choices.iter_mut().for_each(message_to_delta),
+        Some(Value::Array(choices)) => choices.iter_mut().try_for_each(message_to_delta)?,
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) | None => {
             return Err(DecodeError::new("response body", "it has no list of choices"));
         }
@@ -157,9 +157,13 @@ pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, Decod
     Ok(events)
 }
 
-fn message_to_delta(choice: &mut Value) {
-    let Value::Object(choice) = choice else { return };
-    let Some(mut message) = take_object(choice, "message") else { return };
+fn message_to_delta(choice: &mut Value) -> Result<(), DecodeError> {
+    let Value::Object(choice) = choice else { return Ok(()) };
+    drop_null(choice, "delta");
+    if choice.contains_key("delta") {
+        return Err(DecodeError::new("response body", "a choice has a delta"));
+    }
+    let Some(mut message) = take_object(choice, "message") else { return Ok(()) };
     if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
         for (at, call) in calls.iter_mut().enumerate() {
             if let Value::Object(call) = call
@@ -170,6 +174,7 @@ fn message_to_delta(choice: &mut Value) {
         }
     }
     choice.insert("delta".to_owned(), Value::Object(message));
+    Ok(())
 }
 
 /// The first step from `from` on that is written as a chunk of its own.
