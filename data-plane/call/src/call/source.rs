@@ -24,9 +24,9 @@ impl Call {
         self.clocks.heard_upstream(self.now);
         self.marks.upstream_status = head.status;
         self.marks.upstream_first_us = self.elapsed_us();
-        self.marks.stream = head.content == Content::Sse;
         let passage = self.judged.passage();
         let success = (200..300).contains(&head.status);
+        self.marks.stream = success && head.content == Content::Sse;
         let reader = match (head.content, passage) {
             (Content::Sse, _) if success => {
                 self.judged.stream(ResponseEncoder::new(self.dialect));

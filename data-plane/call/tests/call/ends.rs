@@ -40,6 +40,21 @@ fn an_upstream_error_that_a_policy_changes_is_said_anew_with_its_status() {
 }
 
 #[test]
+fn an_error_that_calls_itself_a_stream_is_none_and_waits_for_its_verdict_in_silence() {
+    let body = r#"{"error":{"message":"overloaded","type":"server_error","param":null,"code":null}}"#;
+    let mut rig = Rig::new(Dialect::OpenAiChat);
+    rig.admit(GATE_ALL, FailureMode::Closed);
+    rig.head(503, Content::Sse);
+    rig.data(body);
+    rig.end();
+    rig.after(TIMES.keepalive_first);
+    assert!(rig.heads.is_empty(), "a status can still be told");
+    rig.verdict(1, Decision::Replace(made_failure("hidden")));
+    assert!(matches!(rig.heads[0], Head::Own { status: 500, .. }));
+    assert!(rig.text().contains("hidden"));
+}
+
+#[test]
 fn an_upstream_that_breaks_off_is_never_a_clean_stop() {
     let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
     rig.data(message_start() + &text_block(0, &["a"]) + "event: content_block_start\ndata: {\"type\":");
