@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use luthien_proto::{
     Event, Step,
-    event::{BlockKind, Delta, ToolForm},
+    event::{BlockKind, CallError, Delta, FinishReason, Finished, ToolForm, Usage},
     json::Extras,
     message::Decision,
     request::Dialect,
@@ -57,6 +57,24 @@ fn a_match_that_can_not_grow_is_replaced_at_once() {
     proxy.respond(&response([])[..1], &[1]);
     proxy.respond(&[start(0, BlockKind::Text), piece(0, "COOL")], &[1]);
     assert_eq!(read(&proxy.released), ["text: RADICAL…"]);
+}
+
+#[test]
+fn strings_of_no_kind_of_their_own_are_opaque_content() {
+    let error = |message: &str| CallError { status: 400, message: message.to_owned(), ..CallError::default() };
+    let usage = |note: &str| {
+        Step::Usage(Usage { raw: Extras::from_text(&format!(r#"{{"note":"{note}"}}"#)).unwrap(), ..Usage::default() })
+    };
+    let finished = |word: &str| {
+        let (word, stop_sequence) = (word.to_owned(), Some(word.to_owned()));
+        Step::Finished(Finished { word, stop_sequence, ..Finished::new(0, FinishReason::Other) })
+    };
+    let steps = |word: &str| [usage(word), finished(word), Step::Failed(error(word))].map(Event::from);
+    for (apply_to, expected) in [("opaque", "radical"), ("text", "cool")] {
+        let mut proxy = policy(json!({ "replacements": [["cool", "radical"]], "apply_to": [apply_to] }));
+        proxy.respond(&steps("cool"), &[1]);
+        assert_eq!(proxy.released, steps(expected), "{apply_to}");
+    }
 }
 
 #[test]

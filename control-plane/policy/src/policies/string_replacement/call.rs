@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use luthien_proto::{
     Event, Step,
-    event::{BlockDelta, BlockKey, BlockKind, Delta},
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Delta, Finished, Usage},
     json::Extras,
 };
 
@@ -171,42 +171,59 @@ impl Call {
 
     /// The event with its opaque strings and those of its unknown fields replaced, if there is anything to replace.
     fn changed(&self, event: &Event) -> Option<Event> {
-        if !self.searches_opaque {
-            return self.changed_extras(event);
+        let step = if self.searches_opaque { self.changed_step(&event.step) } else { None };
+        match (step, self.changed_extras(event)) {
+            (None, changed) => changed,
+            (Some(step), changed) => Some(Event { step, ..changed.unwrap_or_else(|| event.clone()) }),
         }
-        let json = match &event.step {
-            Step::Opaque(json) => self.finder.replace_json(json),
-            Step::BlockStarted(started) => match &started.kind {
-                BlockKind::Opaque(json) => self.finder.replace_json(json),
-                BlockKind::Text
-                | BlockKind::Thinking { .. }
-                | BlockKind::RedactedThinking { .. }
-                | BlockKind::Refusal
-                | BlockKind::ToolCall(_) => None,
-            },
-            Step::BlockDelta(BlockDelta { delta: Delta::Opaque(json), .. }) => self.finder.replace_json(json),
-            Step::BlockDelta(_)
-            | Step::BlockStopped(_)
-            | Step::Started(_)
-            | Step::Usage(_)
-            | Step::Finished(_)
-            | Step::Ended
-            | Step::Failed(_) => None,
-        };
-        let Some(json) = json else { return self.changed_extras(event) };
-        let mut event = self.changed_extras(event).unwrap_or_else(|| event.clone());
-        match &mut event.step {
-            Step::Opaque(old) | Step::BlockDelta(BlockDelta { delta: Delta::Opaque(old), .. }) => *old = json,
-            Step::BlockStarted(started) => started.kind = BlockKind::Opaque(json),
-            Step::BlockDelta(_)
-            | Step::BlockStopped(_)
-            | Step::Started(_)
-            | Step::Usage(_)
-            | Step::Finished(_)
-            | Step::Ended
-            | Step::Failed(_) => {}
+    }
+
+    /// The step with those of its strings replaced that are of no kind of their own.
+    fn changed_step(&self, step: &Step) -> Option<Step> {
+        let finder = &self.finder;
+        match step {
+            Step::Opaque(json) => finder.replace_json(json).map(Step::Opaque),
+            Step::BlockStarted(BlockStarted { block, choice, kind: BlockKind::Opaque(json) }) => {
+                let kind = BlockKind::Opaque(finder.replace_json(json)?);
+                Some(Step::BlockStarted(BlockStarted { block: *block, choice: *choice, kind }))
+            }
+            Step::BlockDelta(BlockDelta { block, delta: Delta::Opaque(json) }) => {
+                let delta = Delta::Opaque(finder.replace_json(json)?);
+                Some(Step::BlockDelta(BlockDelta { block: *block, delta }))
+            }
+            Step::Usage(usage) => {
+                let raw = self.replaced_in(&usage.raw)?;
+                Some(Step::Usage(Usage { raw, ..usage.clone() }))
+            }
+            Step::Finished(finished) => {
+                let word = finder.replace(&finished.word);
+                let stop_sequence = finished.stop_sequence.as_ref().and_then(|text| finder.replace(text));
+                let is_changed = word.is_some() || stop_sequence.is_some();
+                is_changed.then(|| {
+                    Step::Finished(Finished {
+                        word: word.unwrap_or_else(|| finished.word.clone()),
+                        stop_sequence: stop_sequence.or_else(|| finished.stop_sequence.clone()),
+                        ..finished.clone()
+                    })
+                })
+            }
+            Step::Failed(error) => {
+                let message = finder.replace(&error.message)?;
+                Some(Step::Failed(CallError { message, ..error.clone() }))
+            }
+            Step::BlockStarted(_) | Step::BlockDelta(_) | Step::BlockStopped(_) | Step::Started(_) | Step::Ended => {
+                None
+            }
         }
-        Some(event)
+    }
+
+    fn replaced_in(&self, fields: &Extras) -> Option<Extras> {
+        let replaced = fields.iter().filter_map(|(name, value)| Some((name.clone(), self.finder.replace_json(value)?)));
+        let mut changed = None;
+        for (name, value) in replaced {
+            changed.get_or_insert_with(|| fields.clone()).insert(name, value);
+        }
+        changed
     }
 
     fn changed_extras(&self, event: &Event) -> Option<Event> {
@@ -218,11 +235,7 @@ impl Call {
             changed.get_or_insert_with(|| event.extras.clone()).insert(name, value);
         }
         if self.searches_opaque {
-            let fields = changed.as_ref().unwrap_or(&event.extras).iter();
-            let replaced = fields.filter_map(|(name, value)| Some((name.clone(), self.finder.replace_json(value)?)));
-            for (name, value) in replaced.collect::<Vec<_>>() {
-                changed.get_or_insert_with(|| event.extras.clone()).insert(name, value);
-            }
+            changed = self.replaced_in(changed.as_ref().unwrap_or(&event.extras)).or(changed);
         }
         changed.map(|extras| Event { step: event.step.clone(), extras })
     }
@@ -331,17 +344,17 @@ impl PolicyCall for Call {
     }
 
     fn on_usage(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
-        self.search_extras(seen.event, out);
+        self.search(seen.event, out);
         Ok(())
     }
 
     fn on_finished(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
-        self.search_extras(seen.event, out);
+        self.search(seen.event, out);
         Ok(())
     }
 
     fn on_failed(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
-        self.search_extras(seen.event, out);
+        self.search(seen.event, out);
         Ok(())
     }
 }
