@@ -44,7 +44,8 @@ pub type HookResult = Result<(), HookError>;
 /// Of a kind that is gated or observed, the `*_chunk` hooks run for each chunk (a block's start, its pieces, its stop;
 /// for text and tool calls the stop runs the `*_completed` hook instead). Of a kind that is only recorded, the
 /// `*_completed` hooks alone run. A block that is cut off because the response is over runs the hook of its stop too,
-/// with [`Seen::stopped`] false, before the last chunk does.
+/// with [`Seen::stopped`] false, before the last chunk does; and so, once more, does a block of which the stop is still
+/// held then.
 #[expect(unused_variables, reason = "the names are documentation")]
 pub trait PolicyCall {
     /// The request, before anything is sent upstream.

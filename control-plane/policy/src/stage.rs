@@ -183,7 +183,11 @@ impl Stage {
 
     /// The response is over: the hooks of every open block's stop run, as if it had come.
     fn cut_off(&mut self, seq: u64, arrived_us: u64, common: &mut Common) -> Result<(), Failure> {
-        for key in self.blocks.keys() {
+        for (key, stop) in self.blocks.keys() {
+            if stop.is_some_and(|held| !self.slots.is_held(held)) {
+                self.blocks.leave(key);
+                continue;
+            }
             let event = Step::BlockStopped(key).into();
             self.judge(Judged { seq, arrived_us, event, how: How::CutOff }, common)?;
         }
@@ -207,9 +211,13 @@ impl Stage {
             return Ok(());
         }
         let Judged { seq, arrived_us, event, how } = judged;
+        let ticket = self.slots.next();
         let (place, seen, ruling, injected, ran) = self.run_hooks(seq, arrived_us, &event, how, common);
         if let Step::BlockStopped(key) = event.step {
-            self.blocks.leave(key);
+            match ruling {
+                Ruling::Hold if how == How::Came => self.blocks.stop_held(key, ticket),
+                Ruling::Hold | Ruling::Pass | Ruling::Replace(_) | Ruling::End { .. } => self.blocks.leave(key),
+            }
         }
         let ruling = match ran {
             Ok(()) => ruling,

@@ -1,6 +1,7 @@
 //! `string_replacement`: literal strings, replaced wherever the model says them.
 //!
-//! Text flows: only what may still become a match is held back, from one chunk to the next. Tool calls are held until
+//! Text flows: only what may still become a match is held back, from one chunk to the next, and where a dialect joins the
+//! texts of a choice also from one block to the next. Tool calls are held until
 //! they are whole, since their strings are escaped. A thinking block of Anthropic's is held as well, and dropped if it is
 //! signed and has a match: a changed text would not fit its signature.
 
@@ -107,7 +108,12 @@ impl Policy for StringReplacement {
     }
 
     fn begin(&self, call: &CallStarted) -> Box<dyn PolicyCall + Send> {
-        Box::new(Call::new(self.finder.clone(), self.apply_to.has(Kind::Opaque), self.holds_thinking(call)))
+        let joins_texts = match call.dialect {
+            Dialect::OpenAiChat => true,
+            Dialect::AnthropicMessages | Dialect::OpenAiResponses | Dialect::Gemini => false,
+        };
+        let (searches_opaque, holds_thinking) = (self.apply_to.has(Kind::Opaque), self.holds_thinking(call));
+        Box::new(Call::new(self.finder.clone(), searches_opaque, holds_thinking, joins_texts))
     }
 }
 

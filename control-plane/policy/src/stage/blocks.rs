@@ -8,7 +8,7 @@ use luthien_proto::{
     message::Block,
 };
 
-use crate::policy::{Hook, Hooks, Place, SeenBlock};
+use crate::policy::{Held, Hook, Hooks, Place, SeenBlock};
 
 /// The open blocks, with their content as far as a hook of the policy wants it whole.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ struct Open {
     kind: Kind,
     tool: Option<ToolCall>,
     whole: String,
+    /// Its stop, if the policy held it.
+    stop: Option<Held>,
 }
 
 /// Where an event belongs, and which hook is its own.
@@ -39,9 +41,9 @@ impl OpenBlocks {
         Self { hooks, open: BTreeMap::new() }
     }
 
-    /// The keys of the open blocks.
-    pub fn keys(&self) -> Vec<BlockKey> {
-        self.open.keys().copied().collect()
+    /// The keys of the open blocks, and of those of which the stop was held.
+    pub fn keys(&self) -> Vec<(BlockKey, Option<Held>)> {
+        self.open.iter().map(|(key, open)| (*key, open.stop)).collect()
     }
 
     /// Takes in an event, before its hooks run.
@@ -64,6 +66,13 @@ impl OpenBlocks {
         self.start(&block.started);
         for (delta, _) in &block.deltas {
             self.append(delta.block, &delta.delta);
+        }
+    }
+
+    /// The stop of a block is held: while it is, the block may still be cut off.
+    pub fn stop_held(&mut self, key: BlockKey, held: Held) {
+        if let Some(open) = self.open.get_mut(&key) {
+            (open.stop, open.whole) = (Some(held), String::new());
         }
     }
 
@@ -101,7 +110,7 @@ impl OpenBlocks {
             | BlockKind::Refusal
             | BlockKind::Opaque(_) => None,
         };
-        let open = Open { choice: started.choice, kind: started.kind.kind(), tool, whole: String::new() };
+        let open = Open { choice: started.choice, kind: started.kind.kind(), tool, whole: String::new(), stop: None };
         self.open.insert(started.block, open);
     }
 

@@ -68,6 +68,12 @@ impl Slots {
         self.undecided
     }
 
+    /// Whether an event is still held.
+    pub fn is_held(&self, held: Held) -> bool {
+        let slot = held.0.checked_sub(self.front).and_then(|at| self.queue.get(usize::try_from(at).ok()?));
+        slot.is_some_and(|slot| !slot.is_decided())
+    }
+
     /// Decides about a held event; `false`: it is not held.
     pub fn settle(&mut self, held: Held, ruling: Ruling) -> bool {
         let slot = held.0.checked_sub(self.front).and_then(|at| self.queue.get_mut(usize::try_from(at).ok()?));

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use luthien_proto::{
     Event, Step,
-    event::{BlockKind, CallError, Delta, FinishReason, Finished, ToolForm, Usage},
+    event::{BlockKey, BlockKind, BlockStarted, CallError, Delta, FinishReason, Finished, ToolForm, Usage},
     json::Extras,
     message::Decision,
     request::Dialect,
@@ -46,8 +46,60 @@ fn a_match_across_chunks_is_replaced_and_only_its_beginning_held_back() {
     assert_eq!(read(&proxy.released), ["text: That is …"]);
     proxy.send(&[piece(0, "l. Co")]);
     assert_eq!(read(&proxy.released), ["text: That is radical. …"]);
-    proxy.send(&[stop(0)]);
+    proxy.respond(&[vec![stop(0)], response([]).split_off(1)].concat(), &[1]);
     assert_eq!(read(&proxy.released), ["text: That is radical. Co"]);
+    assert_eq!(proxy.held(), 0);
+}
+
+/// A text in two blocks, and what comes between and behind them.
+fn interrupted(first: &str, between: Vec<Event>, second: &str) -> Vec<Vec<Event>> {
+    vec![text(0, [first]), between, text(2, [second])]
+}
+
+#[test]
+fn texts_that_a_client_joins_are_one_text() {
+    let thought = || block(1, BlockKind::Thinking { field: "reasoning".to_owned() }, [Delta::Text("hm".to_owned())]);
+    let call = || tool(1, "f", &["{}"]);
+    let config = || json!({ "replacements": [["cool", "radical"], ["coolest", "best"]] });
+    for (between, line) in [(thought(), "thinking: hm"), (call(), "call f: {}")] {
+        for (first, second, expected) in [
+            ("so co", "ol", ["text: so ", "text: radical"]),
+            ("so co", "ld", ["text: so ", "text: cold"]),
+            ("so ", "cool", ["text: so ", "text: radical"]),
+        ] {
+            let mut proxy = policy(config());
+            proxy.respond(&response(interrupted(first, between.clone(), second)), &[1]);
+            assert_eq!(read(&proxy.released), [expected[0], line, expected[1]]);
+            assert_eq!(proxy.held(), 0);
+        }
+    }
+    check(
+        config(),
+        Dialect::AnthropicMessages,
+        interrupted("so co", thought(), "ol"),
+        expect![[r#"
+            text: so co
+            thinking: hm
+            text: ol"#]],
+    );
+}
+
+#[test]
+fn a_text_that_does_not_go_on_is_let_out_when_nothing_more_can_come() {
+    let config = || json!({ "replacements": [["cool", "radical"]] });
+    let other_choice = || {
+        let kind = BlockKind::Text;
+        let started = Step::BlockStarted(BlockStarted { block: BlockKey(1), choice: 1, kind }).into();
+        vec![started, piece(1, "ol"), stop(1)]
+    };
+    let mut proxy = policy(config());
+    proxy.respond(&response([text(0, ["so co"]), other_choice()]), &[1]);
+    assert_eq!(read(&proxy.released), ["text: so co", "text: ol"]);
+    assert_eq!(proxy.held(), 0);
+
+    let mut proxy = policy(config());
+    proxy.respond(&[response([text(0, ["so co"])])[..4].to_vec(), vec![failed()]].concat(), &[1]);
+    assert_eq!(read(&proxy.released), ["text: so co", "failed: overloaded"]);
     assert_eq!(proxy.held(), 0);
 }
 
@@ -306,6 +358,24 @@ proptest! {
         proxy.respond(&response([text(0, split(&text_, &cuts))]), &batches);
         prop_assert_eq!(proxy.held(), 0);
         prop_assert_eq!(read(&proxy.released), [format!("text: {}", reference(&text_, &pairs))]);
+    }
+
+    #[test]
+    fn joined_texts_are_replaced_as_one_however_they_are_cut_into_blocks(
+        text_ in "[abcé]{0,30}",
+        pairs in prop::collection::vec(("[abcé]{1,5}", "[abXY]{0,3}"), 1..6),
+        cuts in prop::collection::vec(0_usize..6, 0..20),
+        batches in prop::collection::vec(1_usize..5, 1..4),
+    ) {
+        let thought = |key| block(key, BlockKind::Thinking { field: String::new() }, [Delta::Text("z".to_owned())]);
+        let blocks = split(&text_, &cuts).into_iter().zip((0..).step_by(2));
+        let blocks = blocks.flat_map(|(piece, key)| [text(key, [piece]), thought(key + 1)]);
+        let mut proxy = policy(json!({ "replacements": pairs }));
+        proxy.respond(&response(blocks), &batches);
+        prop_assert_eq!(proxy.held(), 0);
+        let lines = read(&proxy.released);
+        let texts: String = lines.iter().filter_map(|line| line.strip_prefix("text: ")).collect();
+        prop_assert_eq!(texts, reference(&text_, &pairs));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use luthien_proto::{
     Event, Step,
-    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Delta, Finished, Usage},
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Delta, Finished, Kind, Usage},
     json::Extras,
 };
 
@@ -17,7 +17,11 @@ pub(super) struct Call {
     /// Whether opaque content is searched, and with it the unknown fields of every event.
     searches_opaque: bool,
     holds_thinking: bool,
+    /// Whether the client joins the texts of a choice to one, whatever comes between them.
+    joins_texts: bool,
     flowing: BTreeMap<BlockKey, Flowing>,
+    /// By choice and kind, the text that stopped last, if what it ended with may still become a match.
+    interrupted: BTreeMap<(u32, Kind), Interrupted>,
     held: BTreeMap<BlockKey, HeldBlock>,
 }
 
@@ -26,6 +30,13 @@ struct Flowing {
     stream: Stream,
     is_changed: bool,
     make: fn(String) -> Delta,
+}
+
+/// A text that stopped where a match may have begun: its stop is held until the text goes on, or nothing more comes.
+struct Interrupted {
+    flowing: Flowing,
+    held: Held,
+    stop: Event,
 }
 
 /// A block that is held until it is whole.
@@ -45,8 +56,16 @@ struct HeldChunk {
 }
 
 impl Call {
-    pub fn new(finder: Arc<Finder>, searches_opaque: bool, holds_thinking: bool) -> Self {
-        Self { finder, searches_opaque, holds_thinking, flowing: BTreeMap::new(), held: BTreeMap::new() }
+    pub fn new(finder: Arc<Finder>, searches_opaque: bool, holds_thinking: bool, joins_texts: bool) -> Self {
+        Self {
+            finder,
+            searches_opaque,
+            holds_thinking,
+            joins_texts,
+            flowing: BTreeMap::new(),
+            interrupted: BTreeMap::new(),
+            held: BTreeMap::new(),
+        }
     }
 
     /// A chunk of a block whose text flows.
@@ -66,8 +85,15 @@ impl Call {
                 }
             }
             Step::BlockStopped(block) => self.flow_out(*block, seen, out),
+            Step::BlockStarted(started) => {
+                let before = self.interrupted.remove(&(started.choice, started.kind.kind()));
+                if let Some(Interrupted { flowing, held, stop }) = before {
+                    out.replace_held(held, vec![stop]);
+                    self.flowing.insert(started.block, flowing);
+                }
+                self.search_extras(seen.event, out);
+            }
             Step::BlockDelta(BlockDelta { delta: Delta::Opaque(_), .. })
-            | Step::BlockStarted(_)
             | Step::Started(_)
             | Step::Usage(_)
             | Step::Finished(_)
@@ -99,15 +125,50 @@ impl Call {
     }
 
     fn flow_out(&mut self, block: BlockKey, seen: &Seen<'_>, out: &mut HookOutput<'_>) {
-        let flowing = self.flowing.remove(&block);
-        let rest = flowing.and_then(|mut flowing| Some((flowing.stream.finish(&self.finder)?, flowing.make)));
-        match rest {
-            None => self.search_extras(seen.event, out),
-            Some((clear, make)) => {
-                let stop = seen.stopped.then(|| self.changed_extras(seen.event).unwrap_or_else(|| seen.event.clone()));
-                out.replace(piece(block, clear, make).into_iter().chain(stop).collect());
+        match self.flowing.remove(&block) {
+            Some(flowing) if seen.stopped && self.may_go_on(seen, &flowing) => {
+                let stop = self.searched(seen.event);
+                self.interrupt(Interrupted { flowing, held: out.hold(), stop }, seen, out);
             }
+            Some(mut flowing) => match flowing.stream.finish(&self.finder) {
+                None => self.search_extras(seen.event, out),
+                Some(clear) => {
+                    let stop = seen.stopped.then(|| self.searched(seen.event));
+                    out.replace(piece(block, clear, flowing.make).into_iter().chain(stop).collect());
+                }
+            },
+            None if !seen.stopped => self.cut_off(block, out),
+            None => self.search_extras(seen.event, out),
         }
+    }
+
+    /// Whether another block of its kind may complete a match that has begun in this text.
+    fn may_go_on(&self, seen: &Seen<'_>, flowing: &Flowing) -> bool {
+        let is_text = seen.block.is_some_and(|block| block.kind != Kind::Opaque);
+        self.joins_texts && is_text && flowing.stream.holds_back()
+    }
+
+    fn interrupt(&mut self, interrupted: Interrupted, seen: &Seen<'_>, out: &mut HookOutput<'_>) {
+        let Some(block) = seen.block else { return };
+        if let Some(before) = self.interrupted.insert((block.choice, block.kind), interrupted) {
+            self.finish(before, out);
+        }
+    }
+
+    /// Nothing more comes: neither will the text go on.
+    fn cut_off(&mut self, block: BlockKey, out: &mut HookOutput<'_>) {
+        let is_of_block = |interrupted: &Interrupted| interrupted.stop.step == Step::BlockStopped(block);
+        let key = self.interrupted.iter().find(|(_, interrupted)| is_of_block(interrupted)).map(|(key, _)| *key);
+        if let Some(interrupted) = key.and_then(|key| self.interrupted.remove(&key)) {
+            self.finish(interrupted, out);
+        }
+    }
+
+    fn finish(&self, interrupted: Interrupted, out: &mut HookOutput<'_>) {
+        let Interrupted { mut flowing, held, stop } = interrupted;
+        let Step::BlockStopped(block) = stop.step else { return };
+        let clear = flowing.stream.finish(&self.finder).unwrap_or_default();
+        out.replace_held(held, piece(block, clear, flowing.make).into_iter().chain([stop]).collect());
     }
 
     /// A chunk of a block that is held.
@@ -167,6 +228,11 @@ impl Call {
         if let Some(changed) = self.changed_extras(event) {
             out.replace(vec![changed]);
         }
+    }
+
+    /// The event, with the strings of its unknown fields replaced.
+    fn searched(&self, event: &Event) -> Event {
+        self.changed_extras(event).unwrap_or_else(|| event.clone())
     }
 
     /// The event with its opaque strings and those of its unknown fields replaced, if there is anything to replace.

@@ -50,6 +50,11 @@ impl Stream {
         Some(clear)
     }
 
+    /// Whether something is held back.
+    pub fn holds_back(&self) -> bool {
+        !self.text.is_empty()
+    }
+
     /// The text is whole: what was held back comes out; `None`: nothing was.
     pub fn finish(&mut self, finder: &Finder) -> Option<String> {
         let mut clear = String::new();
