@@ -3,6 +3,8 @@
 //! Agents act then anyway; and only then is it known which calls remain, so that the text which tells of a refused call
 //! stands before those that do. Providers reject a turn with text behind a tool call.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use luthien_proto::event::{BlockKey, Event, Step};
 
 use crate::{gate::Released, turn::is_clients_tool_call};
@@ -73,11 +75,15 @@ impl Tail {
     /// As [`Self::flush`], where the response ends here: a tool call that has not stopped is dropped, for no byte of it
     /// was written.
     pub fn flush_for_end(&mut self) -> Vec<Released> {
-        let mut open: Vec<BlockKey> = Vec::new();
+        let mut open: BTreeSet<BlockKey> = BTreeSet::new();
         for event in self.kept.iter().flat_map(|released| &released.events) {
             match &event.step {
-                Step::BlockStarted(started) if starts_tool_call(event) => open.push(started.block),
-                Step::BlockStopped(key) => open.retain(|block| block != key),
+                Step::BlockStarted(started) if starts_tool_call(event) => {
+                    open.insert(started.block);
+                }
+                Step::BlockStopped(key) => {
+                    open.remove(key);
+                }
                 Step::BlockStarted(_)
                 | Step::Started(_)
                 | Step::BlockDelta(_)
@@ -107,40 +113,36 @@ impl Tail {
 
 /// Moves the blocks that policies made before the first tool call of their choice; all else keeps its order.
 fn policys_text_first(events: Vec<Event>) -> Vec<Event> {
-    let mut first_calls: Vec<u32> = Vec::new();
-    let mut moving: Vec<(u32, BlockKey)> = Vec::new();
+    let mut first_calls: BTreeSet<u32> = BTreeSet::new();
+    let mut moving: BTreeMap<BlockKey, u32> = BTreeMap::new();
     for event in &events {
         if let Step::BlockStarted(started) = &event.step {
-            let behind_call = first_calls.contains(&started.choice);
             if starts_tool_call(event) {
-                if !behind_call {
-                    first_calls.push(started.choice);
-                }
-            } else if behind_call && started.block.is_policys() {
-                moving.push((started.choice, started.block));
+                first_calls.insert(started.choice);
+            } else if first_calls.contains(&started.choice) && started.block.is_policys() {
+                moving.insert(started.block, started.choice);
             }
         }
     }
-    if moving.is_empty() {
-        return events;
+    let mut moved: BTreeMap<u32, Vec<Event>> = BTreeMap::new();
+    let mut rest = Vec::with_capacity(events.len());
+    for event in events {
+        match block_of(&event).and_then(|key| moving.get(&key)) {
+            Some(choice) => moved.entry(*choice).or_default().push(event),
+            None => rest.push(event),
+        }
     }
-    let (moved, rest): (Vec<Event>, Vec<Event>) =
-        events.into_iter().partition(|event| block_of(event).is_some_and(|key| moving.iter().any(|m| m.1 == key)));
-    place(moved, rest, &moving)
+    place(moved, rest)
 }
 
-fn place(moved: Vec<Event>, rest: Vec<Event>, moving: &[(u32, BlockKey)]) -> Vec<Event> {
-    let choice_of = |event: &Event| moving.iter().find(|m| block_of(event) == Some(m.1)).map(|m| m.0);
-    let mut by_choice: Vec<(u32, Event)> = moved.into_iter().filter_map(|e| Some((choice_of(&e)?, e))).collect();
-    let mut placed = Vec::with_capacity(rest.len() + by_choice.len());
+/// Puts what was moved out of each choice before the first tool call of it.
+fn place(mut moved: BTreeMap<u32, Vec<Event>>, rest: Vec<Event>) -> Vec<Event> {
+    let mut placed = Vec::with_capacity(rest.len());
     for event in rest {
         if let Step::BlockStarted(started) = &event.step
             && starts_tool_call(&event)
         {
-            let choice = started.choice;
-            let here;
-            (here, by_choice) = by_choice.into_iter().partition(|(number, _)| *number == choice);
-            placed.extend(here.into_iter().map(|(_, event)| event));
+            placed.extend(moved.remove(&started.choice).into_iter().flatten());
         }
         placed.push(event);
     }
