@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use luthien_proto::{
     event::{Chunk, FinishReason, Kind, Started, Step},
-    message::{Interest, Level, Verdict},
+    message::{Decision, Interest, Level, Verdict},
     request::Dialect,
 };
 
@@ -84,6 +84,9 @@ impl Judged {
 
     /// Applies a verdict.
     pub fn apply(&mut self, verdict: Verdict, sent: u64) -> Result<(), Fault> {
+        if self.passage == Passage::Relay && !matches!(verdict.decision, Decision::Pass) {
+            return Err(Fault::Protocol("a verdict would change a response of which nothing is gated".to_owned()));
+        }
         Ok(self.gate.apply(verdict, sent)?)
     }
 

@@ -212,3 +212,18 @@ fn a_client_hears_keepalives_while_a_chunk_is_held() {
     rig.pass(2);
     assert!(rig.text().ends_with(&message_start()), "and then what was held, as it came");
 }
+
+#[test]
+fn what_nothing_gates_no_verdict_can_change() {
+    let change = |events| Decision::End { events, reason: None };
+    for decision in [Decision::Replace(made_text(0, "no")), change(Vec::new()), change(made_text(0, "no"))] {
+        let mut rig = Rig::streaming(Dialect::AnthropicMessages, Interest::all(Level::Observe));
+        rig.data(message_start() + &text_block(0, &["a"]));
+        rig.verdict(2, decision);
+        let expected =
+            ["message_start", "content_block_start 0 text", "content_block_delta 0 a", "content_block_stop 0"];
+        assert_eq!(outline(rig.text())[..4], expected);
+        assert_eq!(outline(rig.text())[4..], ["error api_error"]);
+        assert_eq!(rig.finished, Some(true));
+    }
+}
