@@ -1,5 +1,6 @@
 //! The policies that come with luthien, by their kinds.
 
+mod debug_logging;
 mod noop;
 mod string_replacement;
 mod strings;
@@ -20,12 +21,13 @@ pub(crate) struct Common {
 type Build = fn(Common, &mut Fields) -> Result<Arc<dyn Policy>, BuildError>;
 
 /// Every kind, and how its configuration is read.
-const KINDS: [(&str, Build); 3] = [
+const KINDS: [(&str, Build); 4] = [
     ("noop", |common, _| Ok(Arc::new(noop::Noop::new(common)))),
     ("string_replacement", |common, fields| {
         Ok(Arc::new(string_replacement::StringReplacement::build(common, fields)?))
     }),
     ("tool_call_rules", |common, fields| Ok(Arc::new(tool_call_rules::ToolCallRules::build(common, fields)?))),
+    ("debug_logging", |common, fields| Ok(Arc::new(debug_logging::DebugLogging::build(common, fields)?))),
 ];
 
 /// Checks one policy's configuration.

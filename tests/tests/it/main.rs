@@ -5,6 +5,7 @@ mod bad_requests;
 mod bytes;
 mod configuration;
 mod credentials;
+mod debug_logging;
 mod disconnect;
 mod held;
 mod leaves;

@@ -134,7 +134,10 @@ impl Verdicts {
         }
         for note in notes_up_to(seq, common) {
             recorder.push(EntryBody::Note(note.clone().into()));
-            self.notes.push(note);
+            // A verdict carries what is said of the chunks that need it: of others there may be any number before it.
+            if gated {
+                self.notes.push(note);
+            }
         }
         recorder.settled(seq, &self.pending, false);
         self.pending.clear();

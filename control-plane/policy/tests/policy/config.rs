@@ -19,7 +19,9 @@ fn an_unknown_kind_lists_the_kinds() {
     check_policy(
         "nope",
         json!({}),
-        expect![[r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules"#]],
+        expect![[
+            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, debug_logging"#
+        ]],
     );
 }
 
@@ -120,5 +122,20 @@ fn rules_are_checked() {
         kind,
         json!({ "deny": ["Bash"] }),
         expect!["policies[0] (p).config.deny[0]: expected a rule with keys, found a string"],
+    );
+}
+
+#[test]
+fn what_is_to_be_logged_is_checked() {
+    let kind = "debug_logging";
+    check_policy(
+        kind,
+        json!({ "max_chars": -1 }),
+        expect!["policies[0] (p).config.max_chars: invalid value: integer `-1`, expected usize"],
+    );
+    check_policy(
+        kind,
+        json!({ "chars": 1 }),
+        expect!["policies[0] (p).config.chars: unknown key; there are: max_chars"],
     );
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests: what is unexpected fails them")]
 
 mod config;
+mod debug_logging;
 mod pipeline;
 mod proxy;
 mod record;
