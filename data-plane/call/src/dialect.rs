@@ -87,6 +87,15 @@ impl ResponseDecoder {
         }
     }
 
+    /// Whether a client may read something else than these steps in what came since this was asked last, so that it must
+    /// not leave as it came: calls of tools that are misnumbered.
+    pub fn take_ambiguous(&mut self) -> bool {
+        match &mut self.0 {
+            Decoder::OpenAiChat(decoder) => decoder.take_ambiguous(),
+            Decoder::AnthropicMessages(_) | Decoder::NotBuilt(_) => false,
+        }
+    }
+
     /// The stream is over, cleanly: nothing more if it has had its last step; Ended if every choice is finished; else
     /// Failed.
     pub fn end(&mut self) -> Vec<Event> {

@@ -174,7 +174,11 @@ impl Reader {
         };
         let size = body.len();
         match (events, self.passage) {
-            (Ok(events), Passage::Gated) => Arrival { original: Some(body), size, events },
+            (Ok(events), Passage::Gated) => {
+                // Bytes that are no text were shown as something else.
+                let original = std::str::from_utf8(&body).is_ok().then_some(body);
+                Arrival { original, size, events }
+            }
             (Ok(events), Passage::Relay) => Arrival { original: Some(Bytes::new()), size: 0, events },
             (Err(error), Passage::Gated) => failure(malformed(&error)),
             (Err(error), Passage::Relay) => Arrival { original: Some(Bytes::new()), ..failure(malformed(&error)) },
@@ -212,7 +216,10 @@ fn read_event(passage: Passage, over: &mut bool, decoder: &mut ResponseDecoder, 
     let size = event.raw.len();
     Some(match (decoded, passage) {
         (Ok(events), Passage::Relay) => Arrival { original: Some(event.raw), size, events },
-        (Ok(events), Passage::Gated) => Arrival { original: Some(accounted(event)), size, events },
+        (Ok(events), Passage::Gated) => {
+            let original = (!decoder.take_ambiguous()).then(|| accounted(event));
+            Arrival { original, size, events }
+        }
         (Err(error), Passage::Relay) => Arrival { original: Some(event.raw), size, ..failure(error) },
         (Err(error), Passage::Gated) => failure(error),
     })

@@ -194,3 +194,33 @@ fn an_upstream_that_keeps_its_body_open_behind_the_end_is_let_go() {
     assert_eq!(rig.call_ended().outcome, Outcome::Delivered);
     assert!(rig.chunks().iter().any(|chunk| matches!(chunk.event.step, Step::Ended)));
 }
+
+#[test]
+fn calls_that_a_client_would_read_as_one_leave_numbered_apart() {
+    let call = |id: &str, name: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":[{{\"index\":0,\"id\":\"{id}\",\"type\":\"function\",\"function\":{{\"name\":\"{name}\",\"arguments\":\"{{}}\"}}}}]}}}}]}}\n\n"
+        )
+    };
+    let finish = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
+    let mut rig = Rig::streaming(Dialect::OpenAiChat, GATE_ALL);
+    rig.data(call("a", "Ba") + &call("b", "sh") + finish);
+    rig.end();
+    rig.pass_all();
+    let chunks = events(rig.text());
+    let calls = chunks.iter().flat_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].as_array()).flatten();
+    let named: Vec<_> = calls.filter(|call| call["function"]["name"].is_string()).map(|call| &call["index"]).collect();
+    assert_eq!(named, [0, 1]);
+}
+
+#[test]
+fn an_error_of_bytes_that_are_no_text_is_said_anew() {
+    let mut rig = Rig::new(Dialect::OpenAiChat);
+    rig.admit(GATE_ALL, FailureMode::Closed);
+    rig.head(500, Content::Other);
+    rig.data(b"oops \xff\xfe");
+    rig.end();
+    rig.pass_all();
+    assert!(matches!(rig.heads[0], Head::Own { status: 500, .. }));
+    assert!(rig.text().contains("oops"));
+}

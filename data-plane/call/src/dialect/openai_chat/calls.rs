@@ -24,6 +24,8 @@ pub(super) struct Calls {
     /// The latest call of each index, and of each id.
     by_index: BTreeMap<u64, usize>,
     by_id: BTreeMap<String, usize>,
+    /// Whether a client that goes by indexes alone would have read other calls.
+    misnumbered: bool,
     legacy: Option<Call>,
 }
 
@@ -53,6 +55,7 @@ impl Calls {
         }
         let id = take_string(&mut entry, "id").unwrap_or_default();
         if let Some(at) = self.find(index, &id, has_name(&entry)) {
+            self.number(index, at);
             let call = &mut self.calls[at];
             if call.id.is_empty() && !id.is_empty() {
                 entry.insert("id".to_owned(), id.clone().into());
@@ -64,6 +67,7 @@ impl Calls {
         if entry.values().all(Value::is_null) && id.is_empty() {
             return Ok(());
         }
+        self.number(index, self.calls.len());
         let block = keys.next();
         let call = Call::begin(block, choice, id.clone(), entry, steps).map_err(error)?;
         self.by_index.extend(index.map(|index| (index, self.calls.len())));
@@ -72,6 +76,15 @@ impl Calls {
         }
         self.calls.push(Call { index, ..call });
         Ok(())
+    }
+
+    /// Whether a client that goes by indexes alone would have read other calls in what came since this was asked last.
+    pub(super) fn take_misnumbered(&mut self) -> bool {
+        std::mem::take(&mut self.misnumbered)
+    }
+
+    fn number(&mut self, index: Option<u64>, at: usize) {
+        self.misnumbered |= index != u64::try_from(at).ok();
     }
 
     /// Takes in a `function_call`.

@@ -63,6 +63,11 @@ impl Choice {
         !std::mem::replace(&mut self.begun, true)
     }
 
+    /// See [`Calls::take_misnumbered`].
+    pub(super) fn take_misnumbered(&mut self) -> bool {
+        self.calls.take_misnumbered()
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.finished.is_some()
     }

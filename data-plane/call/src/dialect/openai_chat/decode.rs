@@ -29,6 +29,8 @@ pub(in crate::dialect) struct Decoder {
     choices: BTreeMap<u32, Choice>,
     started: bool,
     over: bool,
+    /// Whether a client may read something else in what came since this was asked last.
+    ambiguous: bool,
 }
 
 impl Decoder {
@@ -51,6 +53,10 @@ impl Decoder {
         } else {
             vec![broken_off("the upstream's stream ended before the response was complete")]
         }
+    }
+
+    pub(in crate::dialect) fn take_ambiguous(&mut self) -> bool {
+        std::mem::take(&mut self.ambiguous)
     }
 
     pub(in crate::dialect) fn cut(&mut self) -> bool {
@@ -100,6 +106,7 @@ impl Decoder {
         let choice = self.choices.entry(index).or_insert_with(|| Choice::new(index));
         choice.delta(&mut delta, &mut self.keys, events)?;
         let begins = choice.begins();
+        self.ambiguous |= choice.take_misnumbered();
         if let Some(word) = word {
             choice.finish(word, events)?;
         }
