@@ -15,6 +15,8 @@ use luthien_proto::message::{CallStarted, FailureMode, FromService, ToService};
 
 pub use life::Call;
 
+pub use crate::stats::{Fate, HELD_BOUNDS_US, ServiceFailure, Stats, UpstreamFailure};
+
 /// What a call begins with.
 #[derive(Debug)]
 pub struct Setup {

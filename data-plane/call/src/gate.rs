@@ -12,7 +12,7 @@ use luthien_proto::{
 };
 use thiserror::Error;
 
-use crate::view::View;
+use crate::{stats, stats::Stats, view::View};
 
 /// A verdict that can't be: the policy service is at fault.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub struct Gate {
     end: End,
     /// Nothing is held any more, by what an operator wrote.
     open: bool,
+    stats: Stats,
 }
 
 /// Whether a verdict has ended the response.
@@ -85,12 +86,15 @@ enum End {
 struct Frame {
     original: Option<Bytes>,
     size: usize,
+    arrived_us: u64,
     slots: Vec<Slot>,
 }
 
 #[derive(Debug)]
 struct Slot {
     seq: u64,
+    /// `None`: it belongs to no block.
+    kind: Option<Kind>,
     fate: Fate,
 }
 
@@ -118,6 +122,7 @@ impl Gate {
             held_chunks: 0,
             end: End::No,
             open: false,
+            stats: Stats::default(),
         }
     }
 
@@ -129,6 +134,15 @@ impl Gate {
     /// Whether a chunk waits for its verdict.
     pub fn is_holding(&self) -> bool {
         self.held_chunks > 0
+    }
+
+    /// What became of the chunks so far. Those that are held count as withheld.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        for slot in self.frames.iter().flat_map(|frame| &frame.slots).filter(|slot| slot.is_held()) {
+            stats.count(slot.kind, stats::Fate::Withheld);
+        }
+        stats
     }
 
     /// Takes in what arrived together and says how each chunk of it is to be reported. `original` is what may leave as it
@@ -143,29 +157,36 @@ impl Gate {
         let mut reports = Vec::with_capacity(events.len());
         let mut slots = Vec::with_capacity(events.len());
         for event in events {
-            let level = self.level(&event.step);
+            let (kind, level) = self.place(&event.step);
             let seq = self.next_seq;
             self.next_seq += 1;
             let fate = match level {
                 Level::Gate if !self.open => Fate::Held(event.clone()),
                 Level::Gate | Level::Observe | Level::Record => Fate::Passed(event.clone()),
             };
-            slots.push(Slot { seq, fate });
+            match (&fate, self.end) {
+                (Fate::Held(_), End::No) => {} // counted when it is settled
+                (_, End::Due(_) | End::Taken) => self.stats.count(kind, stats::Fate::Withheld),
+                (_, End::No) if level == Level::Gate => self.stats.count(kind, stats::Fate::Opened),
+                (_, End::No) => self.stats.count(kind, stats::Fate::Unjudged),
+            }
+            slots.push(Slot { seq, kind, fate });
             reports.push((Chunk { seq, arrived_us, event: self.view.of(event) }, level));
         }
         if self.end == End::No {
             self.held_chunks += slots.iter().filter(|slot| slot.is_held()).count();
             self.held_bytes += size;
-            self.frames.push_back(Frame { original, size, slots });
+            self.frames.push_back(Frame { original, size, arrived_us, slots });
         }
         reports
     }
 
-    /// Settles what a verdict covers. `sent` is the last chunk that the policy service was sent.
+    /// Settles what a verdict covers. `sent` is the last chunk that the policy service was sent; `now_us` is counted as
+    /// the arrival of chunks is.
     ///
     /// # Errors
     /// The verdict breaks the protocol; nothing is settled by it.
-    pub fn apply(&mut self, verdict: Verdict, sent: u64) -> Result<(), Error> {
+    pub fn apply(&mut self, verdict: Verdict, sent: u64, now_us: u64) -> Result<(), Error> {
         let Verdict { through, decision, .. } = verdict;
         if self.end != End::No {
             return Err(Error::AfterEnd { through });
@@ -178,10 +199,10 @@ impl Gate {
         }
         self.settled = through;
         match decision {
-            Decision::Pass => self.settle(through, Fate::Passed),
-            Decision::Replace(events) => self.replace(through, events),
+            Decision::Pass => self.settle(through, now_us, stats::Fate::Passed, Fate::Passed),
+            Decision::Replace(events) => self.replace(through, now_us, events),
             Decision::End { events, reason } => {
-                self.replace(through, events);
+                self.replace(through, now_us, events);
                 self.cut_behind(through);
                 self.end = End::Due(reason);
             }
@@ -192,11 +213,12 @@ impl Gate {
     /// Passes all that is held and all that will come: what an operator wrote for the loss of the policy service.
     pub fn open(&mut self) {
         self.open = true;
-        self.settle(u64::MAX, Fate::Passed);
+        self.settle(u64::MAX, 0, stats::Fate::Opened, Fate::Passed);
     }
 
     /// Drops all that is held, and all that will come.
     pub fn shut(&mut self) {
+        self.stats = self.stats();
         self.frames.clear();
         self.held_bytes = 0;
         self.held_chunks = 0;
@@ -224,47 +246,56 @@ impl Gate {
         }
     }
 
-    /// What a policy wants of a chunk.
-    fn level(&mut self, step: &Step) -> Level {
+    /// Of which kind a chunk is, and what a policy wants of it.
+    fn place(&mut self, step: &Step) -> (Option<Kind>, Level) {
         match step {
             Step::BlockStarted(started) => {
                 let kind = started.kind.kind();
                 self.kinds.push((started.block, kind));
-                self.interest.of(kind)
+                (Some(kind), self.interest.of(kind))
             }
             Step::BlockDelta(delta) => match delta.delta {
-                Delta::Opaque(_) => self.interest.of(Kind::Opaque),
-                Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) => self.block_level(delta.block),
+                Delta::Opaque(_) => (Some(Kind::Opaque), self.interest.of(Kind::Opaque)),
+                Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) => self.place_in(delta.block),
             },
             Step::BlockStopped(key) => {
-                let level = self.block_level(*key);
+                let place = self.place_in(*key);
                 self.kinds.retain(|(block, _)| block != key);
-                level
+                place
             }
             Step::Started(_) | Step::Usage(_) | Step::Finished(_) | Step::Opaque(_) | Step::Ended | Step::Failed(_) => {
-                self.interest.strictest().max(Level::Observe)
+                (None, self.interest.strictest().max(Level::Observe))
             }
         }
     }
 
-    fn block_level(&self, key: BlockKey) -> Level {
+    fn place_in(&self, key: BlockKey) -> (Option<Kind>, Level) {
         let known = self.kinds.iter().find(|(block, _)| *block == key);
-        known.map_or(Level::Gate, |(_, kind)| self.interest.of(*kind))
+        known.map_or((Some(Kind::Opaque), Level::Gate), |(_, kind)| (Some(*kind), self.interest.of(*kind)))
     }
 
-    fn settle(&mut self, through: u64, mut fate: impl FnMut(Event) -> Fate) {
-        for slot in self.frames.iter_mut().flat_map(|frame| &mut frame.slots).take_while(|slot| slot.seq <= through) {
-            if slot.is_held() {
+    fn settle(&mut self, through: u64, now_us: u64, how: stats::Fate, mut fate: impl FnMut(Event) -> Fate) {
+        for frame in &mut self.frames {
+            for slot in frame.slots.iter_mut().filter(|slot| slot.is_held()) {
+                if slot.seq > through {
+                    return;
+                }
                 slot.settle(&mut fate);
                 self.held_chunks -= 1;
+                if how == stats::Fate::Opened {
+                    self.stats.count(slot.kind, how);
+                } else {
+                    self.stats.judged(slot.kind, how, now_us.saturating_sub(frame.arrived_us));
+                }
             }
         }
     }
 
     /// The events stand in the place of the first chunk that the verdict settles; settling none, they are injected.
-    fn replace(&mut self, through: u64, events: Vec<Event>) {
+    fn replace(&mut self, through: u64, now_us: u64, events: Vec<Event>) {
+        let how = if events.is_empty() { stats::Fate::Dropped } else { stats::Fate::Replaced };
         let mut events = Some(events);
-        self.settle(through, |_| Fate::Replaced(events.take().unwrap_or_default()));
+        self.settle(through, now_us, how, |_| Fate::Replaced(events.take().unwrap_or_default()));
         if let Some(events) = events.filter(|events| !events.is_empty()) {
             self.inject(through, events);
         }
@@ -272,18 +303,19 @@ impl Gate {
 
     /// Puts events behind what is settled: before the first chunk that is held.
     fn inject(&mut self, seq: u64, events: Vec<Event>) {
-        let slot = Slot { seq, fate: Fate::Replaced(events) };
+        let slot = Slot { seq, kind: None, fate: Fate::Replaced(events) };
         let held = |frame: &Frame| frame.slots.iter().position(Slot::is_held);
         let place = self.frames.iter().enumerate().find_map(|(at, frame)| Some((at, held(frame)?)));
         match place {
-            None => self.frames.push_back(Frame { original: None, size: 0, slots: vec![slot] }),
-            Some((at, 0)) => self.frames.insert(at, Frame { original: None, size: 0, slots: vec![slot] }),
+            None => self.frames.push_back(Frame::injected(slot)),
+            Some((at, 0)) => self.frames.insert(at, Frame::injected(slot)),
             Some((at, within)) => self.frames[at].slots.insert(within, slot),
         }
     }
 
     /// Drops everything behind a chunk.
     fn cut_behind(&mut self, through: u64) {
+        self.stats = self.stats();
         for frame in &mut self.frames {
             let before = frame.slots.len();
             frame.slots.retain(|slot| slot.seq <= through);
@@ -292,6 +324,12 @@ impl Gate {
             }
         }
         self.held_chunks = 0;
+    }
+}
+
+impl Frame {
+    fn injected(slot: Slot) -> Self {
+        Self { original: None, size: 0, arrived_us: 0, slots: vec![slot] }
     }
 }
 

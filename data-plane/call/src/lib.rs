@@ -8,6 +8,7 @@ pub mod sse;
 
 mod gate;
 mod reporter;
+mod stats;
 mod tail;
 mod turn;
 mod upstream;

@@ -13,6 +13,7 @@ use super::fault::Fault;
 use crate::{
     dialect::ResponseEncoder,
     gate::{Gate, Released},
+    stats::Stats,
     tail::Tail,
     upstream::{Arrival, Passage},
     writer::{Failure, Form, Over, Writer, Written},
@@ -72,6 +73,11 @@ impl Judged {
         self.gate.held_bytes() + self.tail.bytes()
     }
 
+    /// What became of the chunks so far.
+    pub fn stats(&self) -> Stats {
+        self.gate.stats()
+    }
+
     /// The response is written as SSE events.
     pub fn stream(&mut self, encoder: ResponseEncoder) {
         self.writer.set_form(Form::Stream(encoder));
@@ -83,11 +89,11 @@ impl Judged {
     }
 
     /// Applies a verdict.
-    pub fn apply(&mut self, verdict: Verdict, sent: u64) -> Result<(), Fault> {
+    pub fn apply(&mut self, verdict: Verdict, sent: u64, now_us: u64) -> Result<(), Fault> {
         if self.passage == Passage::Relay && !matches!(verdict.decision, Decision::Pass) {
             return Err(Fault::Protocol("a verdict would change a response of which nothing is gated".to_owned()));
         }
-        Ok(self.gate.apply(verdict, sent)?)
+        Ok(self.gate.apply(verdict, sent, now_us)?)
     }
 
     /// Passes all that is held, and all that comes.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     dialect,
     reporter::Reporter,
+    stats::{ServiceFailure, Stats, UpstreamFailure},
     upstream::{Passage, Reader},
 };
 
@@ -42,6 +43,8 @@ pub struct Call {
     pub(super) untaken: usize,
     /// What went wrong with the policy service or the record of the call, for the log.
     pub(super) trouble: Option<String>,
+    pub(super) service_failure: Option<ServiceFailure>,
+    pub(super) upstream_failure: Option<UpstreamFailure>,
     pub(super) out: VecDeque<Output>,
 }
 
@@ -126,6 +129,8 @@ impl Call {
             marks: Marks::default(),
             untaken: 0,
             trouble: None,
+            service_failure: None,
+            upstream_failure: None,
             out: VecDeque::from([Output::Tell(ToService::CallStarted(Box::new(started)))]),
         };
         call.settle();
@@ -164,6 +169,18 @@ impl Call {
     /// Whether the upstream's body should be read.
     pub fn wants_upstream(&self) -> bool {
         matches!(self.upstream, Upstream::Reading(_)) && !self.is_full()
+    }
+
+    /// The bytes that arrived and were not given out for the client.
+    pub fn held_bytes(&self) -> usize {
+        self.judged.held_bytes()
+    }
+
+    /// What became of its chunks so far, and what failed.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.judged.stats();
+        (stats.service_failure, stats.upstream_failure) = (self.service_failure, self.upstream_failure);
+        stats
     }
 
     pub(super) fn tick(&mut self) {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     reporter::Reporter,
+    stats::ServiceFailure,
     upstream::{Arrival, Passage},
 };
 
@@ -83,7 +84,7 @@ impl Call {
             return;
         }
         let cancel = verdict.cancel_upstream;
-        match self.judged.apply(verdict, self.reporter.sent_seq()) {
+        match self.judged.apply(verdict, self.reporter.sent_seq(), self.elapsed_us()) {
             Ok(()) => self.clocks.settled(self.now),
             Err(fault) => return self.service_fault(fault),
         }
@@ -111,6 +112,7 @@ impl Call {
                 self.service = Service::Gone;
                 if let Err(why) = closed {
                     self.trouble = Some(format!("the record of the call may be incomplete: {why}"));
+                    self.service_failure.get_or_insert(ServiceFailure::NotRecorded);
                 }
             }
             Service::Gone | Service::Closed => {}
@@ -127,6 +129,7 @@ impl Call {
             true => (self.on_loss, Fault::NotAdmitted(why)),
             false => (self.failure_mode, Fault::Lost(why)),
         };
+        self.service_failure.get_or_insert(if asked { ServiceFailure::NotAdmitted } else { ServiceFailure::Lost });
         self.trouble.get_or_insert_with(|| fault.reason());
         // What was not told is told to nobody, and must not fill the window.
         self.reporter = Reporter::new(self.limits.batch);
@@ -156,6 +159,7 @@ impl Call {
 
     /// Does what the failure mode says.
     pub(super) fn give_up(&mut self, fault: &Fault) {
+        self.service_failure.get_or_insert(ServiceFailure::Faulted);
         self.trouble = Some(fault.reason());
         match self.failure_mode {
             FailureMode::Open => self.judged.open(),

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     dialect::ResponseEncoder,
+    stats::UpstreamFailure,
     upstream::{Arrival, Passage, Reader},
 };
 
@@ -75,6 +76,11 @@ impl Call {
     pub(super) fn upstream_failed(&mut self, status: u16, message: &str, why: Option<String>) {
         if !matches!(self.upstream, Upstream::Idle | Upstream::Over) {
             self.marks.upstream_error = why;
+            self.upstream_failure.get_or_insert(match (status, self.marks.upstream_status) {
+                (504, _) => UpstreamFailure::TimedOut,
+                (_, 0) => UpstreamFailure::Unreachable,
+                (_, _) => UpstreamFailure::BrokenOff,
+            });
         }
         let error = CallError { status, message: message.to_owned(), ..CallError::default() };
         let arrivals = match std::mem::replace(&mut self.upstream, Upstream::Over) {
@@ -99,6 +105,7 @@ impl Call {
         for arrival in arrivals {
             if let Some(error) = arrival.events.last().and_then(failed) {
                 self.marks.upstream_error.get_or_insert_with(|| failed_reason(error));
+                self.upstream_failure.get_or_insert(UpstreamFailure::Failed);
             }
             let size = arrival.size / arrival.events.len().max(1);
             for (chunk, level) in self.judged.arrive(arrival, arrived_us) {

@@ -12,5 +12,6 @@ mod faults;
 mod property;
 mod relay;
 mod rig;
+mod stats;
 mod tools;
 mod verdicts;
