@@ -131,6 +131,11 @@ impl Gate {
         self.held_bytes
     }
 
+    /// The last chunk that a verdict named.
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
     /// Whether a chunk waits for its verdict.
     pub fn is_holding(&self) -> bool {
         self.held_chunks > 0
@@ -255,7 +260,11 @@ impl Gate {
                 (Some(kind), self.interest.of(kind))
             }
             Step::BlockDelta(delta) => match delta.delta {
-                Delta::Opaque(_) => (Some(Kind::Opaque), self.interest.of(Kind::Opaque)),
+                // A piece of a block that is told chunk by chunk has no other place on record.
+                Delta::Opaque(_) => {
+                    let (_, block) = self.place_in(delta.block);
+                    (Some(Kind::Opaque), self.interest.of(Kind::Opaque).max(block.min(Level::Observe)))
+                }
                 Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) => self.place_in(delta.block),
             },
             Step::BlockStopped(key) => {

@@ -63,6 +63,11 @@ impl Judged {
         self.ended_by_policy
     }
 
+    /// The last chunk that a verdict named.
+    pub fn settled(&self) -> u64 {
+        self.gate.settled()
+    }
+
     /// Whether a chunk waits for its verdict.
     pub fn is_holding(&self) -> bool {
         self.gate.is_holding()

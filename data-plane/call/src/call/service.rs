@@ -84,8 +84,10 @@ impl Call {
             return;
         }
         let cancel = verdict.cancel_upstream;
+        let settled = self.judged.settled();
         match self.judged.apply(verdict, self.reporter.sent_seq(), self.elapsed_us()) {
-            Ok(()) => self.clocks.settled(self.now),
+            Ok(()) if self.judged.settled() > settled => self.clocks.settled(self.now),
+            Ok(()) => {}
             Err(fault) => return self.service_fault(fault),
         }
         if cancel {

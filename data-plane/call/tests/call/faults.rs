@@ -117,6 +117,19 @@ fn a_service_that_only_works_meets_the_hold_time() {
 }
 
 #[test]
+fn passing_again_what_has_passed_does_not_win_time() {
+    let mut rig = holding();
+    rig.data(message_end("end_turn"));
+    rig.end();
+    for _ in 0..16 {
+        rig.after(Duration::from_secs(4));
+        rig.pass(3);
+    }
+    assert_eq!(rig.finished, Some(true));
+    assert!(rig.call_ended().reason.contains("hold time"));
+}
+
+#[test]
 fn waiting_for_the_upstream_does_not_count_as_holding() {
     let mut rig = holding();
     for _ in 0..60 {

@@ -227,3 +227,21 @@ fn what_nothing_gates_no_verdict_can_change() {
         assert_eq!(rig.finished, Some(true));
     }
 }
+
+#[test]
+fn an_opaque_piece_of_a_block_that_is_told_is_told_too() {
+    let interest = Interest::all(Level::Record).with(Kind::Text, Level::Gate);
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, interest);
+    let citation = sse(
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{"cited_text":"x"}}}"#,
+    );
+    let block = text_block(0, &["a"]);
+    let (begin, end) = block.split_at(block.len() - stop(0).len());
+    let stream = message_start() + begin + &citation + end + &message_end("end_turn");
+    rig.data(&stream);
+    rig.pass_all();
+    rig.end();
+    assert_eq!(rig.text(), stream);
+    let opaque = |step: &Step| matches!(step, Step::BlockDelta(BlockDelta { delta: Delta::Opaque(_), .. }));
+    assert!(rig.chunks().iter().any(|chunk| opaque(&chunk.event.step)));
+}
