@@ -4,6 +4,7 @@
 //! The readers and the upstream share no code with the planes: what they accept is written down a second time here, from
 //! the providers' own documentation, so that a mistake in a codec can't hide behind the same mistake in its test.
 
+pub mod bench;
 pub mod fixtures;
 pub mod harness;
 pub mod peers;

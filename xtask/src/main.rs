@@ -1,5 +1,6 @@
 //! The developer's commands.
 
+mod bench;
 mod lint;
 mod step;
 mod test;
@@ -20,6 +21,8 @@ enum Command {
     },
     /// Checks format, lints, documentation and dependencies
     Lint,
+    /// Measures what luthien costs, beside the least that it could cost
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         // Not as clap took them: it swallows a leading `--`.
         Command::Test { args: _ } => test::run(env::args().skip(2)),
         Command::Lint => lint::run(),
+        Command::Bench(bench) => bench::run(&bench),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,8 +1,12 @@
-//! One call of cargo.
+//! One call of cargo, or of another program.
 
-use std::{env, process::Command};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    process::Command,
+};
 
-/// A call of cargo in this workspace; its output goes where ours goes.
+/// A call of a program in this workspace; its output goes where ours goes.
 pub struct Step {
     shown: String,
     command: Command,
@@ -10,9 +14,21 @@ pub struct Step {
 
 impl Step {
     pub fn cargo<const N: usize>(args: [&str; N]) -> Self {
-        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        Self::program(cargo, "cargo").args(args.map(str::to_owned))
+    }
+
+    /// Another program, shown as that.
+    pub fn program(program: impl AsRef<OsStr>, shown: &str) -> Self {
+        let mut command = Command::new(program);
         command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        Self { shown: "cargo".to_owned(), command }.args(args.map(str::to_owned))
+        Self { shown: shown.to_owned(), command }
+    }
+
+    /// Arguments that nobody wants to read.
+    pub fn hidden_args(mut self, args: impl IntoIterator<Item = OsString>) -> Self {
+        self.command.args(args);
+        self
     }
 
     pub fn args(mut self, args: impl IntoIterator<Item = String>) -> Self {
@@ -27,6 +43,11 @@ impl Step {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// To be run in another way.
+    pub fn into_command(self) -> Command {
+        self.command
     }
 
     /// Runs it, and says whether it went well.

@@ -1,0 +1,75 @@
+//! `cargo xtask bench`.
+
+mod instructions;
+
+use std::{env, path::PathBuf};
+
+use clap::Args;
+
+use crate::step::Step;
+
+/// What to measure, and how.
+#[derive(Args)]
+pub struct Bench {
+    /// Fewer loads, two seconds each
+    #[arg(long)]
+    quick: bool,
+    /// How long each path is measured under each load
+    #[arg(long, value_name = "N")]
+    seconds: Option<f64>,
+    /// One scenario, with its floor: nothing, passed, replaced, whole
+    #[arg(long, value_name = "SCENARIO")]
+    only: Option<String>,
+    /// Writes the table there too, row by row
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The micro-benchmarks instead
+    #[arg(long, conflicts_with_all = ["quick", "seconds", "only", "out", "instructions"])]
+    micro: bool,
+    /// Instructions per chunk of the hot paths instead, counted by valgrind
+    #[arg(long, conflicts_with_all = ["quick", "seconds", "only", "out"])]
+    instructions: bool,
+}
+
+/// Measures, and prints a table.
+pub fn run(bench: &Bench) -> bool {
+    if bench.micro {
+        return Step::cargo(["bench", "-p", "luthien-call", "-p", "luthien-policy", "--bench", "hot_paths"]).run();
+    }
+    if bench.instructions {
+        return instructions::run();
+    }
+    // As released, but with the names that a profiler needs.
+    let built = Step::cargo(["build", "--release", "--workspace", "--bins"]).env("CARGO_PROFILE_RELEASE_STRIP", "none");
+    if !built.run() {
+        eprintln!("\nThe build failed; nothing was measured.");
+        return false;
+    }
+    with_open_files(program()).args(options(bench)).run()
+}
+
+fn program() -> PathBuf {
+    // This program lies in target/debug.
+    let target = env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
+    target.unwrap_or_else(|| "target".into()).join("release/luthien-bench")
+}
+
+fn options(bench: &Bench) -> Vec<String> {
+    let mut options = Vec::new();
+    if bench.quick {
+        options.push("--quick".to_owned());
+    }
+    let seconds = bench.seconds.or(bench.quick.then_some(2.0)).map(|seconds| seconds.to_string());
+    // Here, and not where the program runs.
+    let out = bench.out.as_ref().map(|file| env::current_dir().unwrap_or_default().join(file).display().to_string());
+    for (name, value) in [("--seconds", seconds), ("--only", bench.only.clone()), ("--out", out)] {
+        options.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+    }
+    options
+}
+
+/// A thousand calls take some thousand files, more than many shells allow at first.
+fn with_open_files(program: PathBuf) -> Step {
+    let script = r#"ulimit -n "$(ulimit -H -n)" 2>/dev/null; exec "$@""#;
+    Step::program("sh", "luthien-bench").hidden_args(["-c".into(), script.into(), "sh".into(), program.into()])
+}
