@@ -9,6 +9,7 @@ mod call;
 mod casing;
 mod finder;
 mod logprobs;
+mod searcher;
 mod stream;
 
 use std::sync::Arc;

@@ -4,18 +4,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use luthien_proto::{
     Event, Step,
-    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Delta, Finished, Kind, Usage},
-    json::Extras,
+    event::{BlockDelta, BlockKey, BlockKind, Delta, Kind},
 };
 
-use super::{finder::Finder, logprobs, stream::Stream};
+use super::{finder::Finder, searcher::Searcher, stream::Stream};
 use crate::{Held, HookOutput, HookResult, PolicyCall, Seen};
 
 /// What the policy knows of a call.
 pub(super) struct Call {
     finder: Arc<Finder>,
-    /// Whether opaque content is searched, and with it the unknown fields of every event.
-    searches_opaque: bool,
+    searcher: Searcher,
     holds_thinking: bool,
     /// Whether the client joins the texts of a choice to one, whatever comes between them.
     joins_texts: bool,
@@ -57,9 +55,10 @@ struct HeldChunk {
 
 impl Call {
     pub fn new(finder: Arc<Finder>, searches_opaque: bool, holds_thinking: bool, joins_texts: bool) -> Self {
+        let searcher = Searcher { finder: finder.clone(), searches_opaque };
         Self {
             finder,
-            searches_opaque,
+            searcher,
             holds_thinking,
             joins_texts,
             flowing: BTreeMap::new(),
@@ -127,13 +126,13 @@ impl Call {
     fn flow_out(&mut self, block: BlockKey, seen: &Seen<'_>, out: &mut HookOutput<'_>) {
         match self.flowing.remove(&block) {
             Some(flowing) if seen.stopped && self.may_go_on(seen, &flowing) => {
-                let stop = self.searched(seen.event);
+                let stop = self.searcher.searched(seen.event);
                 self.interrupt(Interrupted { flowing, held: out.hold(), stop }, seen, out);
             }
             Some(mut flowing) => match flowing.stream.finish(&self.finder) {
                 None => self.search_extras(seen.event, out),
                 Some(clear) => {
-                    let stop = seen.stopped.then(|| self.searched(seen.event));
+                    let stop = seen.stopped.then(|| self.searcher.searched(seen.event));
                     out.replace(piece(block, clear, flowing.make).into_iter().chain(stop).collect());
                 }
             },
@@ -186,7 +185,7 @@ impl Call {
                 Delta::Opaque(_) => {}
             }
         }
-        let changed = self.changed(seen.event);
+        let changed = self.searcher.changed(seen.event);
         if let Some(block) = self.held.get_mut(&block) {
             block.chunks.push(HeldChunk { held: out.hold(), is_text, changed });
         }
@@ -219,91 +218,15 @@ impl Call {
 
     /// Passes an event, or what its strings become.
     fn search(&self, event: &Event, out: &mut HookOutput<'_>) {
-        if let Some(changed) = self.changed(event) {
+        if let Some(changed) = self.searcher.changed(event) {
             out.replace(vec![changed]);
         }
     }
 
     fn search_extras(&self, event: &Event, out: &mut HookOutput<'_>) {
-        if let Some(changed) = self.changed_extras(event) {
+        if let Some(changed) = self.searcher.changed_extras(event) {
             out.replace(vec![changed]);
         }
-    }
-
-    /// The event, with the strings of its unknown fields replaced.
-    fn searched(&self, event: &Event) -> Event {
-        self.changed_extras(event).unwrap_or_else(|| event.clone())
-    }
-
-    /// The event with its opaque strings and those of its unknown fields replaced, if there is anything to replace.
-    fn changed(&self, event: &Event) -> Option<Event> {
-        let step = if self.searches_opaque { self.changed_step(&event.step) } else { None };
-        match (step, self.changed_extras(event)) {
-            (None, changed) => changed,
-            (Some(step), changed) => Some(Event { step, ..changed.unwrap_or_else(|| event.clone()) }),
-        }
-    }
-
-    /// The step with those of its strings replaced that are of no kind of their own.
-    fn changed_step(&self, step: &Step) -> Option<Step> {
-        let finder = &self.finder;
-        match step {
-            Step::Opaque(json) => finder.replace_json(json).map(Step::Opaque),
-            Step::BlockStarted(BlockStarted { block, choice, kind: BlockKind::Opaque(json) }) => {
-                let kind = BlockKind::Opaque(finder.replace_json(json)?);
-                Some(Step::BlockStarted(BlockStarted { block: *block, choice: *choice, kind }))
-            }
-            Step::BlockDelta(BlockDelta { block, delta: Delta::Opaque(json) }) => {
-                let delta = Delta::Opaque(finder.replace_json(json)?);
-                Some(Step::BlockDelta(BlockDelta { block: *block, delta }))
-            }
-            Step::Usage(usage) => {
-                let raw = self.replaced_in(&usage.raw)?;
-                Some(Step::Usage(Usage { raw, ..usage.clone() }))
-            }
-            Step::Finished(finished) => {
-                let word = finder.replace(&finished.word);
-                let stop_sequence = finished.stop_sequence.as_ref().and_then(|text| finder.replace(text));
-                let is_changed = word.is_some() || stop_sequence.is_some();
-                is_changed.then(|| {
-                    Step::Finished(Finished {
-                        word: word.unwrap_or_else(|| finished.word.clone()),
-                        stop_sequence: stop_sequence.or_else(|| finished.stop_sequence.clone()),
-                        ..finished.clone()
-                    })
-                })
-            }
-            Step::Failed(error) => {
-                let message = finder.replace(&error.message)?;
-                Some(Step::Failed(CallError { message, ..error.clone() }))
-            }
-            Step::BlockStarted(_) | Step::BlockDelta(_) | Step::BlockStopped(_) | Step::Started(_) | Step::Ended => {
-                None
-            }
-        }
-    }
-
-    fn replaced_in(&self, fields: &Extras) -> Option<Extras> {
-        let replaced = fields.iter().filter_map(|(name, value)| Some((name.clone(), self.finder.replace_json(value)?)));
-        let mut changed = None;
-        for (name, value) in replaced {
-            changed.get_or_insert_with(|| fields.clone()).insert(name, value);
-        }
-        changed
-    }
-
-    fn changed_extras(&self, event: &Event) -> Option<Event> {
-        if event.extras.is_empty() {
-            return None;
-        }
-        let mut changed: Option<Extras> = None;
-        for (name, value) in logprobs::hide(event.extras.iter(), &self.finder) {
-            changed.get_or_insert_with(|| event.extras.clone()).insert(name, value);
-        }
-        if self.searches_opaque {
-            changed = self.replaced_in(changed.as_ref().unwrap_or(&event.extras)).or(changed);
-        }
-        changed.map(|extras| Event { step: event.step.clone(), extras })
     }
 }
 
