@@ -37,7 +37,7 @@ fn welcome(planes: &Planes, style: Style) -> String {
     let admin = control.admin_addr();
     let token = match control.admin_token_file() {
         Some(path) => format!("$(cat {})", path.display()),
-        None => "the token of your configuration".to_owned(),
+        None => "<admin.token of your configuration>".to_owned(),
     };
     format!(
         "\n{heading}\n\n  ANTHROPIC_BASE_URL=http://{clients}\n  OPENAI_BASE_URL=http://{clients}/v1\n\n\
