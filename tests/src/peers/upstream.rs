@@ -9,6 +9,7 @@ pub use reply::Reply;
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    fmt,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -45,8 +46,20 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     once: VecDeque<Reply>,
+    by: Option<By>,
     always: Option<Reply>,
     exchanges: Vec<Exchange>,
+}
+
+type Pick = dyn Fn(&Exchange) -> Option<Reply> + Send;
+
+/// Picks the answer by the request.
+struct By(Box<Pick>);
+
+impl fmt::Debug for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("By")
+    }
 }
 
 /// A request that it got, and what became of the answer.
@@ -102,6 +115,11 @@ impl Upstream {
         self.shared.lock().once.push_back(reply);
     }
 
+    /// Picks the answer by the request, where none was told beforehand; `None`: as if this had not been said.
+    pub fn answer_by(&self, pick: impl Fn(&Exchange) -> Option<Reply> + Send + 'static) {
+        self.shared.lock().by = Some(By(Box::new(pick)));
+    }
+
     /// The answer to each request for which there is no other.
     pub fn answer_always(&self, reply: Reply) {
         self.shared.lock().always = Some(reply);
@@ -149,11 +167,10 @@ impl Shared {
 
     fn take(&self, exchange: Exchange) -> Reply {
         let mut state = self.lock();
+        let picked = |state: &State| state.by.as_ref().and_then(|By(pick)| pick(&exchange));
+        let reply = state.once.pop_front().or_else(|| picked(&state)).or_else(|| state.always.clone());
         state.exchanges.push(exchange);
-        match state.once.pop_front() {
-            Some(reply) => reply,
-            None => state.always.clone().unwrap_or_else(|| Reply::text(599, "the script has no answer")),
-        }
+        reply.unwrap_or_else(|| Reply::text(599, "the script has no answer"))
     }
 }
 

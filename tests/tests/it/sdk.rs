@@ -1,0 +1,175 @@
+//! The providers' own Python SDKs, through luthien and straight at the provider: where no policy interferes, they must not
+//! see a difference.
+//!
+//! The scripts in `tests/sdk` write down what they see; here the transcripts are compared.
+
+mod environment;
+mod provider;
+
+use std::{collections::BTreeMap, net::SocketAddr, process::Command};
+
+use luthien_tests::{harness::Setup, peers::upstream::Upstream, validate::Dialect};
+use serde_json::{Value, json};
+
+/// What a script saw, by case.
+type Transcript = BTreeMap<String, Value>;
+
+/// Runs a dialect's script; `None`: there is no Python.
+async fn transcript(dialect: Dialect, address: SocketAddr) -> Option<Transcript> {
+    let script = match dialect {
+        Dialect::OpenAi => "openai_chat.py",
+        Dialect::Anthropic => "anthropic_messages.py",
+    };
+    let run = move || {
+        let mut command = Command::new(environment::python()?);
+        command.arg(environment::folder().join(script)).env_clear();
+        command.env("OPENAI_BASE_URL", format!("http://{address}/v1")).env("OPENAI_API_KEY", "client-key-canary");
+        command.env("ANTHROPIC_BASE_URL", format!("http://{address}")).env("ANTHROPIC_API_KEY", "client-key-canary");
+        command.env("WHOLE", provider::whole(dialect).join(",")).env("STREAMED", provider::streamed(dialect).join(","));
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
+        let output = command.output().unwrap_or_else(|error| panic!("{script}: {error}"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script} failed:\n{stderr}");
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    let lines = tokio::task::spawn_blocking(run).await.unwrap()?;
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    Some(lines.map(|mut line| (line["case"].as_str().unwrap().to_owned(), line["saw"].take())).collect())
+}
+
+async fn straight(dialect: Dialect) -> Option<Transcript> {
+    let upstream = Upstream::start().await;
+    upstream.answer_by(move |exchange| provider::answer(dialect, exchange));
+    transcript(dialect, upstream.address()).await
+}
+
+async fn through(setup: Setup, dialect: Dialect) -> Option<Transcript> {
+    let gateway = setup.start().await;
+    gateway.upstream.answer_by(move |exchange| provider::answer(dialect, exchange));
+    transcript(dialect, gateway.data.address).await
+}
+
+fn assert_same(straight: &Transcript, through: &Transcript, what: &str) {
+    let (expected, seen): (Vec<&String>, Vec<&String>) = (straight.keys().collect(), through.keys().collect());
+    assert_eq!(expected, seen, "{what}");
+    let differ = straight.iter().filter(|(case, expected)| through[*case] != **expected);
+    let differ: Vec<String> = differ
+        .map(|(case, expected)| format!("{case}:\n  straight      {expected}\n  through luthien {}", through[case]))
+        .collect();
+    assert!(differ.is_empty(), "{what}: {} of {}\n{}", differ.len(), straight.len(), differ.join("\n"));
+}
+
+async fn sees_no_difference(dialect: Dialect) {
+    let Some(expected) = straight(dialect).await else { return };
+    // The scripts see what they are there to see.
+    assert_eq!(expected["error 429"]["raised"], "RateLimitError");
+    assert_eq!(expected["retried 429"], expected["whole text"]);
+    assert!(expected["helped error_in_stream"]["raised"].is_string());
+    for (what, setup) in [
+        ("recorded", Setup::noop()),
+        // No text of the fixtures could even begin like this, so nothing is held for it.
+        ("gated", Setup::replacing(json!({"replacements": [["§ never said", "never seen"]]}))),
+    ] {
+        let seen = through(setup, dialect).await.unwrap();
+        assert_same(&expected, &seen, &format!("{} {what}", dialect.name()));
+    }
+}
+
+#[tokio::test]
+async fn the_openai_sdk_sees_no_difference_where_no_policy_interferes() {
+    sees_no_difference(Dialect::OpenAi).await;
+}
+
+#[tokio::test]
+async fn the_anthropic_sdk_sees_no_difference_where_no_policy_interferes() {
+    sees_no_difference(Dialect::Anthropic).await;
+}
+
+/// The ways in which the scripts get a response put together.
+const PUT_TOGETHER: [&str; 4] = ["whole", "helped", "async whole", "async helped"];
+
+/// The message of a response that was put together.
+fn message<'a>(transcript: &'a Transcript, how: &str, case: &str) -> &'a Value {
+    let saw = &transcript[&format!("{how} {case}")];
+    let response = if saw["final"].is_null() { saw } else { &saw["final"] };
+    let openai = &response["choices"][0];
+    if openai.is_null() { response } else { openai }
+}
+
+fn text(dialect: Dialect, message: &Value) -> String {
+    match dialect {
+        Dialect::OpenAi => message["message"]["content"].as_str().unwrap_or_default().to_owned(),
+        Dialect::Anthropic => {
+            let blocks = message["content"].as_array().unwrap().iter();
+            blocks.filter_map(|block| block["text"].as_str()).collect()
+        }
+    }
+}
+
+/// The names of the tools, and why the turn finished.
+fn tools(dialect: Dialect, message: &Value) -> (Vec<&str>, &str) {
+    match dialect {
+        Dialect::OpenAi => {
+            let calls = message["message"]["tool_calls"].as_array().into_iter().flatten();
+            let names = calls.map(|call| call["function"]["name"].as_str().unwrap()).collect();
+            (names, message["finish_reason"].as_str().unwrap())
+        }
+        Dialect::Anthropic => {
+            let blocks = message["content"].as_array().unwrap().iter();
+            let names = blocks.filter(|block| block["type"] == "tool_use").map(|block| block["name"].as_str().unwrap());
+            (names.collect(), message["stop_reason"].as_str().unwrap())
+        }
+    }
+}
+
+/// What an SDK gives piece by piece, put together.
+fn pieces(dialect: Dialect, transcript: &Transcript, how: &str, case: &str) -> String {
+    let pieces = transcript[&format!("{how} {case}")].as_array().unwrap().iter();
+    let piece = |piece: &Value| match dialect {
+        Dialect::OpenAi => piece["choices"][0]["delta"]["content"].as_str().map(str::to_owned),
+        Dialect::Anthropic => piece["delta"]["text"].as_str().map(str::to_owned),
+    };
+    pieces.filter_map(piece).collect()
+}
+
+#[tokio::test]
+async fn what_is_replaced_comes_whole_to_an_sdk() {
+    for dialect in Dialect::ALL {
+        let Some(seen) = through(Setup::replacing_cool(), dialect).await else { return };
+        let replaced = "Hello there, the radically radical answer is 42. Grüße 🦀!";
+        for how in PUT_TOGETHER {
+            assert_eq!(text(dialect, message(&seen, how, "text")), replaced, "{how}");
+        }
+        for how in ["iterated", "async iterated"] {
+            assert_eq!(pieces(dialect, &seen, how, "text"), replaced, "{how}");
+        }
+        assert_eq!(seen["error 429"]["raised"], "RateLimitError");
+        assert_eq!(text(dialect, message(&seen, "retried", "429")), replaced);
+        assert!(!seen["lines"].to_string().contains("cool"), "{}", seen["lines"]);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_tool_call_is_never_seen_by_an_sdk() {
+    for dialect in Dialect::ALL {
+        let Some(seen) = through(Setup::denying_deletes(), dialect).await else { return };
+        let (uses_tools, is_over) = match dialect {
+            Dialect::OpenAi => ("tool_calls", "stop"),
+            Dialect::Anthropic => ("tool_use", "end_turn"),
+        };
+        let refusal = "The call of delete_file was refused: it deletes";
+        for how in PUT_TOGETHER {
+            let parallel = message(&seen, how, "tools_two");
+            assert_eq!(tools(dialect, parallel), (vec!["read_file"], uses_tools), "{how}");
+            assert!(text(dialect, parallel).ends_with(refusal), "{how}: {parallel}");
+            let only = message(&seen, how, "tool_only");
+            assert_eq!(tools(dialect, only), (Vec::new(), is_over), "{how}");
+            assert_eq!(text(dialect, only), refusal, "{how}");
+        }
+        for how in ["iterated", "async iterated"] {
+            let saw = &seen[&format!("{how} tools_two")];
+            assert!(!saw.to_string().contains("\"delete_file\""), "{how}: {saw}");
+            assert!(pieces(dialect, &seen, how, "tools_two").ends_with(refusal), "{how}: {saw}");
+        }
+    }
+}
