@@ -7,11 +7,16 @@ mod token;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, middleware, routing::get};
+use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
+use http::header;
+use luthien_service::metrics;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::record::{Recorder, Store};
+use crate::{
+    metrics::Metrics,
+    record::{Recorder, Store},
+};
 use error::ApiError;
 
 pub use token::{AdminToken, TokenError};
@@ -24,6 +29,8 @@ pub struct Admin {
     pub recorder: Recorder,
     /// What opens the API.
     pub token: AdminToken,
+    /// What the plane counts.
+    pub metrics: Arc<Metrics>,
     /// Cancelled when no more calls are taken.
     pub draining: CancellationToken,
     /// Whether the listener is on a loopback address: then requests that name any other host are refused.
@@ -42,6 +49,7 @@ pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(show_metrics))
         .nest("/api", api)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
@@ -62,6 +70,10 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Result<axum::Json<Value>, Ap
         Some(reason) => Err(ApiError::unavailable(reason)),
         None => Ok(axum::Json(json!({ "status": "ready" }))),
     }
+}
+
+async fn show_metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.page(&admin.recorder))
 }
 
 async fn not_found() -> ApiError {

@@ -10,7 +10,9 @@ pub mod listen;
 pub mod policy_service;
 pub mod record;
 
+mod metrics;
 mod plane;
 
 pub use config::Config;
+pub use metrics::Metrics;
 pub use plane::{ControlPlane, Failed, Running, StartError};

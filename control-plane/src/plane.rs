@@ -18,6 +18,7 @@ use crate::{
     admin::{AdminToken, TokenError},
     config::Config,
     listen,
+    metrics::Metrics,
     policy_service::{PolicyService, ServeError},
     record::StoreError,
 };
@@ -85,12 +86,14 @@ impl ControlPlane {
         let admin_addr = admin.local_addr().map_err(cannot_listen(http))?;
         let (admin_token, admin_token_file) = admin_token(&config)?;
 
+        let metrics = Arc::new(Metrics::new(config.policies.names()));
         let health = HealthReporter::new();
         let finish = CancellationToken::new();
         let record = RecordThread {
             database: config.database.clone(),
             listener: admin,
             token: admin_token.clone(),
+            metrics: metrics.clone(),
             health: health.clone(),
             shutdown: shutdown.clone(),
             finish: finish.clone(),
@@ -101,6 +104,7 @@ impl ControlPlane {
             recorder,
             lease: config.timeouts.lease,
             message_bytes_max: config.limits.message,
+            metrics,
             health,
         };
         // The record is finished when the last of the threads with calls has ended.

@@ -21,7 +21,7 @@ use tonic::{
 };
 use tonic_health::server::HealthReporter;
 
-use crate::record::Recorder;
+use crate::{metrics::Metrics, record::Recorder};
 use server::Enforcer;
 
 /// The windows of HTTP/2 must never be what holds a call. Small frames that nobody has read yet are charged to the window
@@ -49,6 +49,8 @@ pub struct PolicyService {
     pub lease: Duration,
     /// The largest message of a proxy.
     pub message_bytes_max: usize,
+    /// What the plane counts.
+    pub metrics: Arc<Metrics>,
     /// The standard health service's statuses.
     pub health: HealthReporter,
 }

@@ -17,6 +17,7 @@ use crate::{
     headers,
     policy_service::Conversation,
     upstream::{Exchange, Upstreams},
+    watch::Watch,
 };
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -30,6 +31,7 @@ pub(crate) struct Driver<'a> {
     pub(crate) service: Conversation<'a>,
     /// The grace of a shutdown is over.
     pub(crate) cut: CancellationToken,
+    pub(crate) watch: Watch<'a>,
     pub(crate) began: Instant,
 }
 
@@ -45,11 +47,13 @@ impl Driver<'_> {
         let mut alarm = Alarm::default();
         loop {
             while let Some(output) = self.call.poll() {
+                self.watch.output(&output);
                 if let Some(end) = self.act(output) {
                     self.client.flush().await;
-                    return self.log_fault(end);
+                    return self.end(end);
                 }
             }
+            self.watch.settled(&self.call);
             let wanted = self.call.wants_upstream();
             let input = select! {
                 input = self.service.next() => input,
@@ -62,6 +66,7 @@ impl Driver<'_> {
                     continue;
                 }
             };
+            self.watch.input(&input);
             self.call.handle(input, now());
         }
     }
@@ -83,6 +88,15 @@ impl Driver<'_> {
             Output::Done(end) => return Some(end),
         }
         None
+    }
+
+    fn end(mut self, end: Result<(), String>) {
+        // Where nobody was there any more to be told.
+        if !self.watch.has_ended() {
+            self.log_end(&self.call.ended());
+        }
+        self.log_fault(end);
+        self.watch.done(&self.call);
     }
 
     fn log_end(&self, ended: &CallEnded) {

@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use luthien_proto::request::Dialect;
+use luthien_service::metrics;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -19,6 +20,7 @@ enum Endpoint {
     Root,
     Health,
     Ready,
+    Metrics,
     Calls(Dialect),
 }
 
@@ -28,6 +30,7 @@ impl Endpoint {
             "/" => Self::Root,
             "/healthz" => Self::Health,
             "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
             "/v1/chat/completions" => Self::Calls(Dialect::OpenAiChat),
             "/v1/messages" => Self::Calls(Dialect::AnthropicMessages),
             "/v1/responses" => Self::Calls(Dialect::OpenAiResponses),
@@ -37,7 +40,7 @@ impl Endpoint {
 
     fn methods(self) -> &'static str {
         match self {
-            Self::Root | Self::Health | Self::Ready => "GET, HEAD",
+            Self::Root | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
             Self::Calls(_) => "POST",
         }
     }
@@ -61,15 +64,17 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let id = Uuid::now_v7();
     let dialect = dialect(request.uri().path());
-    let answered = AssertUnwindSafe(dispatch(plane, request, id, connection)).catch_unwind().await;
+    let answered = AssertUnwindSafe(dispatch(plane.clone(), request, id, connection)).catch_unwind().await;
     let mut response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(refusal)) => {
             info!(call_id = %id, dialect = dialect.name(), reason = refusal.kind(), "request not taken");
+            plane.metrics().refused(&refusal);
             refusal.into_response(dialect)
         }
         Err(_) => {
             error!(call_id = %id, dialect = dialect.name(), "a request's handler panicked");
+            plane.metrics().refused(&Refusal::Internal);
             Refusal::Internal.into_response(dialect)
         }
     };
@@ -98,8 +103,15 @@ async fn dispatch(
             Ok(()) => text(StatusCode::OK, "ready"),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}")),
         }),
+        Endpoint::Metrics => Ok(page(plane.metrics_page())),
         Endpoint::Calls(dialect) => intake::call(plane, dialect, request, id, connection).await,
     }
+}
+
+fn page(metrics: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(metrics));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+    response
 }
 
 fn text(status: StatusCode, line: impl Into<String>) -> Response<Body> {

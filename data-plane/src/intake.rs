@@ -31,6 +31,7 @@ use crate::{
     refusal::Refusal,
     routes::Routes,
     upstream::Exchange,
+    watch::Watch,
 };
 
 /// How long a body that is too large is read and forgotten, so that the client comes to read the answer.
@@ -116,6 +117,7 @@ fn start(plane: &Arc<Plane>, started: CallStarted, upstream: Exchange, client: C
         upstream = started.upstream,
         client = started.client,
     );
+    let (dialect, upstream_name) = (started.dialect, started.upstream.clone());
     let setup = plane.setup(started);
     let driven = plane.clone();
     let drive = async move {
@@ -123,7 +125,8 @@ fn start(plane: &Arc<Plane>, started: CallStarted, upstream: Exchange, client: C
         let call = Call::new(setup, began);
         let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services));
         let cut = driven.cut.clone();
-        let driver = Driver { call, client, upstreams, upstream, service, cut, began };
+        let watch = Watch::new(driven.metrics(), &upstream_name, dialect);
+        let driver = Driver { call, client, upstreams, upstream, service, cut, watch, began };
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             error!("a call's driver panicked");
         }

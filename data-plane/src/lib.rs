@@ -12,6 +12,7 @@ mod endpoint;
 mod headers;
 mod intake;
 mod listener;
+mod metrics;
 mod plane;
 mod policy_service;
 mod refusal;
@@ -19,6 +20,7 @@ mod routes;
 mod run;
 mod server;
 mod upstream;
+mod watch;
 
 pub use config::Config;
 pub use run::{DataPlane, Panicked, Running, StartError, serve};

@@ -11,6 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::{
     auth::Auth,
     config::{Config, Invalid, Limits, Timeouts},
+    metrics::Metrics,
     policy_service::{Reach, Services},
     refusal::Refusal,
     routes::Routes,
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     routes: Routes,
     auth: Auth,
     open_calls: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 impl Shared {
@@ -30,7 +32,8 @@ impl Shared {
         let routes = config.resolve()?;
         let auth = Auth::new(&config.auth);
         let open_calls = Arc::new(Semaphore::new(config.limits.open_calls));
-        Ok(Self { config, routes, auth, open_calls })
+        let metrics = Metrics::new(&config.upstreams);
+        Ok(Self { config, routes, auth, open_calls, metrics })
     }
 
     /// This thread's connections to the policy services.
@@ -79,6 +82,16 @@ impl Plane {
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
         &self.shared.config.timeouts
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The metrics of all threads, for Prometheus.
+    pub(crate) fn metrics_page(&self) -> String {
+        let Shared { config, open_calls, metrics, .. } = &*self.shared;
+        metrics.page(config.limits.open_calls.saturating_sub(open_calls.available_permits()))
     }
 
     /// Room for one more call.

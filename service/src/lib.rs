@@ -1,4 +1,4 @@
-//! What both programs share around their cores: the configuration file, listening sockets, logs, shutdown, exit codes.
+//! What both programs share around their cores: the configuration file, listening sockets, logs, metrics, shutdown, exit codes.
 //!
 //! Nothing here knows a section of either program.
 
@@ -6,6 +6,7 @@ pub mod config;
 pub mod exit;
 pub mod listen;
 pub mod logs;
+pub mod metrics;
 pub mod secret;
 pub mod shutdown;
 

@@ -22,6 +22,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{Failed, StartError};
 use crate::{
     admin::{self, Admin, AdminToken},
+    metrics::Metrics,
     policy_service::PolicyService,
     record::{Recorder, Sqlite, Store, StoreError, Writer},
 };
@@ -35,6 +36,7 @@ pub(super) struct RecordThread {
     pub(super) database: PathBuf,
     pub(super) listener: TcpListener,
     pub(super) token: AdminToken,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) health: HealthReporter,
     pub(super) shutdown: Shutdown,
     /// Cancelled when no call is left.
@@ -106,6 +108,7 @@ impl RecordThread {
             store,
             recorder,
             token: self.token.clone(),
+            metrics: self.metrics.clone(),
             draining: self.shutdown.soft.clone(),
             loopback,
         });

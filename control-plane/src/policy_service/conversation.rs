@@ -6,6 +6,7 @@ use luthien_policy::Output;
 use luthien_proto::{
     FromService, Malformed, ToService,
     message::{CallStarted, Reply},
+    request::Dialect,
     wire::EnforceRequest,
 };
 use thiserror::Error;
@@ -15,7 +16,10 @@ use tonic::{Status, Streaming};
 use tracing::{Instrument as _, debug, error, info_span, warn};
 
 use super::{PolicyService, replies::Replier};
-use crate::record::{CallRecord, NotDurable, Summary};
+use crate::{
+    metrics::{self, Metrics},
+    record::{CallRecord, NotDurable, Summary},
+};
 use guarded::{Guarded, Panicked};
 
 /// Runs a call from its first message to the close of its stream.
@@ -38,6 +42,8 @@ pub(super) async fn converse(
 struct Conversation<'a> {
     session: Guarded,
     record: CallRecord,
+    dialect: Dialect,
+    metrics: &'a Metrics,
     replier: &'a Replier,
     cut: CancellationToken,
     lease: Interval,
@@ -63,22 +69,28 @@ enum Failure {
 }
 
 impl<'a> Conversation<'a> {
-    fn begin(service: &PolicyService, started: CallStarted, replier: &'a Replier, cut: CancellationToken) -> Self {
+    fn begin(service: &'a PolicyService, started: CallStarted, replier: &'a Replier, cut: CancellationToken) -> Self {
         // A silence that begins just behind one tick ends at the next but one: no later than a lease.
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let record = service.recorder.call(Summary::new(&started));
+        let (dialect, metrics) = (started.dialect, &*service.metrics);
         let session = Guarded::begin(service.policies.clone(), started);
-        Self { session, record, replier, cut, lease, seen: 0, spoke: false }
+        Self { session, record, dialect, metrics, replier, cut, lease, seen: 0, spoke: false }
     }
 
     async fn run(mut self, mut requests: Streaming<EnforceRequest>) -> Result<(), Failure> {
+        let _open = self.metrics.open_call();
         let talked = self.talk(&mut requests).await;
         if let Err(failure) = &talked {
             failure.log();
+            self.metrics.failed(failure.kind());
             self.lose(failure).await;
         }
         let durable = self.record.close().await;
+        if durable.is_err() {
+            self.metrics.failed(metrics::Failure::NotDurable);
+        }
         talked.and(durable.map_err(Failure::from))
     }
 
@@ -108,7 +120,10 @@ impl<'a> Conversation<'a> {
                     self.spoke = true;
                     self.replier.say(message).await;
                 }
-                Some(Output::Record(entry)) => self.record.push(entry),
+                Some(Output::Record(entry)) => {
+                    self.metrics.entry(self.dialect, &entry.body);
+                    self.record.push(entry);
+                }
                 Some(Output::Ended) => return Ok(Drained::Ended),
             }
         }
@@ -150,6 +165,16 @@ impl Failure {
             Self::Lost(_) => Status::cancelled(text),
             Self::Panicked(_) => Status::internal(text),
             Self::Cut | Self::NotDurable(_) => Status::unavailable(text),
+        }
+    }
+
+    fn kind(&self) -> metrics::Failure {
+        match self {
+            Self::Fault(_) => metrics::Failure::Fault,
+            Self::Lost(_) => metrics::Failure::Lost,
+            Self::Panicked(_) => metrics::Failure::Panicked,
+            Self::Cut => metrics::Failure::Cut,
+            Self::NotDurable(_) => metrics::Failure::NotDurable,
         }
     }
 

@@ -1,11 +1,15 @@
 //! The sessions' side of the record: they hand over entries and wait only when too much is queued.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use luthien_policy::EntryBody;
+use luthien_service::metrics::{Counter, Histogram, LATENCIES_US, Page};
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -43,6 +47,7 @@ pub(super) struct Shared {
 pub(super) struct Item {
     /// Which stream it comes from; no two of a process have the same.
     pub(super) stream: u64,
+    pub(super) at: Instant,
     pub(super) what: What,
 }
 
@@ -76,6 +81,24 @@ impl Recorder {
         let stream = self.shared.streams.fetch_add(1, Ordering::Relaxed);
         let stage = Stage::New;
         CallRecord { recorder: self.clone(), stream, summary, made: Vec::new(), ready: Vec::new(), next_seq: 0, stage }
+    }
+
+    /// What there is to count about the record.
+    pub(crate) fn write_metrics(&self, page: &mut Page) {
+        let Shared { room, health, .. } = &*self.shared;
+        page.counter("luthien_control_plane_record_entries_total", "Entries of the record that are durable.")
+            .value(&[], health.entries_written.get());
+        page.counter("luthien_control_plane_record_entries_lost_total", "Entries that will never be written.")
+            .value(&[], health.entries_lost());
+        page.histogram(
+            "luthien_control_plane_record_lag_seconds",
+            "From the oldest entry of a transaction to its commit.",
+        )
+        .times(&[], &health.lag);
+        page.gauge("luthien_control_plane_record_queue_bytes", "Bytes that wait to be written.")
+            .value(&[], QUEUED_BYTES_MAX.saturating_sub(room.available_permits()));
+        page.gauge("luthien_control_plane_record_failing", "Whether nothing can be written at present.")
+            .value(&[], u8::from(health.failing().is_some()));
     }
 
     /// How the writing goes.
@@ -153,7 +176,7 @@ impl CallRecord {
     }
 
     fn send(&self, what: What) {
-        if let Err(unsent) = self.recorder.queue.send(Item { stream: self.stream, what })
+        if let Err(unsent) = self.recorder.queue.send(Item { stream: self.stream, at: Instant::now(), what })
             && let What::Entries { entries, .. } = unsent.0.what
         {
             self.recorder.shared.health.lose(entries.len());
@@ -196,10 +219,19 @@ impl NewEntry {
 pub struct NotDurable;
 
 /// How the writing goes.
-#[derive(Default)]
 pub struct Health {
     failing: Mutex<Option<String>>,
     entries_lost: AtomicU64,
+    entries_written: Counter,
+    /// From the handing over of the oldest item of a transaction to its being durable.
+    lag: Histogram,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let (entries_written, lag) = (Counter::default(), Histogram::new(LATENCIES_US));
+        Self { failing: Mutex::default(), entries_lost: AtomicU64::new(0), entries_written, lag }
+    }
 }
 
 impl Health {
@@ -215,6 +247,12 @@ impl Health {
 
     pub(super) fn fail(&self, reason: Option<String>) {
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// So many entries are durable, of which the oldest waited so long.
+    pub(super) fn written(&self, entries: usize, lag: Duration) {
+        self.entries_written.add(entries as u64);
+        self.lag.observe(lag);
     }
 
     pub(super) fn lose(&self, entries: usize) {

@@ -40,6 +40,8 @@ struct Group {
     waiting: Vec<oneshot::Sender<()>>,
     items: usize,
     bytes: usize,
+    /// When its first item was handed over.
+    oldest: Option<std::time::Instant>,
 }
 
 impl Writer {
@@ -53,10 +55,14 @@ impl Writer {
     /// what is not written by then is counted as lost.
     pub async fn run(mut self, finish: CancellationToken, give_up: CancellationToken) {
         while let Some(mut group) = self.next_group(&finish).await {
-            let (bytes, entries) = (group.bytes, group.entries.len());
+            let (bytes, entries, oldest) = (group.bytes, group.entries.len(), group.oldest);
             let waiting = std::mem::take(&mut group.waiting);
             tokio::select! {
-                () = self.write(group) => waiting.into_iter().for_each(tell),
+                () = self.write(group) => {
+                    let lag = oldest.map(|at| at.elapsed()).unwrap_or_default();
+                    self.shared.health.written(entries, lag);
+                    waiting.into_iter().for_each(tell);
+                }
                 () = give_up.cancelled() => self.shared.health.lose(entries),
             }
             self.shared.room.add_permits(bytes);
@@ -136,7 +142,8 @@ impl Writer {
 }
 
 impl Group {
-    fn add(&mut self, Item { stream, what }: Item) {
+    fn add(&mut self, Item { stream, at, what }: Item) {
+        self.oldest.get_or_insert(at);
         self.items += 1;
         match what {
             What::Opened(summary) => self.opened.push((stream, *summary)),

@@ -293,7 +293,8 @@ impl Call {
         client && matches!(self.upstream, Upstream::Idle | Upstream::Over)
     }
 
-    pub(super) fn ended(&self) -> CallEnded {
+    /// How it ended, as far as it has: what the policy service is told.
+    pub fn ended(&self) -> CallEnded {
         let (outcome, reason) = match &self.client {
             Client::Complete(outcome, reason) => (*outcome, reason.clone()),
             Client::Waiting | Client::Answering(_) | Client::Gone => (Outcome::CutByClient, String::new()),
