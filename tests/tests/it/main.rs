@@ -17,6 +17,7 @@ mod protocol;
 mod record;
 mod relay;
 mod replacement;
+mod sdk;
 mod tool_rules;
 mod unaccounted;
 mod upstream_faults;
