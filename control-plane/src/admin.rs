@@ -43,6 +43,7 @@ pub fn router(admin: Admin) -> Router {
     let api = Router::new()
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::show))
+        .route("/calls/{id}/diff", get(calls::compare))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::require_token));

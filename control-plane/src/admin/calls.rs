@@ -1,5 +1,6 @@
-//! `GET /api/calls` and `GET /api/calls/{id}`.
+//! `GET /api/calls`, `GET /api/calls/{id}` and `GET /api/calls/{id}/diff`.
 
+mod diff;
 mod params;
 mod view;
 
@@ -12,6 +13,8 @@ use axum::{
 use uuid::Uuid;
 
 use super::{Admin, error::ApiError};
+use crate::record::FullCall;
+use diff::DiffView;
 use view::{FullCallView, PageView};
 
 /// Calls at a glance, newest first.
@@ -28,9 +31,25 @@ pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
 ) -> Result<Json<FullCallView>, ApiError> {
-    let id = Uuid::try_parse(&id).map_err(|_| ApiError::bad_request("the id of a call is a UUID"))?;
-    match admin.store.call(id).await? {
-        Some(call) => Ok(Json(call.into())),
-        None => Err(ApiError::not_found(format!("no call {id} is on record"))),
+    Ok(Json(find(&admin, &id).await?.into()))
+}
+
+/// A call before and after its policies.
+pub(super) async fn compare(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<DiffView>, ApiError> {
+    let call = find(&admin, &id).await?;
+    // The thread serves others too.
+    let compared = tokio::task::spawn_blocking(move || DiffView::new(&call)).await;
+    match compared {
+        Ok(diff) => Ok(Json(diff?)),
+        Err(_) => Err(ApiError::unavailable("the comparison was not finished")),
     }
+}
+
+async fn find(admin: &Admin, id: &str) -> Result<FullCall, ApiError> {
+    let id = Uuid::try_parse(id).map_err(|_| ApiError::bad_request("the id of a call is a UUID"))?;
+    let call = admin.store.call(id).await?;
+    call.ok_or_else(|| ApiError::not_found(format!("no call {id} is on record")))
 }

@@ -19,7 +19,7 @@ async fn only_the_token_opens_the_api() {
         &[("authorization", "Basic token-of-the-operator")],
         &[("cookie", "token=token-of-the-operator")],
     ];
-    for path in ["/api/calls", "/api/calls/x", "/api/nothing"] {
+    for path in ["/api/calls", "/api/calls/x", "/api/calls/x/diff", "/api/nothing"] {
         for headers in cases {
             let response = plane.send("GET", path, headers).await;
             assert_eq!(response.status(), 401, "{path} {headers:?}");
@@ -87,6 +87,8 @@ async fn what_cannot_be_answered_says_why() {
         ("GET", "/api/calls?limit=0", 400, "\"limit\""),
         ("GET", "/api/calls/nonsense", 400, "UUID"),
         ("GET", "/api/calls/0192f0c4-0000-7000-8000-000000000000", 404, "no call 0192f0c4"),
+        ("GET", "/api/calls/nonsense/diff", 400, "UUID"),
+        ("GET", "/api/calls/0192f0c4-0000-7000-8000-000000000000/diff", 404, "no call 0192f0c4"),
         ("GET", "/api/nothing", 404, "nothing at this path"),
         ("GET", "/nothing", 404, "nothing at this path"),
         ("DELETE", "/api/calls", 405, "method"),
