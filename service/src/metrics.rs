@@ -181,7 +181,9 @@ mod tests {
         open.change(7, 5);
         page.gauge("luthien_open", "Open.").value(&[], open.get());
         let times = Histogram::new(&[500, 1_000_000]);
-        [400, 500, 501, 2_000_000].map(|us| times.observe(Duration::from_micros(us)));
+        for us in [400, 500, 501, 2_000_000] {
+            times.observe(Duration::from_micros(us));
+        }
         times.merge(&[1, 0, 0], 100);
         page.histogram("luthien_seconds", "Times.").times(&[("upstream", "o")], &times);
         expect![[r#"
