@@ -88,11 +88,12 @@ impl ResponseDecoder {
     }
 
     /// Whether a client may read something else than these steps in what came since this was asked last, so that it must
-    /// not leave as it came: calls of tools that are misnumbered.
+    /// not leave as it came: blocks or calls of tools that are misnumbered.
     pub fn take_ambiguous(&mut self) -> bool {
         match &mut self.0 {
             Decoder::OpenAiChat(decoder) => decoder.take_ambiguous(),
-            Decoder::AnthropicMessages(_) | Decoder::NotBuilt(_) => false,
+            Decoder::AnthropicMessages(decoder) => decoder.take_ambiguous(),
+            Decoder::NotBuilt(_) => false,
         }
     }
 

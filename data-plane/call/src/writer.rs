@@ -161,7 +161,7 @@ impl Writer {
     /// Writes one event, and the stops that have to stand before it.
     fn put(&mut self, mut event: Event) -> Result<(), turn::Error> {
         match &mut event.step {
-            Step::Started(_) | Step::Failed(_) | Step::Opaque(_) => {}
+            Step::Started(_) | Step::Failed(_) => {}
             Step::BlockStarted(started) => {
                 self.start_if_idle();
                 if started.kind.kind() != Kind::ToolCall {
@@ -178,7 +178,9 @@ impl Writer {
                 self.turn.fit(finished);
                 self.stop_blocks(finished.choice)?;
             }
-            Step::BlockDelta(_) | Step::BlockStopped(_) | Step::Usage(_) | Step::Ended => self.start_if_idle(),
+            Step::BlockDelta(_) | Step::BlockStopped(_) | Step::Usage(_) | Step::Opaque(_) | Step::Ended => {
+                self.start_if_idle();
+            }
         }
         self.encode(event)
     }

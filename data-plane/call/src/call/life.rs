@@ -242,10 +242,10 @@ impl Call {
     }
 
     pub(super) fn waits(&self) -> Waits {
-        let reading = match &self.upstream {
-            Upstream::Reading(reader) if !reader.is_over() => self.wants_upstream(),
-            Upstream::Reading(_) | Upstream::Idle | Upstream::Asked | Upstream::Over => false,
-        };
+        let behind = matches!(&self.upstream, Upstream::Reading(reader) if reader.is_over());
+        let relayed = self.judged.passage() == Passage::Relay;
+        // What is relayed is over with its last byte, whatever it says.
+        let reading = self.wants_upstream() && (relayed || !behind);
         let holding = self.judged.is_holding();
         let owes = match self.service {
             Service::Asked => true,
@@ -253,14 +253,13 @@ impl Call {
             Service::Unheeded => self.reporter.is_waiting(),
             Service::Told | Service::Gone | Service::Closed => false,
         };
-        let behind = matches!(&self.upstream, Upstream::Reading(reader) if reader.is_over());
         Waits {
             service: owes,
             close: self.service == Service::Told,
             verdict: holding && !reading && self.service == Service::Judging,
             head: matches!(self.upstream, Upstream::Asked),
             upstream: reading,
-            upstream_end: behind && self.judged.passage() == Passage::Gated,
+            upstream_end: behind && !relayed,
             client: self.keeps_client_alive(),
         }
     }

@@ -72,7 +72,8 @@ impl Call {
             self.clocks.limit_hold(Duration::from_millis(hold_ms));
         }
         if let Some(held) = limits.held_bytes {
-            self.limits.held = self.limits.held.min(usize::try_from(held).unwrap_or(usize::MAX));
+            // A window for nothing at all would never let the upstream be read.
+            self.limits.held = self.limits.held.min(usize::try_from(held).unwrap_or(usize::MAX)).max(1);
         }
         self.judged = Judged::new(self.dialect, *interest, known_kinds, self.choices, self.stand_in.clone());
         self.upstream = Upstream::Asked;

@@ -64,11 +64,12 @@ impl Call {
     }
 
     pub(super) fn upstream_ended(&mut self) {
-        if let Upstream::Reading(mut reader) = std::mem::replace(&mut self.upstream, Upstream::Over) {
-            self.arrived(reader.end());
-            if self.judged.passage() == Passage::Relay {
-                self.complete();
-            }
+        let Upstream::Reading(reader) = &mut self.upstream else { return };
+        let arrivals = reader.end();
+        self.upstream = Upstream::Over;
+        self.arrived(arrivals);
+        if self.judged.passage() == Passage::Relay {
+            self.complete();
         }
     }
 

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use luthien_call::call::{Content, Head, Input};
 use luthien_proto::{
-    event::Step,
-    message::{Admission, AdmissionDecision, Decision, FailureMode, Outcome, Reject, Reply, ToService},
+    event::{Kind, Step},
+    message::{
+        Admission, AdmissionDecision, Decision, FailureMode, Forward, Interest, Level, Limits as ServiceLimits,
+        Outcome, Reject, Reply, ToService,
+    },
     request::Dialect,
 };
 
@@ -223,4 +226,58 @@ fn an_error_of_bytes_that_are_no_text_is_said_anew() {
     rig.pass_all();
     assert!(matches!(rig.heads[0], Head::Own { status: 500, .. }));
     assert!(rig.text().contains("oops"));
+}
+
+#[test]
+fn blocks_that_are_misnumbered_leave_numbered_as_what_follows_them() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(1, &["a", "b"]));
+    rig.pass(3);
+    rig.verdict(4, Decision::Replace(Vec::new()));
+    rig.pass(5);
+    let written = ["content_block_start 0 text", "content_block_delta 0 b"];
+    assert_eq!(outline(rig.text())[1..], written);
+}
+
+#[test]
+fn whatever_a_policy_says_first_stands_behind_a_start() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    let odd = Step::Opaque(serde_json::json!({"type": "odd"})).into();
+    rig.verdict(0, Decision::End { events: vec![odd], reason: None });
+    assert_eq!(outline(rig.text()), ["message_start", "odd", "message_delta end_turn", "message_stop"]);
+}
+
+#[test]
+fn a_relayed_body_that_nobody_reads_and_that_falls_silent_is_given_up() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit(Interest::all(Level::Record), FailureMode::Closed);
+    rig.head(200, Content::Other);
+    rig.data("abc");
+    rig.after(TIMES.idle);
+    assert_eq!((rig.text(), rig.finished), ("abc", Some(false)));
+    assert!(rig.upstream_cancelled);
+}
+
+#[test]
+fn a_window_for_nothing_still_lets_a_relayed_response_be_read() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit_as(Forward {
+        interest: Interest::all(Level::Record),
+        failure_mode: FailureMode::Closed,
+        limits: ServiceLimits { held_bytes: Some(0), hold_ms: None },
+        known_kinds: Kind::ALL.to_vec(),
+    });
+    rig.head(200, Content::Sse);
+    assert!(rig.call.wants_upstream());
+}
+
+#[test]
+fn the_end_of_a_body_that_has_not_begun_is_nothing() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit(GATE_ALL, FailureMode::Closed);
+    rig.end();
+    rig.head(200, Content::Sse);
+    rig.data(message_start() + &message_end("end_turn"));
+    rig.pass_all();
+    assert_eq!(rig.finished, Some(true));
 }

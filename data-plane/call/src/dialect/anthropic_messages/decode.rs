@@ -24,6 +24,8 @@ pub(in crate::dialect) struct Decoder {
     keys: u32,
     stop_reason: Option<String>,
     over: bool,
+    /// Whether a block was not numbered as it is when it is written anew.
+    misnumbered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +58,10 @@ impl Decoder {
             return Err(error("it comes after the end of the response"));
         }
         self.typed(&type_, event).map_err(error)
+    }
+
+    pub(in crate::dialect) fn take_ambiguous(&mut self) -> bool {
+        std::mem::take(&mut self.misnumbered)
     }
 
     pub(in crate::dialect) fn end(&mut self) -> Vec<Event> {
@@ -122,6 +128,7 @@ impl Decoder {
         let content = take_object(&mut event, "content_block").ok_or("it has no content_block")?;
         let begun = blocks::begin(content);
         let open = Open { block: BlockKey(self.keys), sort: sort(&begun.kind) };
+        self.misnumbered |= index != u64::from(self.keys);
         self.keys += 1;
         self.blocks.insert(index, Some(open));
         self.open += 1;
