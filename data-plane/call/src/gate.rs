@@ -136,6 +136,11 @@ impl Gate {
         self.settled
     }
 
+    /// Whether everything that has arrived was released.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// Whether a chunk waits for its verdict.
     pub fn is_holding(&self) -> bool {
         self.held_chunks > 0
@@ -303,8 +308,18 @@ impl Gate {
     /// The events stand in the place of the first chunk that the verdict settles; settling none, they are injected.
     fn replace(&mut self, through: u64, now_us: u64, events: Vec<Event>) {
         let how = if events.is_empty() { stats::Fate::Dropped } else { stats::Fate::Replaced };
+        let is_last = |event: &Event| event.step.is_last();
+        let goes_on = !events.iter().any(is_last);
+        let mut ends = false;
         let mut events = Some(events);
-        self.settle(through, now_us, how, |_| Fate::Replaced(events.take().unwrap_or_default()));
+        self.settle(through, now_us, how, |event| {
+            ends |= is_last(&event);
+            Fate::Replaced(events.take().unwrap_or_default())
+        });
+        // Nothing will come behind the last step: a response of which it was taken out ends by that.
+        if ends && goes_on {
+            self.end = End::Due(None);
+        }
         if let Some(events) = events.filter(|events| !events.is_empty()) {
             self.inject(through, events);
         }

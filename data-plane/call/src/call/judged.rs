@@ -73,6 +73,11 @@ impl Judged {
         self.gate.is_holding()
     }
 
+    /// Whether everything that has arrived is settled and has left.
+    pub fn is_spent(&self) -> bool {
+        self.gate.is_empty() && self.ready.is_empty()
+    }
+
     /// The bytes that arrived and were not written.
     pub fn held_bytes(&self) -> usize {
         self.gate.held_bytes() + self.tail.bytes()

@@ -203,10 +203,23 @@ impl Call {
     /// Draws what follows from the state: writes, reports, the end, and what is waited for.
     pub(super) fn settle(&mut self) {
         self.write();
+        self.check_end();
         self.check_hold_limit();
         self.report();
         let waits = self.waits();
         self.clocks.wait_for(waits, self.now);
+    }
+
+    /// What was to end the response could not be written, and nothing comes behind it.
+    fn check_end(&mut self) {
+        let over = match &self.upstream {
+            Upstream::Reading(reader) => reader.is_over(),
+            Upstream::Over => true,
+            Upstream::Idle | Upstream::Asked => false,
+        };
+        if over && self.is_answering() && self.judged.passage() == Passage::Gated && self.judged.is_spent() {
+            self.end_closed(&Fault::Protocol("its events leave the response without an end".to_owned()));
+        }
     }
 
     /// A full window that nothing will empty is a fault at once: there is no deadlock.

@@ -22,6 +22,9 @@ use crate::{
     upstream::{Arrival, Passage},
 };
 
+/// A window for less would never let the upstream be read, or be full of a keepalive.
+const LEAST_WINDOW: usize = 64;
+
 impl Call {
     pub(super) fn service_said(&mut self, message: FromService) {
         self.clocks.heard_service(self.now);
@@ -72,8 +75,8 @@ impl Call {
             self.clocks.limit_hold(Duration::from_millis(hold_ms));
         }
         if let Some(held) = limits.held_bytes {
-            // A window for nothing at all would never let the upstream be read.
-            self.limits.held = self.limits.held.min(usize::try_from(held).unwrap_or(usize::MAX)).max(1);
+            let held = usize::try_from(held).unwrap_or(usize::MAX);
+            self.limits.held = self.limits.held.min(held.max(LEAST_WINDOW));
         }
         self.judged = Judged::new(self.dialect, *interest, known_kinds, self.choices, self.stand_in.clone());
         self.upstream = Upstream::Asked;
@@ -165,8 +168,9 @@ impl Call {
         self.service_failure.get_or_insert(ServiceFailure::Faulted);
         self.trouble = Some(fault.reason());
         match self.failure_mode {
-            FailureMode::Open => self.judged.open(),
-            FailureMode::Closed => self.end_closed(fault),
+            // What was to end the response and can't be written leaves nothing to be opened.
+            FailureMode::Open if !self.judged.is_ended_by_policy() => self.judged.open(),
+            FailureMode::Open | FailureMode::Closed => self.end_closed(fault),
         }
     }
 

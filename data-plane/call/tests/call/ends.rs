@@ -272,6 +272,48 @@ fn a_window_for_nothing_still_lets_a_relayed_response_be_read() {
 }
 
 #[test]
+fn a_response_whose_last_step_a_policy_takes_out_is_finished_properly() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(0, &["a"]));
+    rig.input(Input::UpstreamFailed("it broke off".into()));
+    rig.pass(5);
+    rig.verdict(6, Decision::Replace(made_text(0, "so far")));
+    assert_eq!(outline(rig.text()).last().unwrap(), "message_stop");
+    assert_eq!(rig.finished, Some(true));
+}
+
+#[test]
+fn a_tool_call_that_a_policy_leaves_open_at_the_end_fails_the_response_in_any_failure_mode() {
+    for mode in [FailureMode::Closed, FailureMode::Open] {
+        let mut rig = Rig::new(Dialect::AnthropicMessages);
+        rig.admit(GATE_ALL.with(Kind::ToolCall, Level::Observe), mode);
+        rig.head(200, Content::Sse);
+        rig.data(message_start() + &tool_start(0, "t", "n"));
+        rig.pass(2);
+        rig.verdict(2, Decision::End { events: Vec::new(), reason: None });
+        assert!(outline(rig.text()).last().unwrap().starts_with("error "), "{}", rig.text());
+        assert_eq!(rig.finished, Some(true));
+    }
+}
+
+#[test]
+fn an_end_that_cannot_be_written_fails_the_response_in_any_failure_mode() {
+    for mode in [FailureMode::Closed, FailureMode::Open] {
+        let mut rig = Rig::new(Dialect::AnthropicMessages);
+        rig.admit(GATE_ALL, mode);
+        rig.head(200, Content::Sse);
+        rig.data(message_start());
+        rig.input(Input::UpstreamFailed("it broke off".into()));
+        rig.pass(2);
+        rig.working();
+        let again = Step::Started(luthien_proto::event::Started::default()).into();
+        rig.verdict(3, Decision::Replace(vec![again, Step::Ended.into()]));
+        assert!(outline(rig.text()).last().unwrap().starts_with("error "), "{}", rig.text());
+        assert_eq!(rig.finished, Some(true));
+    }
+}
+
+#[test]
 fn the_end_of_a_body_that_has_not_begun_is_nothing() {
     let mut rig = Rig::new(Dialect::AnthropicMessages);
     rig.admit(GATE_ALL, FailureMode::Closed);
