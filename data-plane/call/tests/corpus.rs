@@ -1,6 +1,11 @@
 //! What fuzzing has found worth keeping, replayed: see docs/fuzzing.md.
 
-#![expect(clippy::wildcard_enum_match_arm, clippy::disallowed_methods, reason = "a check that can't go on fails")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a check that can't go on fails"
+)]
 
 use std::{fs, path::Path};
 

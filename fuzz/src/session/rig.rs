@@ -106,10 +106,10 @@ impl Rig {
 
     /// The stream is over, with that or without a word.
     pub fn end(&mut self, message: Option<ToService>) {
-        if !self.is_over() {
-            if let Some(message) = message {
-                self.handle(message);
-            }
+        if !self.is_over()
+            && let Some(message) = message
+        {
+            self.handle(message);
         }
         if !self.ended {
             self.session.lost();
