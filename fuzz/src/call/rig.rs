@@ -48,9 +48,8 @@ pub struct Rig {
     is_unheeded: bool,
     /// Failing opens the gate.
     is_open: bool,
-    /// The marks that verdicts have let through, or taken out.
+    /// The marks that verdicts have let through.
     passed: BTreeSet<u32>,
-    dropped: BTreeSet<u32>,
     /// Whether verdicts have done nothing but pass.
     pub only_passed: bool,
 }
@@ -98,7 +97,6 @@ impl Rig {
             is_unheeded: false,
             is_open: on_loss == FailureMode::Open,
             passed: BTreeSet::new(),
-            dropped: BTreeSet::new(),
             only_passed: true,
         };
         rig.pump();
@@ -160,9 +158,8 @@ impl Rig {
         if !self.is_unheeded {
             let covered = self.told.range(self.settled + 1..through + 1).map(|(_, chunk)| marks(&format!("{chunk:?}")));
             let covered: Vec<u32> = covered.flatten().collect();
-            match decision {
-                Decision::Pass => self.passed.extend(covered),
-                Decision::Replace(_) | Decision::End { .. } => self.dropped.extend(covered),
+            if decision == Decision::Pass {
+                self.passed.extend(covered);
             }
             self.settled = through.max(self.settled);
         }
@@ -267,7 +264,7 @@ impl Rig {
         for mark in marks(&String::from_utf8_lossy(&self.written)) {
             let sort = upstream.sort_of(mark);
             let gated = sort.kind.is_none_or(|kind| self.interest.of(kind) == Level::Gate);
-            let may = !gated || self.passed.contains(&mark) || (self.is_open && !self.dropped.contains(&mark));
+            let may = !gated || self.passed.contains(&mark) || self.is_open;
             assert!(may, "<{mark}> was written undecided: {}", String::from_utf8_lossy(&self.written));
             assert!(
                 seen.insert(mark) || sort.is_repeated,

@@ -106,9 +106,7 @@ impl Rig {
 
     /// The stream is over, with that or without a word.
     pub fn end(&mut self, message: Option<ToService>) {
-        if !self.is_over()
-            && let Some(message) = message
-        {
+        if let Some(message) = message.filter(|_| !self.is_over()) {
             self.handle(message);
         }
         if !self.ended {

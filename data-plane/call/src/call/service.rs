@@ -159,7 +159,10 @@ impl Call {
         if self.service == Service::Asked {
             return self.service_lost(fault.reason());
         }
-        self.service = Service::Unheeded;
+        // One that is gone can't come back by what is left of its verdicts.
+        if self.service == Service::Judging {
+            self.service = Service::Unheeded;
+        }
         self.give_up(&fault);
     }
 
