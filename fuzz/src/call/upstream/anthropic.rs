@@ -66,6 +66,8 @@ impl Upstream {
     }
 
     fn block_start(&mut self, kind: Kind) {
+        // There is no block of refusals.
+        let kind = if kind == Kind::Refusal { Kind::Opaque } else { kind };
         let mark = self.mark(Some(kind));
         let block = match kind {
             Kind::Text => json!({"type": "text", "text": "", "odd": mark}),
