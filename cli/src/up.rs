@@ -5,6 +5,7 @@ use luthien_service::{
     Shutdown,
     config::ConfigArgs,
     logs::{self, LogArgs},
+    telemetry,
 };
 use tokio::runtime::Builder;
 
@@ -20,6 +21,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     logs::init(args.logs.log_format)?;
+    let _telemetry = telemetry::init("luthien")?;
     let document = args.config.document()?;
     // Of its own: signals are heard whatever the serving threads do.
     let signals = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("can't start a thread")?;

@@ -12,6 +12,7 @@ pub mod record;
 
 mod metrics;
 mod plane;
+mod trace;
 
 pub use config::Config;
 pub use metrics::Metrics;

@@ -10,6 +10,7 @@ use luthien_service::{
     config::ConfigArgs,
     exit,
     logs::{self, LogArgs},
+    telemetry,
 };
 use tokio::runtime::Builder;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     logs::init(args.logs.log_format)?;
+    let _telemetry = telemetry::init("luthien-control-plane")?;
     let config = Config::load(&args.config.document()?)?;
     // Of its own: signals are heard whatever the serving threads do.
     let signals = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("can't start a thread")?;

@@ -45,6 +45,11 @@ impl Auth {
         }
     }
 
+    /// Whether clients are known: then they may say which trace a call belongs to.
+    pub(crate) fn knows_clients(&self) -> bool {
+        matches!(self, Self::Keys(_))
+    }
+
     /// The client that these headers come from.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         match self {

@@ -56,6 +56,8 @@ pub struct Upstream {
     pub base_url: Uri,
     /// Its key, for clients that bring no credentials of their own.
     pub api_key: Option<Secret>,
+    /// Whether it is told, in `traceparent`, which trace a call belongs to.
+    pub forward_traceparent: bool,
 }
 
 /// A rule that picks an upstream.
@@ -260,6 +262,7 @@ impl Upstream {
                 Some(value.ok_or_else(|| Invalid::new(key("api_key"), "can't be sent in a header"))?)
             }
         };
-        Ok(Arc::new(routes::Upstream { name: self.name.clone(), dialect: self.dialect, uri, api_key }))
+        let (name, dialect, forward_traceparent) = (self.name.clone(), self.dialect, self.forward_traceparent);
+        Ok(Arc::new(routes::Upstream { name, dialect, uri, api_key, forward_traceparent }))
     }
 }

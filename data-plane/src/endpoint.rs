@@ -6,9 +6,9 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use luthien_proto::request::Dialect;
-use luthien_service::metrics;
+use luthien_service::{metrics, telemetry::SpanContext};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{Span, error, field::display, info, info_span};
 use uuid::Uuid;
 
 use crate::{client::Body, headers::CALL_ID, intake, plane::Plane, refusal::Refusal};
@@ -64,16 +64,19 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let id = Uuid::now_v7();
     let dialect = dialect(request.uri().path());
-    let answered = AssertUnwindSafe(dispatch(plane.clone(), request, id, connection)).catch_unwind().await;
+    let mut trace = None;
+    let answered = AssertUnwindSafe(dispatch(plane.clone(), request, id, connection, &mut trace)).catch_unwind().await;
     let mut response = match answered {
         Ok(Ok(response)) => response,
         Ok(Err(refusal)) => {
-            info!(call_id = %id, dialect = dialect.name(), reason = refusal.kind(), "request not taken");
+            let _span = log_span(id, dialect, trace.as_ref()).entered();
+            info!(reason = refusal.kind(), "request not taken");
             plane.metrics().refused(&refusal);
             refusal.into_response(dialect)
         }
         Err(_) => {
-            error!(call_id = %id, dialect = dialect.name(), "a request's handler panicked");
+            let _span = log_span(id, dialect, trace.as_ref()).entered();
+            error!("a request's handler panicked");
             plane.metrics().refused(&Refusal::Internal);
             Refusal::Internal.into_response(dialect)
         }
@@ -84,11 +87,19 @@ pub(crate) async fn answer(
     response
 }
 
+/// What log lines say of a request that became no call.
+fn log_span(id: Uuid, dialect: Dialect, trace: Option<&SpanContext>) -> Span {
+    let (trace_id, span_id) = trace.map(|trace| (trace.trace_id(), trace.span_id())).unzip();
+    let (trace_id, span_id) = (trace_id.map(display), span_id.map(display));
+    info_span!("request", call_id = %id, trace_id, span_id, dialect = dialect.name())
+}
+
 async fn dispatch(
     plane: Arc<Plane>,
     request: Request<Incoming>,
     id: Uuid,
     connection: CancellationToken,
+    trace: &mut Option<SpanContext>,
 ) -> Result<Response<Body>, Refusal> {
     let path = request.uri().path();
     let endpoint = Endpoint::at(path).ok_or_else(|| Refusal::UnknownPath(path.to_owned()))?;
@@ -104,7 +115,7 @@ async fn dispatch(
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}")),
         }),
         Endpoint::Metrics => Ok(page(plane.metrics_page())),
-        Endpoint::Calls(dialect) => intake::call(plane, dialect, request, id, connection).await,
+        Endpoint::Calls(dialect) => intake::call(plane, dialect, request, id, connection, trace).await,
     }
 }
 

@@ -16,6 +16,7 @@ use luthien_call::{
     dialect::{self, ClientRequest},
 };
 use luthien_proto::{message::CallStarted, request::Dialect};
+use luthien_service::telemetry::SpanContext;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
@@ -30,6 +31,7 @@ use crate::{
     policy_service::Conversation,
     refusal::Refusal,
     routes::Routes,
+    trace::Trace,
     upstream::Exchange,
     watch::Watch,
 };
@@ -46,25 +48,41 @@ pub(crate) async fn call(
     request: Request<Incoming>,
     id: Uuid,
     connection: CancellationToken,
+    context: &mut Option<SpanContext>,
 ) -> Result<Response<Body>, Refusal> {
     let at = SystemTime::now();
     let (parts, body) = request.into_parts();
     let caller = plane.auth().caller(&parts.headers)?;
-    if !dialect::is_built(dialect) {
-        return Err(Refusal::DialectNotBuilt(dialect.name()));
-    }
-    check_coding(&parts.headers)?;
-    let permit = plane.open_call()?;
-    let body = read(body, &parts.headers, plane.limits().body, plane.timeouts().request).await?;
-    let request = dialect::decode_request(dialect, body)?;
-    let (started, exchange) = Asked { id, at, dialect, parts, caller, request }.routed(plane.routes())?;
+    let mut trace = Trace::begin(id, dialect, &parts.headers, plane.auth().knows_clients());
+    *context = Some(trace.context().clone());
+    let taken = take(&plane, Asked { id, at, dialect, parts, caller }, body, &mut trace).await;
+    let (started, exchange, permit) = taken.inspect_err(|refusal| trace.refused(refusal))?;
     let (client, answer) = client::channel(plane.timeouts().client_stall, connection);
-    start(&plane, started, exchange, client, permit);
+    start(&plane, started, exchange, client, trace, permit);
     let (status, headers) = answer.head.await.map_err(|_| Refusal::Internal)?;
     let mut response = Response::new(answer.body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// Reads the request, and finds out where it goes.
+async fn take(
+    plane: &Plane,
+    asked: Asked,
+    body: Incoming,
+    trace: &mut Trace,
+) -> Result<(CallStarted, Exchange, OwnedSemaphorePermit), Refusal> {
+    let (dialect, headers) = (asked.dialect, &asked.parts.headers);
+    if !dialect::is_built(dialect) {
+        return Err(Refusal::DialectNotBuilt(dialect.name()));
+    }
+    check_coding(headers)?;
+    let permit = plane.open_call()?;
+    let body = read(body, headers, plane.limits().body, plane.timeouts().request).await?;
+    let request = dialect::decode_request(dialect, body)?;
+    let (started, exchange) = asked.routed(request, plane.routes(), trace)?;
+    Ok((started, exchange, permit))
 }
 
 /// A call that somebody may make.
@@ -74,13 +92,17 @@ struct Asked {
     dialect: Dialect,
     parts: Parts,
     caller: Caller,
-    request: ClientRequest,
 }
 
 impl Asked {
     /// What the policy service is told of the call, and the exchange that it asks leave for.
-    fn routed(self, routes: &Routes) -> Result<(CallStarted, Exchange), Refusal> {
-        let model = &self.request.request.model;
+    fn routed(
+        self,
+        request: ClientRequest,
+        routes: &Routes,
+        trace: &mut Trace,
+    ) -> Result<(CallStarted, Exchange), Refusal> {
+        let model = &request.request.model;
         let route = routes.find(model).ok_or_else(|| Refusal::NoRoute(model.clone()))?;
         let upstream = &route.upstream;
         if upstream.dialect != self.dialect {
@@ -92,7 +114,12 @@ impl Asked {
         let client = self.caller.name.clone();
         self.caller.authorize(upstream.dialect, upstream.api_key.as_ref(), &mut headers);
         let uri = upstream.uri_with(self.parts.uri.query());
-        let exchange = Exchange::new(uri, headers, self.request.upstream_body(&upstream_model));
+        if upstream.forward_traceparent
+            && let Some(value) = trace.header()
+        {
+            headers.insert("traceparent", value);
+        }
+        let body = request.upstream_body(&upstream_model);
         let started = CallStarted {
             call_id: self.id,
             started_at_us: micros(self.at),
@@ -102,17 +129,27 @@ impl Asked {
             route: route.pattern.clone(),
             upstream_model,
             client,
-            request: self.request.request,
+            request: request.request,
         };
-        Ok((started, exchange))
+        trace.routed(&started, &uri);
+        Ok((started, Exchange::new(uri, headers, body)))
     }
 }
 
 /// Sends a call on its way. It counts as open until its last word, whether or not the client is still there.
-fn start(plane: &Arc<Plane>, started: CallStarted, upstream: Exchange, client: Client, permit: OwnedSemaphorePermit) {
+fn start(
+    plane: &Arc<Plane>,
+    started: CallStarted,
+    upstream: Exchange,
+    client: Client,
+    trace: Trace,
+    permit: OwnedSemaphorePermit,
+) {
     let span = info_span!(
         "call",
         call_id = %started.call_id,
+        trace_id = %trace.context().trace_id(),
+        span_id = %trace.context().span_id(),
         dialect = started.dialect.name(),
         upstream = started.upstream,
         client = started.client,
@@ -123,9 +160,9 @@ fn start(plane: &Arc<Plane>, started: CallStarted, upstream: Exchange, client: C
     let drive = async move {
         let began = driver::now();
         let call = Call::new(setup, began);
-        let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services));
+        let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services, trace.context()));
         let cut = driven.cut.clone();
-        let watch = Watch::new(driven.metrics(), &upstream_name, dialect);
+        let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
         let driver = Driver { call, client, upstreams, upstream, service, cut, watch, began };
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             error!("a call's driver panicked");

@@ -10,6 +10,7 @@ use luthien_service::{
     config::{ConfigArgs, File},
     exit,
     logs::{self, LogArgs},
+    telemetry,
 };
 use tokio::runtime::Builder;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     logs::init(args.logs.log_format)?;
+    let _telemetry = telemetry::init("luthien-data-plane")?;
     let document = args.config.document()?;
     let file: File<Section> = document.get()?;
     let section = file.data_plane.unwrap_or_default();

@@ -188,6 +188,11 @@ impl UpstreamMetrics {
     }
 }
 
+/// What went wrong with the policy service, by the names of metrics and spans.
+pub(crate) fn service_failure(failure: ServiceFailure) -> &'static str {
+    SERVICE_FAILURES.into_iter().find(|(it, _)| *it == failure).map_or("", |(_, name)| name)
+}
+
 /// What went wrong with an upstream, by the names of metrics and spans.
 pub(crate) fn error(status: u16, failure: Option<UpstreamFailure>) -> Option<&'static str> {
     match (status, failure) {

@@ -13,6 +13,7 @@ use luthien_proto::{
     message::{FromService, Reply, ToService},
     wire::{EnforceRequest, EnforceResponse},
 };
+use luthien_service::telemetry::{SpanContext, traceparent};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{Instant, timeout},
@@ -22,6 +23,7 @@ use tonic::{
     Code, Request, Status, Streaming,
     client::Grpc,
     codegen::http::{Uri, uri::PathAndQuery},
+    metadata::AsciiMetadataValue,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -153,6 +155,8 @@ fn endpoint(address: &Uri, connect: Duration) -> Endpoint {
 /// The conversation about one call. Until Admission it moves from service to service; from then on it stays.
 pub(crate) struct Conversation<'a> {
     services: &'a Services,
+    /// The trace that the call belongs to.
+    traceparent: Option<AsciiMetadataValue>,
     /// Those not asked yet.
     left: VecDeque<usize>,
     stage: Stage,
@@ -183,9 +187,10 @@ enum State {
 type Attempt = Pin<Box<dyn Future<Output = Result<(EnforceResponse, Streaming<EnforceResponse>), Status>> + Send>>;
 
 impl<'a> Conversation<'a> {
-    pub(crate) fn new(services: &'a Services) -> Self {
+    pub(crate) fn new(services: &'a Services, trace: &SpanContext) -> Self {
         let left = services.order();
-        Self { services, left, stage: Stage::Settled, requests: None, stream: State::Closed }
+        let traceparent = traceparent(trace).parse().ok();
+        Self { services, traceparent, left, stage: Stage::Settled, requests: None, stream: State::Closed }
     }
 
     /// Says something. What nobody listens to any more is lost, and [`Self::next`] tells of the loss.
@@ -261,7 +266,8 @@ impl<'a> Conversation<'a> {
         let channel = self.services.services[service].channel();
         let silence = started.is_some().then_some(reach.first_word);
         self.requests = Some(sender);
-        self.stream = State::Opening(Box::pin(open(channel, receiver, reach.message, silence)));
+        self.stream =
+            State::Opening(Box::pin(open(channel, receiver, self.traceparent.clone(), reach.message, silence)));
         self.stage = Stage::Asking { service, started, losses };
         None
     }
@@ -270,13 +276,17 @@ impl<'a> Conversation<'a> {
 async fn open(
     channel: Channel,
     requests: UnboundedReceiver<EnforceRequest>,
+    traceparent: Option<AsciiMetadataValue>,
     message: usize,
     silence: Option<Duration>,
 ) -> Result<(EnforceResponse, Streaming<EnforceResponse>), Status> {
     let first_word = async {
         let mut grpc = Grpc::new(channel).max_decoding_message_size(message).max_encoding_message_size(message);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        let requests = Request::new(UnboundedReceiverStream::new(requests));
+        let mut requests = Request::new(UnboundedReceiverStream::new(requests));
+        if let Some(traceparent) = traceparent {
+            requests.metadata_mut().insert("traceparent", traceparent);
+        }
         let mut stream = grpc.streaming(requests, ENFORCE, SmallBuffers::default()).await?.into_inner();
         let closed = || Status::unavailable("closed the stream before Admission");
         stream.message().await?.map(|first| (first, stream)).ok_or_else(closed)

@@ -17,6 +17,8 @@ pub(crate) struct Upstream {
     pub(crate) uri: Uri,
     /// Its key, as the value of its header.
     pub(crate) api_key: Option<HeaderValue>,
+    /// Whether it is told which trace a call belongs to.
+    pub(crate) forward_traceparent: bool,
 }
 
 impl Upstream {
@@ -82,7 +84,13 @@ mod tests {
 
     fn upstream(name: &str) -> Arc<Upstream> {
         let uri = Uri::from_static("https://host/base/chat/completions");
-        Arc::new(Upstream { name: name.to_owned(), dialect: Dialect::OpenAiChat, uri, api_key: None })
+        Arc::new(Upstream {
+            name: name.to_owned(),
+            dialect: Dialect::OpenAiChat,
+            uri,
+            api_key: None,
+            forward_traceparent: false,
+        })
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Watches a call for metrics: what happens to it and what it does passes by here, and nothing is changed.
+//! Watches a call for metrics and traces: what happens to it and what it does passes by here, and nothing is changed.
 
 use std::time::Instant;
 
@@ -11,12 +11,14 @@ use luthien_proto::{
 use crate::{
     driver::now,
     metrics::{Metrics, UpstreamMetrics},
+    trace::Trace,
 };
 
-/// One call as metrics see it.
+/// One call as those see it who look from outside.
 pub(crate) struct Watch<'a> {
     metrics: &'a Metrics,
     upstream: Option<&'a UpstreamMetrics>,
+    trace: Trace,
     dialect: Dialect,
     /// When the request went to the upstream.
     forwarded: Option<Instant>,
@@ -28,13 +30,14 @@ pub(crate) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(metrics: &'a Metrics, upstream: &str, dialect: Dialect) -> Self {
+    pub(crate) fn new(metrics: &'a Metrics, trace: Trace, upstream: &str, dialect: Dialect) -> Self {
         let upstream = metrics.upstream(upstream);
-        Self { metrics, upstream, dialect, forwarded: None, answered: false, held_bytes: 0, ended: None }
+        Self { metrics, upstream, trace, dialect, forwarded: None, answered: false, held_bytes: 0, ended: None }
     }
 
     /// What happens to the call.
     pub(crate) fn input(&mut self, input: &Input) {
+        self.trace.input(input);
         match input {
             Input::UpstreamHead(_) => {
                 if let (Some(upstream), Some(forwarded)) = (self.upstream, self.forwarded) {
@@ -53,6 +56,7 @@ impl<'a> Watch<'a> {
 
     /// What the call does.
     pub(crate) fn output(&mut self, output: &Output) {
+        self.trace.output(output);
         match output {
             Output::Forward => self.forwarded = Some(now()),
             Output::CancelUpstream => self.upstream_over(),
@@ -85,6 +89,7 @@ impl<'a> Watch<'a> {
         if let (Some(upstream), Some(_)) = (self.upstream, self.forwarded) {
             upstream.ended(ended.upstream_status, stats.upstream_failure);
         }
+        self.trace.done(call, &ended);
     }
 
     fn upstream_over(&mut self) {

@@ -1,4 +1,4 @@
-//! What both programs share around their cores: the configuration file, listening sockets, logs, metrics, shutdown, exit codes.
+//! What both programs share around their cores: the configuration file, listening sockets, logs, metrics, traces, shutdown, exit codes.
 //!
 //! Nothing here knows a section of either program.
 
@@ -9,6 +9,7 @@ pub mod logs;
 pub mod metrics;
 pub mod secret;
 pub mod shutdown;
+pub mod telemetry;
 
 pub use config::ConfigError;
 pub use secret::Secret;

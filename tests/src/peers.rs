@@ -1,5 +1,7 @@
-//! Those that the planes talk to, following a script: a provider ([`upstream`]) and a policy service ([`policy`]).
+//! Those that the planes talk to, following a script: a provider ([`upstream`]), a policy service ([`policy`])
+//! and a collector of traces ([`otlp`]).
 
+pub mod otlp;
 pub mod policy;
 pub mod upstream;
 

@@ -31,6 +31,9 @@ pub struct Bench {
     instructions: bool,
 }
 
+/// What is measured, and what measures it.
+const PROGRAMS: [&str; 3] = ["luthien-data-plane", "luthien-control-plane", "luthien-bench"];
+
 /// Measures, and prints a table.
 pub fn run(bench: &Bench) -> bool {
     if bench.micro {
@@ -40,7 +43,9 @@ pub fn run(bench: &Bench) -> bool {
         return instructions::run();
     }
     // As released, but with the names that a profiler needs.
-    let built = Step::cargo(["build", "--release", "--workspace", "--bins"]).env("CARGO_PROFILE_RELEASE_STRIP", "none");
+    let programs = PROGRAMS.into_iter().flat_map(|program| ["--bin".to_owned(), program.to_owned()]);
+    let built = Step::cargo(["build", "--release", "--workspace"]).args(programs);
+    let built = built.env("CARGO_PROFILE_RELEASE_STRIP", "none");
     if !built.run() {
         eprintln!("\nThe build failed; nothing was measured.");
         return false;

@@ -9,6 +9,7 @@ use luthien_proto::{
     request::Dialect,
     wire::EnforceRequest,
 };
+use luthien_service::telemetry::SpanContext;
 use thiserror::Error;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use super::{PolicyService, replies::Replier};
 use crate::{
     metrics::{self, Metrics},
     record::{CallRecord, NotDurable, Summary},
+    trace::Trace,
 };
 use guarded::{Guarded, Panicked};
 
@@ -26,13 +28,18 @@ use guarded::{Guarded, Panicked};
 pub(super) async fn converse(
     service: PolicyService,
     mut requests: Streaming<EnforceRequest>,
+    parent: Option<SpanContext>,
     replier: Replier,
     cut: CancellationToken,
 ) {
     let end = match first(&mut requests, &cut).await {
         Ok(started) => {
-            let span = info_span!("call", call_id = %started.call_id);
-            Conversation::begin(&service, *started, &replier, cut).run(requests).instrument(span).await
+            let trace = Trace::begin(&started, parent, &service.policies.names());
+            let (call_id, context) = (started.call_id, trace.context());
+            let (trace_id, span_id) = (context.trace_id(), context.span_id());
+            let span = info_span!("call", %call_id, %trace_id, %span_id);
+            let begun = span.in_scope(|| Conversation::begin(&service, *started, trace, &replier, cut));
+            begun.run(requests).instrument(span).await
         }
         Err(failure) => Err(failure),
     };
@@ -44,6 +51,7 @@ struct Conversation<'a> {
     record: CallRecord,
     dialect: Dialect,
     metrics: &'a Metrics,
+    trace: Trace,
     replier: &'a Replier,
     cut: CancellationToken,
     lease: Interval,
@@ -69,14 +77,20 @@ enum Failure {
 }
 
 impl<'a> Conversation<'a> {
-    fn begin(service: &'a PolicyService, started: CallStarted, replier: &'a Replier, cut: CancellationToken) -> Self {
+    fn begin(
+        service: &'a PolicyService,
+        started: CallStarted,
+        trace: Trace,
+        replier: &'a Replier,
+        cut: CancellationToken,
+    ) -> Self {
         // A silence that begins just behind one tick ends at the next but one: no later than a lease.
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let record = service.recorder.call(Summary::new(&started));
         let (dialect, metrics) = (started.dialect, &*service.metrics);
         let session = Guarded::begin(service.policies.clone(), started);
-        Self { session, record, dialect, metrics, replier, cut, lease, seen: 0, spoke: false }
+        Self { session, record, dialect, metrics, trace, replier, cut, lease, seen: 0, spoke: false }
     }
 
     async fn run(mut self, mut requests: Streaming<EnforceRequest>) -> Result<(), Failure> {
@@ -85,11 +99,13 @@ impl<'a> Conversation<'a> {
         if let Err(failure) = &talked {
             failure.log();
             self.metrics.failed(failure.kind());
+            self.trace.failed(failure.kind());
             self.lose(failure).await;
         }
         let durable = self.record.close().await;
         if durable.is_err() {
             self.metrics.failed(metrics::Failure::NotDurable);
+            self.trace.failed(metrics::Failure::NotDurable);
         }
         talked.and(durable.map_err(Failure::from))
     }
@@ -122,6 +138,7 @@ impl<'a> Conversation<'a> {
                 }
                 Some(Output::Record(entry)) => {
                     self.metrics.entry(self.dialect, &entry.body);
+                    self.trace.entry(&entry);
                     self.record.push(entry);
                 }
                 Some(Output::Ended) => return Ok(Drained::Ended),

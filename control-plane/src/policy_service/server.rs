@@ -9,6 +9,7 @@ use luthien_proto::{
     codec::SmallBuffers,
     wire::{EnforceRequest, EnforceResponse},
 };
+use luthien_service::telemetry::parse_traceparent;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     Request, Response, Status, Streaming,
@@ -69,7 +70,9 @@ impl StreamingService<EnforceRequest> for Enforcer {
     fn call(&mut self, request: Request<Streaming<EnforceRequest>>) -> Self::Future {
         let (replier, replies) = replies::channel(self.cut.clone());
         let service = self.service.clone();
-        self.calls.spawn(conversation::converse(service, request.into_inner(), replier, self.cut.clone()));
+        let parent = request.metadata().get("traceparent").and_then(|value| parse_traceparent(value.to_str().ok()?));
+        let requests = request.into_inner();
+        self.calls.spawn(conversation::converse(service, requests, parent, replier, self.cut.clone()));
         std::future::ready(Ok(Response::new(replies)))
     }
 }

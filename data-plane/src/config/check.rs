@@ -64,6 +64,7 @@ fn defaults(variable: impl Fn(&str) -> Option<String>) -> (Vec<Upstream>, Vec<Ro
         dialect,
         base_url: Uri::from_static(base_url),
         api_key,
+        forward_traceparent: false,
     };
     let route = |model: &str, upstream: &str| RouteRule {
         model: model.to_owned(),
@@ -131,7 +132,8 @@ fn upstream(name: String, section: UpstreamSection) -> Result<Upstream, Invalid>
         Invalid::new(key("dialect"), format!("is none of {known}"))
     })?;
     let base_url = url(&key("base_url"), &section.base_url)?;
-    Ok(Upstream { name, dialect, base_url, api_key: section.api_key })
+    let UpstreamSection { api_key, forward_traceparent, .. } = section;
+    Ok(Upstream { name, dialect, base_url, api_key, forward_traceparent })
 }
 
 /// An http or https URL of a host, without what has no place in it.

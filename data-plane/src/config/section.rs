@@ -46,6 +46,8 @@ pub(super) struct UpstreamSection {
     pub(super) dialect: String,
     pub(super) base_url: String,
     pub(super) api_key: Option<Secret>,
+    #[serde(default)]
+    pub(super) forward_traceparent: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

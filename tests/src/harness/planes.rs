@@ -42,6 +42,11 @@ pub struct DataPlane {
 impl ControlPlane {
     /// Starts one with that `control_plane:` section (what it does not say is said here), and waits until it is ready.
     pub async fn start(folder: &Path, name: &str, section: &Value) -> Self {
+        Self::start_with(folder, name, section, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    pub async fn start_with(folder: &Path, name: &str, section: &Value, env: &[(String, String)]) -> Self {
         let mut config = json!({
             "grpc_listen": "127.0.0.1:0",
             "http_listen": "127.0.0.1:0",
@@ -49,7 +54,7 @@ impl ControlPlane {
             "database": format!("sqlite://{}", folder.join("luthien.db").display()),
         });
         merge(&mut config, section);
-        let process = start(Program::ControlPlane, folder, name, &json!({"control_plane": config}));
+        let process = start(Program::ControlPlane, folder, name, &json!({"control_plane": config}), env);
         let grpc = listening(&process, "policy").await;
         let admin = listening(&process, "admin").await;
         ready(admin).await;
@@ -102,9 +107,14 @@ impl ControlPlane {
 impl DataPlane {
     /// Starts one with that `data_plane:` section, and waits until it is ready.
     pub async fn start(folder: &Path, name: &str, section: &Value) -> Self {
+        Self::start_with(folder, name, section, &[]).await
+    }
+
+    /// The same, with more in its environment.
+    pub async fn start_with(folder: &Path, name: &str, section: &Value, env: &[(String, String)]) -> Self {
         let mut config = json!({"listen": "127.0.0.1:0"});
         merge(&mut config, section);
-        let process = start(Program::DataPlane, folder, name, &json!({"data_plane": config}));
+        let process = start(Program::DataPlane, folder, name, &json!({"data_plane": config}), env);
         let address = listening(&process, "").await;
         ready(address).await;
         Self { process, address }
@@ -123,10 +133,12 @@ impl DataPlane {
 }
 
 /// JSON is YAML: what the test has as a value is written as it is.
-fn start(program: Program, folder: &Path, name: &str, config: &Value) -> Process {
+fn start(program: Program, folder: &Path, name: &str, config: &Value, more: &[(String, String)]) -> Process {
     let file = format!("{name}.yaml");
     fs::write(folder.join(&file), format!("{config:#}\n")).expect("the folder is ours");
-    Process::start(program, folder, &["--config", &file, "--log-format", "json"], &[("RUST_LOG", LOG)])
+    let mut env = vec![("RUST_LOG", LOG)];
+    env.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    Process::start(program, folder, &["--config", &file, "--log-format", "json"], &env)
 }
 
 /// Waits for the address that a program says it listens on.

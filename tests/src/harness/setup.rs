@@ -18,6 +18,7 @@ use crate::peers::upstream::Upstream;
 pub struct Setup {
     data_plane: Value,
     control_plane: Value,
+    env: Vec<(String, String)>,
 }
 
 /// A running data plane, its control plane, and the upstream that all its routes lead to.
@@ -62,7 +63,7 @@ impl Setup {
     /// These policies, in this order.
     pub fn pipeline(policies: &[Value]) -> Self {
         let names: Vec<&Value> = policies.iter().map(|policy| &policy["name"]).collect();
-        Self { data_plane: json!({}), control_plane: json!({"policies": policies, "pipeline": names}) }
+        Self { data_plane: json!({}), control_plane: json!({"policies": policies, "pipeline": names}), env: Vec::new() }
     }
 
     /// More for the `data_plane:` section.
@@ -79,14 +80,21 @@ impl Setup {
         self
     }
 
+    /// A variable in the environment of both planes.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts all three.
     pub async fn start(self) -> Gateway {
         let folder = TempDir::new().expect("a folder for the test");
         let upstream = Upstream::start().await;
-        let control = ControlPlane::start(folder.path(), "control-plane", &self.control_plane).await;
+        let control = ControlPlane::start_with(folder.path(), "control-plane", &self.control_plane, &self.env).await;
         let mut section = data_plane_section(&upstream, &[control.url()]);
         merge(&mut section, &self.data_plane);
-        let data = DataPlane::start(folder.path(), "data-plane", &section).await;
+        let data = DataPlane::start_with(folder.path(), "data-plane", &section, &self.env).await;
         Gateway { data, control, upstream, folder }
     }
 }
