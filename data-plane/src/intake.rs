@@ -121,6 +121,9 @@ impl Asked {
         }
         let body = request.upstream_body(&upstream_model);
         let started = CallStarted {
+            session: String::new(),
+            dropped: Vec::new(),
+            omitted: Vec::new(),
             call_id: self.id,
             started_at_us: micros(self.at),
             dialect: self.dialect,

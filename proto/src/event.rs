@@ -106,6 +106,8 @@ pub enum BlockKind {
     Thinking {
         /// The dialect's field that carried it, where servers differ; else empty.
         field: String,
+        /// The upstream's id of it; empty where the dialect has none.
+        id: String,
     },
     /// Reasoning that only its provider can read; no deltas.
     RedactedThinking {
@@ -171,6 +173,8 @@ pub struct ToolCall {
     pub id: String,
     /// The tool.
     pub name: String,
+    /// The group that the tool belongs to, where the dialect has such; else empty.
+    pub namespace: String,
     /// How it is called.
     pub form: ToolForm,
     /// The dialect's own name of the block's type, where the form has several; else empty.

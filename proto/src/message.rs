@@ -61,6 +61,12 @@ pub struct CallStarted {
     pub upstream_model: String,
     /// Whose key it was; else empty.
     pub client: String,
+    /// The agent's own marker of its session; empty: none came.
+    pub session: String,
+    /// Fields of the request that the upstream's dialect has no counterpart for: the client is told of them.
+    pub dropped: Vec<String>,
+    /// The same, of fields without which nothing is missed: only the record has them.
+    pub omitted: Vec<String>,
     /// What was asked for.
     pub request: Request,
 }

@@ -170,6 +170,9 @@ pub fn started(call_id: Uuid) -> ToService {
     let content = Content::from(ContentBlock::Text("Hello?".into()));
     let message = Message { role: "user".into(), content: vec![content], extras: Default::default() };
     ToService::CallStarted(Box::new(CallStarted {
+        session: String::new(),
+        dropped: Vec::new(),
+        omitted: Vec::new(),
         call_id,
         started_at_us: 1_700_000_000_000_000,
         dialect: Dialect::OpenAiChat,

@@ -150,6 +150,9 @@ struct Driven {
 impl Driven {
     fn new(dialect: Dialect, level: Level, replaces: bool) -> Self {
         let started = CallStarted {
+            session: String::new(),
+            dropped: Vec::new(),
+            omitted: Vec::new(),
             call_id: "018f0000-0000-7000-8000-000000000001".parse().unwrap(),
             started_at_us: 1_700_000_000_000_000,
             dialect,

@@ -132,11 +132,12 @@ fn kind(input: &mut Input<'_>) -> BlockKind {
     let type_ = || "any".to_owned();
     match input.below(8) {
         0 | 1 => BlockKind::Text,
-        2 => BlockKind::Thinking { field: String::new() },
+        2 => BlockKind::Thinking { field: String::new(), id: String::new() },
         3 => BlockKind::RedactedThinking { data: type_() },
         4 => BlockKind::Refusal,
         5 => BlockKind::Opaque(json!({"type": "any"})),
         _ => BlockKind::ToolCall(ToolCall {
+            namespace: String::new(),
             id: type_(),
             name: type_(),
             form: form[usize::from(input.below(4))],

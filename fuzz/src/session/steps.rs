@@ -72,7 +72,8 @@ impl Steps {
     /// A block of a kind that is only recorded, mostly.
     pub fn block(&mut self, interest: Interest, input: &mut Input<'_>) -> (BlockStarted, Vec<(BlockDelta, Extras)>) {
         let first = kind(input);
-        let recorded = [BlockKind::Text, BlockKind::Refusal, BlockKind::Thinking { field: String::new() }];
+        let recorded =
+            [BlockKind::Text, BlockKind::Refusal, BlockKind::Thinking { field: String::new(), id: String::new() }];
         let kind = match interest.of(first.kind()) {
             Level::Record => first,
             _ => recorded.into_iter().find(|kind| interest.of(kind.kind()) == Level::Record).unwrap_or(first),
@@ -115,11 +116,12 @@ fn kind(input: &mut Input<'_>) -> BlockKind {
     let form = [ToolForm::Function, ToolForm::Custom, ToolForm::Legacy, ToolForm::Server];
     match input.below(10) {
         0..=3 => BlockKind::Text,
-        4 => BlockKind::Thinking { field: String::new() },
+        4 => BlockKind::Thinking { field: String::new(), id: String::new() },
         5 => BlockKind::RedactedThinking { data: text(input) },
         6 => BlockKind::Refusal,
         7 => BlockKind::Opaque(json!({"name": text(input), "text": text(input)})),
         _ => BlockKind::ToolCall(ToolCall {
+            namespace: String::new(),
             id: text(input),
             name: text(input),
             form: form[usize::from(input.below(4))],

@@ -106,7 +106,7 @@ impl From<BlockKind> for wire::block_started::Kind {
     fn from(kind: BlockKind) -> Self {
         match kind {
             BlockKind::Text => Self::Text(wire::Text {}),
-            BlockKind::Thinking { field } => Self::Thinking(wire::Thinking { field }),
+            BlockKind::Thinking { field, id } => Self::Thinking(wire::Thinking { field, id }),
             BlockKind::RedactedThinking { data } => Self::RedactedThinking(wire::RedactedThinking { data }),
             BlockKind::Refusal => Self::Refusal(wire::Refusal {}),
             BlockKind::ToolCall(call) => Self::ToolCall(call.into()),
@@ -122,7 +122,7 @@ impl TryFrom<wire::block_started::Kind> for BlockKind {
         use wire::block_started::Kind as Wire;
         Ok(match kind {
             Wire::Text(wire::Text {}) => Self::Text,
-            Wire::Thinking(wire::Thinking { field }) => Self::Thinking { field },
+            Wire::Thinking(wire::Thinking { field, id }) => Self::Thinking { field, id },
             Wire::RedactedThinking(wire::RedactedThinking { data }) => Self::RedactedThinking { data },
             Wire::Refusal(wire::Refusal {}) => Self::Refusal,
             Wire::ToolCall(call) => Self::ToolCall(call.into()),
@@ -133,13 +133,15 @@ impl TryFrom<wire::block_started::Kind> for BlockKind {
 
 impl From<ToolCall> for wire::ToolCall {
     fn from(call: ToolCall) -> Self {
-        Self { id: call.id, name: call.name, form: wire::ToolForm::from(call.form).into(), r#type: call.type_ }
+        let form = wire::ToolForm::from(call.form).into();
+        Self { id: call.id, name: call.name, form, r#type: call.type_, namespace: call.namespace }
     }
 }
 
 impl From<wire::ToolCall> for ToolCall {
     fn from(call: wire::ToolCall) -> Self {
-        Self { form: call.form().into(), id: call.id, name: call.name, type_: call.r#type }
+        let form = call.form().into();
+        Self { form, id: call.id, name: call.name, type_: call.r#type, namespace: call.namespace }
     }
 }
 

@@ -135,6 +135,7 @@ fn a_malformed_message_of_the_proxy_is_refused_with_its_field_and_reason() {
             Some(wire::Event { event: event(Event::Ended(wire::Ended {})).unwrap().event, extras_json: json.into() }),
         )])
     };
+    use wire::tool_choice::Choice as Wire;
     let nested = wire::ToolResult { content: vec![wire::Content::default()], ..Default::default() };
     let error = |status| wire::Failed { error: Some(wire::CallError { status, ..Default::default() }) };
     let cases = [
@@ -148,10 +149,12 @@ fn a_malformed_message_of_the_proxy_is_refused_with_its_field_and_reason() {
             "call_started.request.sampling.top_p: not a finite number",
         ),
         (
-            with_request(|r| r.tool_choice_json = "{\"a\":1,".into()),
-            "call_started.request.tool_choice_json: not JSON: EOF while parsing a value at line 1 column 7",
+            with_request(|r| {
+                r.tool_choice = Some(wire::ToolChoice { choice: Some(Wire::OpaqueJson("{\"a\":1,".into())) });
+            }),
+            "call_started.request.tool_choice.opaque_json: not JSON: EOF while parsing a value at line 1 column 7",
         ),
-        (with_request(|r| r.tools = vec![wire::Tool::default()]), "call_started.request.tools[0].json: not set"),
+        (with_request(|r| r.tools = vec![wire::Tool::default()]), "call_started.request.tools[0].kind: not set"),
         (
             with_request(|r| r.system = vec![wire::Content::default()]),
             "call_started.request.system[0].content: not set",

@@ -60,6 +60,9 @@ impl From<CallStarted> for wire::CallStarted {
             route: started.route,
             upstream_model: started.upstream_model,
             client: started.client,
+            session: started.session,
+            dropped: started.dropped,
+            omitted: started.omitted,
             request: Some(started.request.into()),
         }
     }
@@ -78,6 +81,9 @@ impl TryFrom<wire::CallStarted> for CallStarted {
             route: started.route,
             upstream_model: started.upstream_model,
             client: started.client,
+            session: started.session,
+            dropped: started.dropped,
+            omitted: started.omitted,
             request: message(started.request, "request")?,
         })
     }

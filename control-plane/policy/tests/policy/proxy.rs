@@ -45,6 +45,9 @@ pub fn call(dialect: Dialect) -> CallStarted {
     let request =
         Request { model: "fast".to_owned(), stream: true, choices: 1, messages: vec![message], ..Request::default() };
     CallStarted {
+        session: String::new(),
+        dropped: Vec::new(),
+        omitted: Vec::new(),
         call_id: "0198c9a5-7e4c-7000-8000-000000000001".parse().unwrap(),
         started_at_us: 1_700_000_000_000_000,
         dialect,

@@ -58,7 +58,13 @@ fn interrupted(first: &str, between: Vec<Event>, second: &str) -> Vec<Vec<Event>
 
 #[test]
 fn texts_that_a_client_joins_are_one_text() {
-    let thought = || block(1, BlockKind::Thinking { field: "reasoning".to_owned() }, [Delta::Text("hm".to_owned())]);
+    let thought = || {
+        block(
+            1,
+            BlockKind::Thinking { field: "reasoning".to_owned(), id: String::new() },
+            [Delta::Text("hm".to_owned())],
+        )
+    };
     let call = || tool(1, "f", &["{}"]);
     let config = || json!({ "replacements": [["cool", "radical"], ["coolest", "best"]] });
     for (between, line) in [(thought(), "thinking: hm"), (call(), "call f: {}")] {
@@ -275,7 +281,7 @@ fn a_thinking_block_of_anthropics_is_held_and_dropped_if_it_is_signed_and_has_a_
             block(3, BlockKind::RedactedThinking { data: "cool".to_owned() }, []),
             block(
                 4,
-                BlockKind::Thinking { field: String::new() },
+                BlockKind::Thinking { field: String::new(), id: String::new() },
                 [
                     Delta::Text("cool".to_owned()),
                     Delta::Opaque(json!({ "type": "odd" })),
@@ -367,7 +373,7 @@ proptest! {
         cuts in prop::collection::vec(0_usize..6, 0..20),
         batches in prop::collection::vec(1_usize..5, 1..4),
     ) {
-        let thought = |key| block(key, BlockKind::Thinking { field: String::new() }, [Delta::Text("z".to_owned())]);
+        let thought = |key| block(key, BlockKind::Thinking { field: String::new(), id: String::new() }, [Delta::Text("z".to_owned())]);
         let blocks = split(&text_, &cuts).into_iter().zip((0..).step_by(2));
         let blocks = blocks.flat_map(|(piece, key)| [text(key, [piece]), thought(key + 1)]);
         let mut proxy = policy(json!({ "replacements": pairs }));

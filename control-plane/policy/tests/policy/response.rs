@@ -57,11 +57,17 @@ pub fn text<'a>(key: u32, pieces: impl IntoIterator<Item = &'a str>) -> Vec<Even
 pub fn thinking(key: u32, pieces: &[&str], signature: Option<&str>) -> Vec<Event> {
     let texts = pieces.iter().map(|piece| Delta::Text((*piece).to_owned()));
     let signature = signature.map(|signature| Delta::Signature(signature.to_owned()));
-    block(key, BlockKind::Thinking { field: String::new() }, texts.chain(signature))
+    block(key, BlockKind::Thinking { field: String::new(), id: String::new() }, texts.chain(signature))
 }
 
 pub fn tool_kind(key: u32, name: &str, form: ToolForm) -> BlockKind {
-    BlockKind::ToolCall(ToolCall { id: format!("call_{key}"), name: name.to_owned(), form, type_: String::new() })
+    BlockKind::ToolCall(ToolCall {
+        id: format!("call_{key}"),
+        name: name.to_owned(),
+        namespace: String::new(),
+        form,
+        type_: String::new(),
+    })
 }
 
 pub fn tool(key: u32, name: &str, pieces: &[&str]) -> Vec<Event> {

@@ -12,6 +12,9 @@
 //! Preferred are steps that are written as a chunk of their own. If there is none, the rest of the chunk is an Opaque
 //! step of the same JSON. Fields that all chunks repeat (`id`, `model` …) count as unknown only where they change. The
 //! extras of Failed are the rest of the chunk as it was.
+//!
+//! A choice begins where it first says something: Started is written only for its extras, which it has only if its chunk
+//! is the beginning of choice 0.
 
 mod calls;
 mod choice;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use luthien_proto::{
     Request,
     json::{self, Extras},
-    request::{Content, ContentBlock, Dialect, Tool},
+    request::{Content, ContentBlock, Dialect, Tool, ToolKind},
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -145,5 +145,6 @@ pub(super) fn known(block: ContentBlock, rest: Object) -> Content {
 pub(super) fn tool(raw: Value, place: &[&str]) -> Tool {
     let inner = place.iter().find_map(|key| raw.get(*key)).unwrap_or(&raw);
     let text = |key| inner.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Tool { name: text("name"), description: text("description"), raw }
+    let (name, description) = (text("name"), text("description"));
+    Tool { name, namespace: String::new(), description, kind: ToolKind::Hosted(raw), extras: Extras::NONE }
 }

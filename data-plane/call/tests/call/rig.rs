@@ -48,6 +48,9 @@ impl Rig {
 
     pub fn with(dialect: Dialect, limits: Limits, on_loss: FailureMode) -> Self {
         let started = CallStarted {
+            session: String::new(),
+            dropped: Vec::new(),
+            omitted: Vec::new(),
             call_id: "018f0000-0000-7000-8000-000000000001".parse().unwrap(),
             started_at_us: 1_700_000_000_000_000,
             dialect,

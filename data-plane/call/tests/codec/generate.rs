@@ -103,7 +103,7 @@ fn block(dialect: Dialect, choices: u32) -> impl Strategy<Value = Block> {
     let field = if dialect == Dialect::OpenAiChat { "reasoning_content" } else { "" };
     let texts = || vec(text().prop_map(Delta::Text), 1..4);
     let prose = |kind: BlockKind| texts().prop_map(move |deltas| (kind.clone(), deltas));
-    let thinking = BlockKind::Thinking { field: field.to_owned() };
+    let thinking = BlockKind::Thinking { field: field.to_owned(), id: String::new() };
     let calls = (0..3usize, text(), name(), arguments());
     let common = prop_oneof![
         prose(BlockKind::Text),
@@ -135,7 +135,7 @@ fn call(dialect: Dialect, form: usize, id: String, name: String, arguments: Vec<
         (Dialect::OpenAiChat, 0) => (ToolForm::Custom, ""),
         _ => (ToolForm::Function, ""),
     };
-    let head = ToolCall { id, name, form, type_: type_.to_owned() };
+    let head = ToolCall { id, name, namespace: String::new(), form, type_: type_.to_owned() };
     (BlockKind::ToolCall(head), arguments.into_iter().map(Delta::Arguments).collect())
 }
 

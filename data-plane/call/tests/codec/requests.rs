@@ -21,7 +21,7 @@ fn show(request: &Request) -> String {
         message.content.iter().for_each(|content| out.push_str(&format!("  {}\n", content_line(content))));
     }
     for tool in &request.tools {
-        out.push_str(&format!("tool {} {:?} {}\n", tool.name, tool.description, tool.raw));
+        out.push_str(&format!("tool {} {:?} {:?}\n", tool.name, tool.description, tool.kind));
     }
     out.push_str(&format!("{:?}\n{:?}\n{:?}\n", request.tool_choice, request.sampling, request.extras));
     out

@@ -53,8 +53,8 @@ pub(crate) fn step(event: &Event) -> String {
 fn kind(kind: &BlockKind) -> String {
     match kind {
         BlockKind::Text => "Text".to_owned(),
-        BlockKind::Thinking { field } if field.is_empty() => "Thinking".to_owned(),
-        BlockKind::Thinking { field } => format!("Thinking in {field}"),
+        BlockKind::Thinking { field, .. } if field.is_empty() => "Thinking".to_owned(),
+        BlockKind::Thinking { field, .. } => format!("Thinking in {field}"),
         BlockKind::RedactedThinking { data } => format!("RedactedThinking {data:?}"),
         BlockKind::Refusal => "Refusal".to_owned(),
         BlockKind::ToolCall(call) => {

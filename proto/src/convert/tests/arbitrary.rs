@@ -14,7 +14,10 @@ use crate::{
         Admission, AdmissionDecision, Annotation, Block, CallEnded, CallStarted, Decision, FailureMode, Forward,
         FromService, Interest, Level, Limits, Outcome, Reject, Reply, Severity, ToService, Verdict,
     },
-    request::{Content, ContentBlock, Dialect, Message, Request, Sampling, Tool},
+    request::{
+        Content, ContentBlock, Dialect, Message, OutputFormat, Reasoning, ReasoningMode, Request, Sampling,
+        ServiceOptions, Source, Tool, ToolChoice, ToolKind,
+    },
 };
 
 fn text() -> BoxedStrategy<String> {
@@ -50,7 +53,9 @@ fn extras() -> BoxedStrategy<Extras> {
 
 fn tool_call() -> BoxedStrategy<ToolCall> {
     let form = select(vec![ToolForm::Function, ToolForm::Custom, ToolForm::Legacy, ToolForm::Server]);
-    (text(), text(), form, text()).prop_map(|(id, name, form, type_)| ToolCall { id, name, form, type_ }).boxed()
+    (text(), text(), text(), form, text())
+        .prop_map(|(id, name, namespace, form, type_)| ToolCall { id, name, namespace, form, type_ })
+        .boxed()
 }
 
 fn finish_reason() -> BoxedStrategy<FinishReason> {
@@ -71,7 +76,7 @@ fn finish_reason() -> BoxedStrategy<FinishReason> {
 fn block_started() -> BoxedStrategy<BlockStarted> {
     let kind = prop_oneof![
         Just(BlockKind::Text),
-        text().prop_map(|field| BlockKind::Thinking { field }),
+        (text(), text()).prop_map(|(field, id)| BlockKind::Thinking { field, id }),
         text().prop_map(|data| BlockKind::RedactedThinking { data }),
         Just(BlockKind::Refusal),
         tool_call().prop_map(BlockKind::ToolCall),
@@ -151,7 +156,10 @@ fn chunks() -> BoxedStrategy<Vec<Chunk>> {
 fn content() -> BoxedStrategy<Content> {
     let leaf = prop_oneof![
         text().prop_map(ContentBlock::Text),
-        (text(), text()).prop_map(|(text, signature)| ContentBlock::Thinking { text, signature }),
+        (text(), text(), text()).prop_map(|(text, signature, id)| ContentBlock::Thinking { text, signature, id }),
+        (source(), text()).prop_map(|(source, detail)| ContentBlock::Image { source, detail }),
+        (source(), text()).prop_map(|(source, title)| ContentBlock::Document { source, title }),
+        (text(), text()).prop_map(|(data, format)| ContentBlock::Audio { data, format }),
         text().prop_map(ContentBlock::RedactedThinking),
         text().prop_map(ContentBlock::Refusal),
         (tool_call(), text()).prop_map(|(call, arguments)| ContentBlock::ToolCall { call, arguments }),
@@ -171,48 +179,136 @@ fn content() -> BoxedStrategy<Content> {
 fn request() -> BoxedStrategy<Request> {
     let message =
         (text(), vec(content(), 0..3), extras()).prop_map(|(role, content, extras)| Message { role, content, extras });
-    let tool = (text(), text(), json()).prop_map(|(name, description, raw)| Tool { name, description, raw });
-    let sampling = (
-        option::of(any::<u64>()),
-        option::of(number()),
-        option::of(number()),
-        option::of(any::<u64>()),
-        vec(text(), 0..3),
-    )
-        .prop_map(|(max_output_tokens, temperature, top_p, top_k, stop)| Sampling {
-            max_output_tokens,
-            temperature,
-            top_p,
-            top_k,
-            stop,
-        });
-    let head = (text(), any::<bool>(), 1..9_u32, option::of(json()), extras());
-    (head, vec(content(), 0..2), vec(message, 0..3), vec(tool, 0..2), sampling)
-        .prop_map(|((model, stream, choices, tool_choice, extras), system, messages, tools, sampling)| Request {
-            model,
-            stream,
-            choices,
-            system,
-            messages,
-            tools,
-            tool_choice,
-            sampling,
-            extras,
+    let talk = (vec(content(), 0..2), vec(message, 0..3));
+    let tools = (vec(tool(), 0..2), option::of(tool_choice()), option::of(any::<bool>()));
+    let head = (text(), any::<bool>(), 1..9_u32, extras());
+    let wishes = (sampling(), reasoning(), option::of(output()), service());
+    (head, talk, tools, wishes)
+        .prop_map(|((model, stream, choices, extras), (system, messages), tools, wishes)| {
+            let (tools, tool_choice, parallel_tool_calls) = tools;
+            let (sampling, reasoning, output, service) = wishes;
+            Request {
+                model,
+                stream,
+                choices,
+                system,
+                messages,
+                tools,
+                tool_choice,
+                parallel_tool_calls,
+                sampling,
+                reasoning,
+                output,
+                service,
+                extras,
+            }
         })
         .boxed()
+}
+
+fn tool() -> BoxedStrategy<Tool> {
+    let kind = prop_oneof![
+        (json(), option::of(any::<bool>())).prop_map(|(schema, strict)| ToolKind::Function { schema, strict }),
+        json().prop_map(|format| ToolKind::Custom { format }),
+        json().prop_map(ToolKind::Hosted),
+    ];
+    (text(), text(), text(), kind, extras())
+        .prop_map(|(name, namespace, description, kind, extras)| Tool { name, namespace, description, kind, extras })
+        .boxed()
+}
+
+fn tool_choice() -> BoxedStrategy<ToolChoice> {
+    prop_oneof![
+        Just(ToolChoice::Auto),
+        Just(ToolChoice::None),
+        Just(ToolChoice::Required),
+        text().prop_map(ToolChoice::Named),
+        (any::<bool>(), vec(text(), 0..3)).prop_map(|(required, names)| ToolChoice::Allowed { required, names }),
+        json().prop_map(ToolChoice::Opaque),
+    ]
+    .boxed()
+}
+
+fn sampling() -> BoxedStrategy<Sampling> {
+    let picks = (option::of(number()), option::of(number()), option::of(any::<u64>()));
+    let penalties = (option::of(number()), option::of(number()));
+    let rest = (option::of(any::<u64>()), vec(text(), 0..3), option::of(any::<i64>()), option::of(any::<u32>()));
+    (picks, penalties, rest)
+        .prop_map(|((temperature, top_p, top_k), (frequency_penalty, presence_penalty), rest)| {
+            let (max_output_tokens, stop, seed, logprobs) = rest;
+            Sampling {
+                max_output_tokens,
+                temperature,
+                top_p,
+                top_k,
+                stop,
+                seed,
+                frequency_penalty,
+                presence_penalty,
+                logprobs,
+            }
+        })
+        .boxed()
+}
+
+fn reasoning() -> BoxedStrategy<Reasoning> {
+    let mode = prop_oneof![
+        Just(ReasoningMode::Unset),
+        Just(ReasoningMode::Off),
+        Just(ReasoningMode::Adaptive),
+        any::<u64>().prop_map(ReasoningMode::Budget),
+    ];
+    (mode, text(), option::of(any::<bool>()))
+        .prop_map(|(mode, effort, shown)| Reasoning { mode, effort, shown })
+        .boxed()
+}
+
+fn output() -> BoxedStrategy<OutputFormat> {
+    prop_oneof![
+        Just(OutputFormat::Text),
+        Just(OutputFormat::JsonObject),
+        (text(), text(), json(), option::of(any::<bool>())).prop_map(|(name, description, schema, strict)| {
+            OutputFormat::JsonSchema { name, description, schema, strict }
+        }),
+    ]
+    .boxed()
+}
+
+fn service() -> BoxedStrategy<ServiceOptions> {
+    (text(), text(), text(), text(), option::of(any::<bool>()))
+        .prop_map(|(end_user, cache_key, tier, verbosity, store)| ServiceOptions {
+            end_user,
+            cache_key,
+            tier,
+            verbosity,
+            store,
+        })
+        .boxed()
+}
+
+fn source() -> BoxedStrategy<Source> {
+    prop_oneof![
+        (text(), text()).prop_map(|(media_type, data)| Source::Base64 { media_type, data }),
+        text().prop_map(Source::Url),
+        text().prop_map(Source::FileId),
+        text().prop_map(Source::Text),
+    ]
+    .boxed()
 }
 
 fn call_started() -> BoxedStrategy<CallStarted> {
     let dialect = || select(Dialect::ALL.to_vec());
     let ids = (any::<u128>().prop_map(Uuid::from_u128), any::<i64>(), dialect(), dialect());
-    (ids, text(), text(), text(), text(), request())
+    let loss = (vec(text(), 0..2), vec(text(), 0..2));
+    (ids, text(), text(), text(), (text(), text()), loss, request())
         .prop_map(
             |(
                 (call_id, started_at_us, dialect, upstream_dialect),
                 upstream,
                 route,
                 upstream_model,
-                client,
+                (client, session),
+                (dropped, omitted),
                 request,
             )| {
                 CallStarted {
@@ -224,6 +320,9 @@ fn call_started() -> BoxedStrategy<CallStarted> {
                     route,
                     upstream_model,
                     client,
+                    session,
+                    dropped,
+                    omitted,
                     request,
                 }
             },

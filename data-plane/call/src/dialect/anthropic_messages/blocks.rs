@@ -35,7 +35,8 @@ pub(super) fn begin(mut block: Object) -> Begun {
             drop_type(&mut block);
             let text = take_non_empty(&mut block, "thinking").map(Delta::Text);
             let signature = take_non_empty(&mut block, "signature").map(Delta::Signature);
-            Begun::new(BlockKind::Thinking { field: String::new() }, text.into_iter().chain(signature), block)
+            let kind = BlockKind::Thinking { field: String::new(), id: String::new() };
+            Begun::new(kind, text.into_iter().chain(signature), block)
         }
         "redacted_thinking" if block.get("data").is_some_and(Value::is_string) => {
             drop_type(&mut block);
@@ -57,7 +58,8 @@ fn call(mut block: Object, form: ToolForm, type_: String) -> Begun {
     let name = take_string(&mut block, "name").unwrap_or_default();
     let input = take_object(&mut block, "input").filter(|input| !input.is_empty());
     let arguments = input.map(|input| Delta::Arguments(Value::Object(input).to_string()));
-    Begun::new(BlockKind::ToolCall(ToolCall { id, name, form, type_ }), arguments, block)
+    let call = ToolCall { id, name, namespace: String::new(), form, type_ };
+    Begun::new(BlockKind::ToolCall(call), arguments, block)
 }
 
 /// A `content_block` as a stream begins it.

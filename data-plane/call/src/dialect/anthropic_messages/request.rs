@@ -4,7 +4,7 @@ use luthien_proto::{
     Request,
     event::{ToolCall, ToolForm},
     json::Extras,
-    request::{Content, ContentBlock, Message, Sampling},
+    request::{Content, ContentBlock, Message, Sampling, ToolChoice},
 };
 use serde_json::Value;
 
@@ -22,15 +22,17 @@ pub(in crate::dialect) fn decode(model: String, mut body: Object) -> Result<Requ
         system: take_content(&mut body, "system", block),
         messages,
         tools: take_array(&mut body, "tools").into_iter().flatten().map(|raw| tool(raw, &[])).collect(),
-        tool_choice: take_value(&mut body, "tool_choice"),
+        tool_choice: take_value(&mut body, "tool_choice").map(ToolChoice::Opaque),
         sampling: Sampling {
             max_output_tokens: take_u64(&mut body, "max_tokens"),
             temperature: take_f64(&mut body, "temperature"),
             top_p: take_f64(&mut body, "top_p"),
             top_k: take_u64(&mut body, "top_k"),
             stop: take_strings(&mut body, "stop_sequences"),
+            ..Sampling::default()
         },
         extras: Extras::from(body),
+        ..Request::default()
     })
 }
 
@@ -66,6 +68,7 @@ fn thinking(block: &mut Object) -> ContentBlock {
     ContentBlock::Thinking {
         text: take_string(block, "thinking").unwrap_or_default(),
         signature: take_string(block, "signature").unwrap_or_default(),
+        id: String::new(),
     }
 }
 
@@ -80,6 +83,7 @@ fn call(block: &mut Object) -> ContentBlock {
     let call = ToolCall {
         id: take_string(block, "id").unwrap_or_default(),
         name: take_string(block, "name").unwrap_or_default(),
+        namespace: String::new(),
         form,
         type_,
     };

@@ -172,7 +172,8 @@ impl Call {
     ) -> Result<(), &'static str> {
         let (name, arguments) = take_fields(form, &mut entry);
         self.name = name.filter(|name| !name.is_empty()).ok_or("a call without a name")?;
-        let head = ToolCall { id: self.id.clone(), name: self.name.clone(), form, type_: String::new() };
+        let (id, name) = (self.id.clone(), self.name.clone());
+        let head = ToolCall { id, name, namespace: String::new(), form, type_: String::new() };
         let started = BlockStarted { block: self.block, choice, kind: BlockKind::ToolCall(head) };
         steps.push(Event { step: Step::BlockStarted(started), extras: rest(entry) });
         if let Some(arguments) = arguments {

@@ -47,7 +47,7 @@ impl Prose {
     fn kind(self) -> BlockKind {
         match self {
             Self::Text => BlockKind::Text,
-            Self::Thinking(field) => BlockKind::Thinking { field: field.to_owned() },
+            Self::Thinking(field) => BlockKind::Thinking { field: field.to_owned(), id: String::new() },
             Self::Refusal => BlockKind::Refusal,
         }
     }

@@ -1,6 +1,6 @@
 //! From steps to chunks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use luthien_proto::{
@@ -22,8 +22,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(in crate::dialect) struct Encoder {
     envelope: Envelope,
-    /// The choices that the client has been told of.
-    choices: BTreeSet<u32>,
+    /// The choices that the client has been told of, and whether of their finish too.
+    choices: BTreeMap<u32, bool>,
     /// How many calls each choice has.
     calls: BTreeMap<u32, u64>,
     blocks: BTreeMap<BlockKey, Block>,
@@ -62,11 +62,12 @@ impl Encoder {
     pub(in crate::dialect) fn observe(&mut self, event: &Event) {
         self.envelope.follow(event);
         match &event.step {
+            // As good as always choice 0 began with it.
             Step::Started(_) => {
-                self.choices.insert(0);
+                self.begin_choice(0);
             }
             Step::BlockStarted(started) => {
-                self.choices.insert(started.choice);
+                self.begin_choice(started.choice);
                 self.open(started);
             }
             Step::BlockDelta(delta) => self.note_arguments(delta),
@@ -74,7 +75,7 @@ impl Encoder {
                 self.blocks.remove(block);
             }
             Step::Finished(finished) => {
-                self.choices.insert(finished.choice);
+                self.choices.insert(finished.choice, true);
             }
             Step::Usage(_) => self.usage = None,
             Step::Opaque(rest) => self.note_roles(rest),
@@ -86,13 +87,14 @@ impl Encoder {
         let extras = &event.extras;
         self.envelope.follow(event);
         match &event.step {
-            Step::Started(_) => self.chunk(0, json!({"content": ""}), None, extras, out),
+            Step::Started(_) => self.start(extras, out),
             Step::BlockStarted(started) => self.begin(started, extras, out),
             Step::BlockDelta(delta) => self.go_on(delta, extras, out),
             Step::BlockStopped(block) => self.stop(*block, out),
             Step::Usage(usage) => self.usage = Some((usage.clone(), extras.clone())),
             Step::Finished(finished) => {
                 self.chunk(finished.choice, json!({}), Some(words::word(finished)), extras, out);
+                self.choices.insert(finished.choice, true);
             }
             Step::Opaque(rest) => self.opaque(rest, out),
             Step::Ended => self.end(out),
@@ -101,6 +103,14 @@ impl Encoder {
                 merge(&mut body, &extras.clone().into_map());
                 sse::write_json(out, None, &body);
             }
+        }
+    }
+
+    /// A choice begins where it first says something: nothing tells of choice 0 but what its first chunk said beyond the
+    /// model.
+    fn start(&mut self, extras: &Extras, out: &mut BytesMut) {
+        if [place::CHUNK, place::CHOICE, place::DELTA].iter().any(|place| extras.get(place).is_some()) {
+            self.chunk(0, json!({"content": ""}), None, extras, out);
         }
     }
 
@@ -195,13 +205,27 @@ impl Encoder {
     /// The role of a choice may have been all that its first chunk said.
     fn note_roles(&mut self, rest: &Value) {
         for choice in rest["choices"].as_array().into_iter().flatten() {
-            if let (Some(index), true) = (choice["index"].as_u64(), choice["delta"]["role"].is_string()) {
-                self.choices.extend(u32::try_from(index));
+            if let (Some(Ok(index)), true) =
+                (choice["index"].as_u64().map(u32::try_from), choice["delta"]["role"].is_string())
+            {
+                self.begin_choice(index);
             }
         }
     }
 
+    /// Notes that the client is told of a choice; whether that is news.
+    fn begin_choice(&mut self, choice: u32) -> bool {
+        let is_new = !self.choices.contains_key(&choice);
+        self.choices.entry(choice).or_default();
+        is_new
+    }
+
+    /// What began and has said nothing is finished too.
     fn end(&mut self, out: &mut BytesMut) {
+        let unfinished: Vec<u32> = self.choices.iter().filter(|(_, finished)| !**finished).map(|(at, _)| *at).collect();
+        for choice in unfinished {
+            self.chunk(choice, json!({}), Some("stop"), &Extras::NONE, out);
+        }
         if let Some((tokens, extras)) = self.usage.take() {
             let mut chunk = self.envelope.object(CHUNK);
             chunk.insert("choices".to_owned(), json!([]));
@@ -216,8 +240,8 @@ impl Encoder {
         let form = match &started.kind {
             BlockKind::Text => Form::Prose("content".to_owned()),
             BlockKind::Refusal => Form::Prose("refusal".to_owned()),
-            BlockKind::Thinking { field } if field.is_empty() => Form::Prose("reasoning_content".to_owned()),
-            BlockKind::Thinking { field } => Form::Prose(field.clone()),
+            BlockKind::Thinking { field, .. } if field.is_empty() => Form::Prose("reasoning_content".to_owned()),
+            BlockKind::Thinking { field, .. } => Form::Prose(field.clone()),
             BlockKind::ToolCall(call) => match call.form {
                 ToolForm::Legacy => Form::Legacy { has_arguments: false },
                 form @ (ToolForm::Function | ToolForm::Custom | ToolForm::Server) => {
@@ -249,7 +273,7 @@ impl Encoder {
 
     fn chunk(&mut self, choice: u32, delta: Value, word: Option<&str>, extras: &Extras, out: &mut BytesMut) {
         let mut message = Object::new();
-        if self.choices.insert(choice) {
+        if self.begin_choice(choice) {
             message.insert("role".to_owned(), Value::from("assistant"));
         }
         if let Value::Object(delta) = delta {

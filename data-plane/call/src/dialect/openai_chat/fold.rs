@@ -104,8 +104,8 @@ impl Fold {
         let place = match &started.kind {
             BlockKind::Text => Place::Prose("content".to_owned()),
             BlockKind::Refusal => Place::Prose("refusal".to_owned()),
-            BlockKind::Thinking { field } if field.is_empty() => Place::Prose("reasoning_content".to_owned()),
-            BlockKind::Thinking { field } => Place::Prose(field.clone()),
+            BlockKind::Thinking { field, .. } if field.is_empty() => Place::Prose("reasoning_content".to_owned()),
+            BlockKind::Thinking { field, .. } => Place::Prose(field.clone()),
             BlockKind::ToolCall(call) => match call.form {
                 ToolForm::Legacy => {
                     choice.legacy = Some(object(json!({"name": call.name, "arguments": ""}), extras));

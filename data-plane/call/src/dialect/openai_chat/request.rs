@@ -4,7 +4,7 @@ use luthien_proto::{
     Request,
     event::{ToolCall, ToolForm},
     json::Extras,
-    request::{Content, ContentBlock, Message, Sampling},
+    request::{Content, ContentBlock, Message, Sampling, ToolChoice},
 };
 use serde_json::Value;
 
@@ -27,9 +27,10 @@ pub(in crate::dialect) fn decode(model: String, mut body: Object) -> Result<Requ
         system: Vec::new(),
         messages,
         tools: tools.chain(functions).map(|raw| tool(raw, &["function", "custom"])).collect(),
-        tool_choice: take_value(&mut body, "tool_choice"),
+        tool_choice: take_value(&mut body, "tool_choice").map(ToolChoice::Opaque),
         sampling: sampling(&mut body),
         extras: Extras::from(body),
+        ..Request::default()
     })
 }
 
@@ -44,6 +45,7 @@ fn sampling(body: &mut Object) -> Sampling {
         top_p: take_f64(body, "top_p"),
         top_k: take_u64(body, "top_k"),
         stop,
+        ..Sampling::default()
     }
 }
 
@@ -65,7 +67,7 @@ fn spoken(message: &mut Object) -> Vec<Content> {
     let mut content = Vec::new();
     for field in ["reasoning_content", "reasoning"] {
         if let Some(text) = take_string(message, field) {
-            content.push(ContentBlock::Thinking { text, signature: String::new() }.into());
+            content.push(ContentBlock::Thinking { text, signature: String::new(), id: String::new() }.into());
         }
     }
     content.extend(take_content(message, "content", part));
@@ -116,6 +118,6 @@ fn legacy_call(mut inner: Object) -> Content {
 
 fn take_call(id: String, form: ToolForm, arguments: &str, inner: &mut Object) -> ContentBlock {
     let name = take_string(inner, "name").unwrap_or_default();
-    let call = ToolCall { id, name, form, type_: String::new() };
+    let call = ToolCall { id, name, namespace: String::new(), form, type_: String::new() };
     ContentBlock::ToolCall { call, arguments: take_string(inner, arguments).unwrap_or_default() }
 }
