@@ -283,6 +283,9 @@ impl Rig {
 
 fn started(dialect: Dialect, stream: bool) -> CallStarted {
     CallStarted {
+        session: String::new(),
+        dropped: Vec::new(),
+        omitted: Vec::new(),
         call_id: "018f0000-0000-7000-8000-000000000001".parse().expect("a UUID"),
         started_at_us: 1_700_000_000_000_000,
         dialect,
