@@ -38,6 +38,14 @@ pub fn check(data: &[u8]) {
     rig.run_out();
     rig.check_written(&upstream);
     check_response(&rig, dialect);
+    if interest.gates() && rig.has_failure_without_end() {
+        assert_ne!(rig.outcome(), Some(Outcome::Delivered), "the upstream failed, and the response did not");
+        assert_ne!(
+            rig.outcome(),
+            Some(Outcome::EndedByPolicy),
+            "the upstream failed, and no verdict ended the response"
+        );
+    }
     if rig.only_passed && rig.outcome() == Some(Outcome::Delivered) && interest.gates() {
         rig.check_all_passed_was_written();
     }

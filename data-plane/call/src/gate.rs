@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use luthien_proto::{
-    event::{BlockKey, Chunk, Delta, Event, FinishReason, Kind, Step},
+    event::{BlockKey, CallError, Chunk, Delta, Event, FinishReason, Kind, Step},
     message::{Decision, Interest, Level, Verdict},
 };
 use thiserror::Error;
@@ -32,6 +32,12 @@ pub enum Error {
         through: u64,
         /// What the earlier one named.
         settled: u64,
+    },
+    /// It completes what the upstream has not completed. Only a verdict that ends the response may do so.
+    #[error("a verdict through chunk {through} that has an end where the upstream has none")]
+    EarlyEnd {
+        /// What the verdict named.
+        through: u64,
     },
     /// It comes after one that ended the response.
     #[error("a verdict through chunk {through} after the end of the response")]
@@ -207,12 +213,18 @@ impl Gate {
         if through < self.settled {
             return Err(Error::StepBack { through, settled: self.settled });
         }
+        if let Decision::Replace(events) = &decision
+            && events.iter().any(is_end)
+            && !self.held_through(through).any(is_end)
+        {
+            return Err(Error::EarlyEnd { through });
+        }
         self.settled = through;
         match decision {
             Decision::Pass => self.settle(through, now_us, stats::Fate::Passed, Fate::Passed),
             Decision::Replace(events) => self.replace(through, now_us, events),
             Decision::End { events, reason } => {
-                self.replace(through, now_us, events);
+                self.put_instead(through, now_us, events, |_| None);
                 self.cut_behind(through);
                 self.end = End::Due(reason);
             }
@@ -305,24 +317,58 @@ impl Gate {
         }
     }
 
-    /// The events stand in the place of the first chunk that the verdict settles; settling none, they are injected.
+    /// Nothing will come behind the last step: a response of which it was taken out is finished by that, and one that
+    /// failed has failed whatever stands in its place.
     fn replace(&mut self, through: u64, now_us: u64, events: Vec<Event>) {
-        let how = if events.is_empty() { stats::Fate::Dropped } else { stats::Fate::Replaced };
-        let is_last = |event: &Event| event.step.is_last();
-        let goes_on = !events.iter().any(is_last);
-        let mut ends = false;
-        let mut events = Some(events);
-        self.settle(through, now_us, how, |event| {
-            ends |= is_last(&event);
-            Fate::Replaced(events.take().unwrap_or_default())
+        let goes_on = !events.iter().any(|event| event.step.is_last());
+        let mut is_finished = false;
+        self.put_instead(through, now_us, events, |settled| match &settled.step {
+            Step::Ended => {
+                is_finished = goes_on;
+                None
+            }
+            Step::Failed(error) if goes_on => Some(without_words(error)),
+            Step::Failed(_)
+            | Step::Started(_)
+            | Step::BlockStarted(_)
+            | Step::BlockDelta(_)
+            | Step::BlockStopped(_)
+            | Step::Usage(_)
+            | Step::Finished(_)
+            | Step::Opaque(_) => None,
         });
-        // Nothing will come behind the last step: a response of which it was taken out ends by that.
-        if ends && goes_on {
+        if is_finished {
             self.end = End::Due(None);
         }
+    }
+
+    /// The events stand in the place of the first chunk that the verdict settles; settling none, they are injected.
+    /// `rest`: what remains of a chunk, behind them.
+    fn put_instead(
+        &mut self,
+        through: u64,
+        now_us: u64,
+        events: Vec<Event>,
+        mut rest: impl FnMut(&Event) -> Option<Event>,
+    ) {
+        let how = if events.is_empty() { stats::Fate::Dropped } else { stats::Fate::Replaced };
+        let mut events = Some(events);
+        self.settle(through, now_us, how, |settled| {
+            let mut made = events.take().unwrap_or_default();
+            made.extend(rest(&settled));
+            Fate::Replaced(made)
+        });
         if let Some(events) = events.filter(|events| !events.is_empty()) {
             self.inject(through, events);
         }
+    }
+
+    fn held_through(&self, through: u64) -> impl Iterator<Item = &Event> {
+        let slots = self.frames.iter().flat_map(|frame| &frame.slots).take_while(move |slot| slot.seq <= through);
+        slots.filter_map(|slot| match &slot.fate {
+            Fate::Held(event) => Some(event),
+            Fate::Passed(_) | Fate::Replaced(_) => None,
+        })
     }
 
     /// Puts events behind what is settled: before the first chunk that is held.
@@ -349,6 +395,16 @@ impl Gate {
         }
         self.held_chunks = 0;
     }
+}
+
+fn is_end(event: &Event) -> bool {
+    matches!(event.step, Step::Ended)
+}
+
+/// A failure of which a policy took out what the upstream said.
+fn without_words(error: &CallError) -> Event {
+    let message = "The upstream's response failed".to_owned();
+    Step::Failed(CallError { status: error.status, message, ..CallError::default() }).into()
 }
 
 impl Frame {

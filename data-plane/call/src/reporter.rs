@@ -193,8 +193,8 @@ impl Reporter {
         }
     }
 
-    /// Blocks that outgrow a message, together, are told in parts: none waits for a stop while it fills the window.
-    fn send_parts(&mut self) {
+    /// Blocks that outgrow a message or the window, together, are told in parts: none waits for a stop.
+    pub fn send_parts(&mut self) {
         self.growing_bytes = 0;
         for (block, bytes) in self.growing.iter_mut().filter(|(block, _)| block.first != UNSET) {
             let rest = rest_of(block);

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use luthien_call::call::{Call, Content, Head, Input as Happening, Limits, Output, Setup, Times, UpstreamHead};
 use luthien_proto::{
-    Chunk, ToService,
+    Chunk, Step, ToService,
     event::Kind,
     message::{
         Admission, AdmissionDecision, CallStarted, Decision, FailureMode, Forward, FromService, Interest, Level,
@@ -46,6 +46,8 @@ pub struct Rig {
     pub settled: u64,
     /// The policy service has said its last word, or one that can't be.
     is_unheeded: bool,
+    /// A verdict has ended the response.
+    has_end: bool,
     /// Failing opens the gate.
     is_open: bool,
     /// The marks that verdicts have let through.
@@ -95,6 +97,7 @@ impl Rig {
             outcome: None,
             settled: 0,
             is_unheeded: false,
+            has_end: false,
             is_open: on_loss == FailureMode::Open,
             passed: BTreeSet::new(),
             only_passed: true,
@@ -155,6 +158,16 @@ impl Rig {
     pub fn verdict(&mut self, through: u64, decision: Decision, cancel_upstream: bool) {
         let last = self.told.keys().next_back().copied().unwrap_or(0);
         self.is_unheeded |= !self.is_admitted || through > last || through < self.settled;
+        // An end stands only for an end.
+        let has_ended =
+            |mut steps: &mut dyn Iterator<Item = &Step>| Iterator::any(&mut steps, |step| *step == Step::Ended);
+        if let Decision::Replace(events) = &decision
+            && has_ended(&mut events.iter().map(|event| &event.step))
+            && !self.is_unheeded
+        {
+            let mut covered = self.told.range(self.settled + 1..through + 1).map(|(_, chunk)| &chunk.event.step);
+            self.is_unheeded = !has_ended(&mut covered);
+        }
         if !self.is_unheeded {
             let covered = self.told.range(self.settled + 1..through + 1).map(|(_, chunk)| marks(&format!("{chunk:?}")));
             let covered: Vec<u32> = covered.flatten().collect();
@@ -164,7 +177,8 @@ impl Rig {
             self.settled = through.max(self.settled);
         }
         self.only_passed &= decision == Decision::Pass && !cancel_upstream;
-        self.is_unheeded |= matches!(decision, Decision::End { .. });
+        self.has_end |= matches!(decision, Decision::End { .. });
+        self.is_unheeded |= self.has_end;
         self.say(Reply::Verdict(Verdict { through, decision, annotations: Vec::new(), cancel_upstream }));
     }
 
@@ -207,6 +221,11 @@ impl Rig {
 
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
+    }
+
+    /// Whether the upstream's response was told to have failed, and no verdict has ended it.
+    pub fn has_failure_without_end(&self) -> bool {
+        !self.has_end && self.told.values().any(|chunk| matches!(chunk.event.step, Step::Failed(_)))
     }
 
     fn pump(&mut self) {

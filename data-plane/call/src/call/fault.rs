@@ -15,7 +15,7 @@ pub enum Fault {
     Protocol(String),
     /// A chunk was held longer than it may be.
     HoldTime,
-    /// More is held than may be, and nothing will settle it.
+    /// The window is full, and nothing that is under way will empty it.
     HoldLimit,
 }
 

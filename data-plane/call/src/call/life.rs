@@ -222,12 +222,29 @@ impl Call {
         }
     }
 
-    /// A full window that nothing will empty is a fault at once: there is no deadlock.
-    pub(super) fn check_hold_limit(&mut self) {
-        let full = self.judged.held_bytes() >= self.limits.held && matches!(self.upstream, Upstream::Reading(_));
-        if full && self.is_answering() && self.service == Service::Judging && self.reporter.is_idle() {
-            self.give_up(&Fault::HoldLimit);
+    /// A full window that nothing under way will empty ends the response at once: there is no deadlock.
+    fn check_hold_limit(&mut self) {
+        if self.is_full() {
+            self.reporter.send_parts();
         }
+        // What waits for a verdict, the failure mode may let go.
+        if self.is_stuck() && self.judged.is_holding() {
+            self.give_up(&Fault::HoldLimit);
+            self.write();
+        }
+        // What is kept for the end of the response, nothing but that lets go.
+        if self.is_stuck() {
+            self.trouble.get_or_insert_with(|| Fault::HoldLimit.reason());
+            self.end_closed(&Fault::HoldLimit);
+        }
+    }
+
+    /// Whether the rest of the response can't be read, and nothing is under way that would change that: every message was
+    /// taken by the policy service, if there is one, and every byte by the client.
+    fn is_stuck(&self) -> bool {
+        let is_unread = matches!(&self.upstream, Upstream::Reading(reader) if !reader.is_over());
+        let is_under_way = self.untaken > 0 || !self.reporter.is_idle();
+        is_unread && self.is_full() && self.is_answering() && !is_under_way
     }
 
     pub(super) fn report(&mut self) {

@@ -274,12 +274,94 @@ fn a_window_for_nothing_still_lets_a_relayed_response_be_read() {
 #[test]
 fn a_response_whose_last_step_a_policy_takes_out_is_finished_properly() {
     let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
-    rig.data(message_start() + &text_block(0, &["a"]));
-    rig.input(Input::UpstreamFailed("it broke off".into()));
-    rig.pass(5);
-    rig.verdict(6, Decision::Replace(made_text(0, "so far")));
+    rig.data(message_start() + &text_block(0, &["a"]) + &message_end("end_turn"));
+    let last = rig.seq_of(|step| *step == Step::Ended);
+    rig.pass(last - 1);
+    rig.verdict(last, Decision::Replace(Vec::new()));
     assert_eq!(outline(rig.text()).last().unwrap(), "message_stop");
     assert_eq!(rig.finished, Some(true));
+}
+
+/// A response that breaks off, and the chunk that says so.
+fn broken_off(mode: FailureMode) -> (Rig, u64) {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit(GATE_ALL, mode);
+    rig.head(200, Content::Sse);
+    rig.data(message_start() + &text_block(0, &["a"]));
+    rig.input(Input::UpstreamFailed("connection reset".into()));
+    rig.pass(5);
+    rig.working();
+    let failed = rig.seq_of(|step| matches!(step, Step::Failed(_)));
+    (rig, failed)
+}
+
+#[test]
+fn a_failure_that_a_policy_takes_out_is_still_a_failure() {
+    for (events, text) in [(Vec::new(), ""), (made_text(0, "so far"), "so far")] {
+        let (mut rig, failed) = broken_off(FailureMode::Closed);
+        rig.verdict(failed, Decision::Replace(events));
+        assert_eq!(outline(rig.text()).last().unwrap(), "error api_error");
+        assert!(rig.text().contains(text) && !rig.text().contains("message_stop"), "{}", rig.text());
+        assert!(!rig.text().contains("broke off"), "what was said of it is taken out: {}", rig.text());
+        assert_eq!(rig.call_ended().outcome, Outcome::Failed);
+    }
+}
+
+#[test]
+fn an_upstream_error_that_a_policy_takes_out_keeps_its_status_alone() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit(GATE_ALL, FailureMode::Closed);
+    rig.head(429, Content::Json);
+    rig.data(r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"},"request_id":"r"}"#);
+    rig.end();
+    rig.verdict(1, Decision::Replace(Vec::new()));
+    assert!(matches!(rig.heads[0], Head::Own { status: 429, .. }), "{:?}", rig.heads);
+    assert!(!rig.text().contains("slow down") && !rig.text().contains("request_id"), "{}", rig.text());
+}
+
+#[test]
+fn a_verdict_that_ends_makes_a_response_of_what_was_cut() {
+    let (mut rig, failed) = broken_off(FailureMode::Closed);
+    rig.verdict(failed, Decision::End { events: made_text(0, "so far"), reason: None });
+    assert_eq!(outline(rig.text()).last().unwrap(), "message_stop");
+    assert_eq!(rig.call_ended().outcome, Outcome::EndedByPolicy);
+}
+
+#[test]
+fn an_end_that_the_upstream_has_not_said_is_a_fault_in_a_replacement() {
+    for mode in [FailureMode::Closed, FailureMode::Open] {
+        for in_place in [true, false] {
+            let (mut rig, failed) = broken_off(mode);
+            let through = if in_place { failed } else { failed - 1 };
+            rig.verdict(through, Decision::Replace(vec![Step::Ended.into()]));
+            assert!(outline(rig.text()).last().unwrap().starts_with("error "), "{}", rig.text());
+            assert!(!rig.text().contains("message_stop"));
+            rig.working();
+            assert_eq!(rig.call_ended().outcome, Outcome::Failed);
+        }
+    }
+}
+
+#[test]
+fn a_choice_that_began_and_says_nothing_is_finished_with_the_response() {
+    let chunk = |choice: u32, delta: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{{\"index\":{choice},\"delta\":{delta}}}]}}\n\n"
+        )
+    };
+    let mut rig = Rig::streaming(Dialect::OpenAiChat, GATE_ALL);
+    let role = r#"{"role":"assistant","content":""}"#;
+    rig.data(chunk(0, role) + &chunk(1, role) + &chunk(2, role) + &chunk(1, r#"{"content":"a"}"#));
+    rig.pass_all();
+    let last = rig.chunks().last().unwrap().seq;
+    rig.verdict(last, Decision::End { events: Vec::new(), reason: None });
+    let mut finished: Vec<u64> = events(rig.text())
+        .iter()
+        .filter(|chunk| chunk["choices"][0]["finish_reason"] == "stop")
+        .filter_map(|chunk| chunk["choices"][0]["index"].as_u64())
+        .collect();
+    finished.sort_unstable();
+    assert_eq!(finished, [0, 1, 2], "{}", rig.text());
 }
 
 #[test]
@@ -302,12 +384,11 @@ fn an_end_that_cannot_be_written_fails_the_response_in_any_failure_mode() {
         let mut rig = Rig::new(Dialect::AnthropicMessages);
         rig.admit(GATE_ALL, mode);
         rig.head(200, Content::Sse);
-        rig.data(message_start());
-        rig.input(Input::UpstreamFailed("it broke off".into()));
-        rig.pass(2);
-        rig.working();
+        rig.data(message_start() + &message_end("end_turn"));
+        let last = rig.seq_of(|step| *step == Step::Ended);
+        rig.pass(last - 1);
         let again = Step::Started(luthien_proto::event::Started::default()).into();
-        rig.verdict(3, Decision::Replace(vec![again, Step::Ended.into()]));
+        rig.verdict(last, Decision::Replace(vec![again, Step::Ended.into()]));
         assert!(outline(rig.text()).last().unwrap().starts_with("error "), "{}", rig.text());
         assert_eq!(rig.finished, Some(true));
     }

@@ -154,6 +154,74 @@ fn a_full_window_that_nothing_will_empty_is_a_fault_at_once() {
     assert!(rig.call_ended().reason.contains("more is held"));
 }
 
+/// A call with a small window, that reads a tool call larger than it. Whatever `during` makes of the policy service, what
+/// is told is taken and passed.
+fn reading_a_large_tool_call(mode: FailureMode, during: impl Fn(&mut Rig)) -> Rig {
+    let limits = Limits { held: 2_000, ..LIMITS };
+    let mut rig = Rig::with(Dialect::AnthropicMessages, limits, FailureMode::Closed);
+    rig.admit(GATE_ALL, mode);
+    rig.head(200, Content::Sse);
+    rig.data(message_start() + &text_block(0, &["a"]) + &tool_start(1, "t", "secret"));
+    rig.pass_all();
+    during(&mut rig);
+    for _ in 0..20 {
+        if !rig.call.wants_upstream() {
+            break;
+        }
+        rig.data(tool_delta(1, &"x".repeat(200)));
+        rig.pass_all();
+    }
+    rig
+}
+
+#[test]
+fn a_tool_call_that_is_kept_for_the_end_and_fills_the_window_ends_the_response_whoever_judges() {
+    let lost = |rig: &mut Rig| rig.input(Input::ServiceClosed(Err("gone".into())));
+    let unheeded = |rig: &mut Rig| rig.pass(1_000);
+    let rigs = [
+        reading_a_large_tool_call(FailureMode::Closed, |_| {}),
+        reading_a_large_tool_call(FailureMode::Open, |_| {}),
+        reading_a_large_tool_call(FailureMode::Open, unheeded),
+        reading_a_large_tool_call(FailureMode::Open, lost),
+    ];
+    for rig in rigs {
+        ends_with_an_error(&rig);
+        assert!(rig.text().contains("larger than what may be held"), "{}", rig.text());
+    }
+}
+
+#[test]
+fn an_open_failure_mode_lets_go_of_what_is_held_when_the_window_is_full() {
+    let limits = Limits { held: 2_000, ..LIMITS };
+    let mut rig = Rig::with(Dialect::AnthropicMessages, limits, FailureMode::Closed);
+    rig.admit(GATE_ALL, FailureMode::Open);
+    rig.head(200, Content::Sse);
+    let stream = message_start() + &text_block(0, &["x".repeat(2_000).as_str()]);
+    rig.data(&stream);
+    rig.working();
+    assert_eq!(rig.text(), stream);
+    assert!(rig.call.wants_upstream());
+}
+
+#[test]
+fn a_recorded_block_that_outgrows_the_window_is_told_in_parts() {
+    let limits = Limits { held: 1_000, ..LIMITS };
+    for interest in [Interest::all(Level::Record), GATE_ALL.with(Kind::Text, Level::Record)] {
+        let mut rig = Rig::with(Dialect::AnthropicMessages, limits, FailureMode::Closed);
+        rig.admit(interest, FailureMode::Closed);
+        rig.head(200, Content::Sse);
+        rig.data(message_start());
+        let text = text_block(0, &["x".repeat(200).as_str(); 20]);
+        for event in text.split_inclusive("\n\n") {
+            rig.pass_all();
+            assert!(rig.call.wants_upstream(), "{}", rig.text());
+            rig.data(event);
+        }
+        assert_eq!(rig.finished, None);
+        assert_eq!(rig.text(), message_start() + &text);
+    }
+}
+
 #[test]
 fn before_anything_was_sent_an_error_has_a_status() {
     let mut rig = Rig::streaming(Dialect::OpenAiChat, GATE_ALL);

@@ -374,6 +374,53 @@ fn a_first_chunk_without_an_id() {
 }
 
 #[test]
+fn a_first_choice_that_is_never_spoken_of_is_finished_all_the_same() {
+    check(
+        r#"
+        {$,"system_fingerprint":"fp","choices":[{"index":1,"delta":{"role":"assistant","content":""}}]}
+        {$,"choices":[{"index":1,"delta":{"content":"a"},"finish_reason":"stop"}]}
+        [DONE]
+        "#,
+        expect![[r#"
+            0: Started c1 m created=7
+               Opaque {"system_fingerprint":"fp","choices":[{"delta":{"role":"assistant"},"index":1}]}
+            1: #0 choice=1 Text
+               #0 + "a"
+               #0 .
+               Finished choice=1 EndTurn
+            2: Ended
+            3: -
+            > {$,"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}
+            > {$,"system_fingerprint":"fp","choices":[{"delta":{"role":"assistant"},"index":1}]}
+            > {$,"system_fingerprint":"fp","choices":[{"index":1,"delta":{"content":"a"},"finish_reason":null}]}
+            > {$,"system_fingerprint":"fp","choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}
+            > {$,"system_fingerprint":"fp","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}
+            > [DONE]
+        "#]],
+    );
+    check(
+        r#"
+        {$,"system_fingerprint":"fp","choices":[{"index":1,"delta":{"role":"assistant","content":"a"},"finish_reason":"stop"}],"obfuscation":"x"}
+        [DONE]
+        "#,
+        expect![[r#"
+            0: Started c1 m created=7  {"chunk":{"system_fingerprint":"fp","obfuscation":"x"}}
+               #0 choice=1 Text
+               #0 + "a"
+               #0 .
+               Finished choice=1 EndTurn
+            1: Ended
+            2: -
+            > {$,"system_fingerprint":"fp","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"obfuscation":"x"}
+            > {$,"system_fingerprint":"fp","choices":[{"index":1,"delta":{"role":"assistant","content":"a"},"finish_reason":null}]}
+            > {$,"system_fingerprint":"fp","choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}
+            > {$,"system_fingerprint":"fp","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}
+            > [DONE]
+        "#]],
+    );
+}
+
+#[test]
 fn an_error_within_the_stream() {
     check(
         r#"

@@ -61,19 +61,19 @@ fn openai_chat() {
               Opaque(Object {"type": String("image_url"), "image_url": Object {"url": String("u")}}) {}
               Opaque(Number(7)) {}
             assistant {"audio":{"id":"x"}}
-              Thinking { text: "R", signature: "" } {}
+              Thinking { text: "R", signature: "", id: "" } {}
               Refusal("no") {}
-              ToolCall { call: ToolCall { id: "a", name: "f", form: Function, type_: "" }, arguments: "{}" } {}
-              ToolCall { call: ToolCall { id: "b", name: "p", form: Custom, type_: "" }, arguments: "x" } {}
+              ToolCall { call: ToolCall { id: "a", name: "f", namespace: "", form: Function, type_: "" }, arguments: "{}" } {}
+              ToolCall { call: ToolCall { id: "b", name: "p", namespace: "", form: Custom, type_: "" }, arguments: "x" } {}
               Opaque(Object {"type": String("mcp")}) {}
             assistant {}
-              ToolCall { call: ToolCall { id: "", name: "g", form: Legacy, type_: "" }, arguments: "{}" } {}
+              ToolCall { call: ToolCall { id: "", name: "g", namespace: "", form: Legacy, type_: "" }, arguments: "{}" } {}
             tool {}
               ToolResult a None [Text("42") {}] {}
-            tool f "D" {"type":"function","function":{"name":"f","description":"D","parameters":{}}}
-            tool p "" {"type":"custom","custom":{"name":"p"}}
-            Some(String("auto"))
-            Sampling { max_output_tokens: Some(9), temperature: Some(0.5), top_p: None, top_k: None, stop: ["END"] }
+            tool f "D" Hosted(Object {"type": String("function"), "function": Object {"name": String("f"), "description": String("D"), "parameters": Object {}}})
+            tool p "" Hosted(Object {"type": String("custom"), "custom": Object {"name": String("p")}})
+            Some(Opaque(String("auto")))
+            Sampling { max_output_tokens: Some(9), temperature: Some(0.5), top_p: None, top_k: None, stop: ["END"], seed: None, frequency_penalty: None, presence_penalty: None, logprobs: None }
             {"verbosity":"low","user":null}
         "#]],
     );
@@ -98,19 +98,19 @@ fn anthropic_messages() {
             user {}
               Text("T") {}
             assistant {}
-              Thinking { text: "R", signature: "s" } {}
+              Thinking { text: "R", signature: "s", id: "" } {}
               RedactedThinking("E") {}
               Text("A") {}
-              ToolCall { call: ToolCall { id: "a", name: "f", form: Function, type_: "" }, arguments: "{\"x\":1}" } {"caller":{}}
-              ToolCall { call: ToolCall { id: "b", name: "g", form: Server, type_: "server_tool_use" }, arguments: "{}" } {}
+              ToolCall { call: ToolCall { id: "a", name: "f", namespace: "", form: Function, type_: "" }, arguments: "{\"x\":1}" } {"caller":{}}
+              ToolCall { call: ToolCall { id: "b", name: "g", namespace: "", form: Server, type_: "server_tool_use" }, arguments: "{}" } {}
               Opaque(Object {"type": String("web_search_tool_result"), "content": Array []}) {}
             user {}
               ToolResult a Some(true) [Text("42") {}, Opaque(Object {"type": String("image")}) {}] {}
               ToolResult b None [Text("43") {}] {}
               Opaque(Object {"type": String("text"), "text": Number(5)}) {}
-            tool f "D" {"name":"f","description":"D","input_schema":{}}
-            Some(Object {"type": String("auto")})
-            Sampling { max_output_tokens: Some(9), temperature: None, top_p: None, top_k: None, stop: ["END"] }
+            tool f "D" Hosted(Object {"name": String("f"), "description": String("D"), "input_schema": Object {}})
+            Some(Opaque(Object {"type": String("auto")}))
+            Sampling { max_output_tokens: Some(9), temperature: None, top_p: None, top_k: None, stop: ["END"], seed: None, frequency_penalty: None, presence_penalty: None, logprobs: None }
             {"thinking":{"type":"adaptive"}}
         "#]],
     );

@@ -68,8 +68,8 @@ impl Decoder {
             return Ok(vec![self.fail(error, chunk)]);
         }
         let mut events = Vec::with_capacity(4);
-        let is_first = !std::mem::replace(&mut self.started, true);
-        if is_first {
+        if !self.started {
+            self.started = true;
             events.push(Step::Started(self.envelope.start(&chunk)).into());
         }
         let usage = usage::take(&mut chunk);
@@ -84,9 +84,7 @@ impl Decoder {
         }
         events.extend(usage.map(|usage| Event::from(Step::Usage(usage))));
         self.envelope.strip(&mut chunk);
-        // Started is written only as the beginning of choice 0.
-        let first_home = usize::from(is_first && !self.choices.contains_key(&0));
-        place_rest(&mut events, first_home, chunk, homeless);
+        place_rest(&mut events, chunk, homeless);
         place_name(&mut events, name);
         Ok(events)
     }
@@ -112,7 +110,7 @@ impl Decoder {
         if let Some(word) = word {
             choice.finish(word, events)?;
         }
-        // Started is written as the beginning of choice 0.
+        // Started is written as the first chunk of choice 0.
         let started = || (index == 0).then(|| home(&events[..first.min(1)], 0)).flatten();
         let home = home(events, first).or_else(started);
         match home.and_then(|home| events.get_mut(home)) {
@@ -206,9 +204,9 @@ fn homeless(index: u32, mut entry: Object, delta: Object) -> Option<Value> {
     Some(Value::Object(entry))
 }
 
-/// What is left of the chunk goes to its first step from `from` on, and becomes a step itself where there is none.
-fn place_rest(events: &mut Vec<Event>, from: usize, mut rest: Object, homeless: Vec<Value>) {
-    let home = home(events, from);
+/// What is left of the chunk goes to its first step, and becomes a step itself where there is none.
+fn place_rest(events: &mut Vec<Event>, mut rest: Object, homeless: Vec<Value>) {
+    let home = home(events, 0);
     if let Some(home) = home
         && homeless.is_empty()
     {

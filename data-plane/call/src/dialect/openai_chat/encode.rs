@@ -62,7 +62,7 @@ impl Encoder {
     pub(in crate::dialect) fn observe(&mut self, event: &Event) {
         self.envelope.follow(event);
         match &event.step {
-            // As good as always choice 0 began with it.
+            // It is written as the beginning of choice 0.
             Step::Started(_) => {
                 self.begin_choice(0);
             }
@@ -87,7 +87,7 @@ impl Encoder {
         let extras = &event.extras;
         self.envelope.follow(event);
         match &event.step {
-            Step::Started(_) => self.start(extras, out),
+            Step::Started(_) => self.chunk(0, json!({"content": ""}), None, extras, out),
             Step::BlockStarted(started) => self.begin(started, extras, out),
             Step::BlockDelta(delta) => self.go_on(delta, extras, out),
             Step::BlockStopped(block) => self.stop(*block, out),
@@ -103,14 +103,6 @@ impl Encoder {
                 merge(&mut body, &extras.clone().into_map());
                 sse::write_json(out, None, &body);
             }
-        }
-    }
-
-    /// A choice begins where it first says something: nothing tells of choice 0 but what its first chunk said beyond the
-    /// model.
-    fn start(&mut self, extras: &Extras, out: &mut BytesMut) {
-        if [place::CHUNK, place::CHOICE, place::DELTA].iter().any(|place| extras.get(place).is_some()) {
-            self.chunk(0, json!({"content": ""}), None, extras, out);
         }
     }
 
