@@ -1,5 +1,7 @@
 //! A call as a trace: `luthien.call`, and within it `luthien.upstream`. Never content, never credentials.
 
+use std::time::SystemTime;
+
 use http::{HeaderMap, HeaderValue, Uri};
 use luthien_call::call::{Call, Fate, Input, Output};
 use luthien_proto::{
@@ -22,12 +24,15 @@ pub(crate) struct Trace {
     call: Span,
     /// From the request to the upstream to the end of its answer.
     upstream: Option<Span>,
+    /// When that answer ended. What it said may be told later.
+    upstream_ended: Option<SystemTime>,
     exchange: Exchange,
 }
 
 /// What is known of the exchange with the upstream.
 #[derive(Default)]
 struct Exchange {
+    call_id: String,
     dialect: Option<Dialect>,
     host: String,
     port: Option<u16>,
@@ -52,7 +57,7 @@ impl Trace {
             call.set("luthien.call_id", id.to_string());
             call.set("luthien.dialect", dialect.name());
         }
-        Self { call, upstream: None, exchange: Exchange::default() }
+        Self { call, upstream: None, upstream_ended: None, exchange: Exchange::default() }
     }
 
     /// The ids of the call's span.
@@ -83,6 +88,7 @@ impl Trace {
         self.call.set("luthien.stream", started.request.stream);
         self.call.set_text("gen_ai.request.model", &started.request.model);
         self.exchange = Exchange {
+            call_id: started.call_id.to_string(),
             dialect: Some(started.upstream_dialect),
             host: uri.host().unwrap_or_default().to_owned(),
             port: uri.port_u16().or(if uri.scheme_str() == Some("https") { Some(443) } else { Some(80) }),
@@ -114,14 +120,17 @@ impl Trace {
                     upstream.set("http.response.status_code", i64::from(head.status));
                 }
             }
+            Input::UpstreamEnd | Input::UpstreamFailed(_) => self.upstream_over(),
             Input::ServiceClosed(_)
             | Input::UpstreamData(_)
-            | Input::UpstreamEnd
-            | Input::UpstreamFailed(_)
             | Input::ClientTook(_)
             | Input::ClientGone
             | Input::Tick => {}
         }
+    }
+
+    fn upstream_over(&mut self) {
+        self.upstream_ended.get_or_insert_with(SystemTime::now);
     }
 
     /// What the call does.
@@ -132,8 +141,8 @@ impl Trace {
         match output {
             Output::Forward => self.forward(),
             Output::Tell(ToService::Chunks(chunks)) => chunks.iter().for_each(|chunk| self.exchange.chunk(chunk)),
+            Output::CancelUpstream => self.upstream_over(),
             Output::Tell(ToService::CallStarted(_) | ToService::Block(_) | ToService::CallEnded(_))
-            | Output::CancelUpstream
             | Output::Head(_)
             | Output::Write(_)
             | Output::Finish
@@ -154,6 +163,7 @@ impl Trace {
             if let Some(error) = error {
                 upstream.fail(error);
             }
+            upstream.end_at(self.upstream_ended.unwrap_or_else(SystemTime::now));
         }
         self.call.set("luthien.outcome", ended.outcome.name());
         self.call.set("http.response.status_code", i64::from(ended.status));
@@ -178,8 +188,10 @@ impl Trace {
     fn forward(&mut self) {
         let mut span = self.call.child("luthien.upstream", SpanKind::Client);
         let exchange = &self.exchange;
+        span.set("luthien.call_id", exchange.call_id.clone());
         span.set("gen_ai.operation.name", "chat");
         if let Some(dialect) = exchange.dialect {
+            span.set("luthien.dialect", dialect.name());
             span.set("gen_ai.provider.name", provider(dialect));
         }
         span.set("gen_ai.request.model", exchange.model.clone());

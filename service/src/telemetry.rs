@@ -9,7 +9,7 @@ mod span;
 use std::{env, sync::OnceLock, time::Duration};
 
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
-use opentelemetry_otlp::SpanExporter;
+use opentelemetry_otlp::{SpanExporter, WithTonicConfig, tonic_types::transport::ClientTlsConfig};
 use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracer, SdkTracerProvider},
@@ -67,7 +67,8 @@ pub fn init(service: &'static str) -> Result<Telemetry, Usage> {
         .map_err(|error| failed(&error.to_string()))?;
     let exporter = {
         let _context = runtime.enter();
-        SpanExporter::builder().with_tonic().build().map_err(|error| failed(&error.to_string()))?
+        let tls = ClientTlsConfig::new().with_enabled_roots();
+        SpanExporter::builder().with_tonic().with_tls_config(tls).build().map_err(|error| failed(&error.to_string()))?
     };
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(service)).build();
     // A tracer that is there already was set up by an embedding program, which knows better.

@@ -29,13 +29,14 @@ pub enum Origin {
 pub struct Span {
     context: SpanContext,
     recorded: Option<opentelemetry_sdk::trace::Span>,
+    failed: bool,
 }
 
 impl Span {
     /// The first span of a call in this process. Where none are exported, the ids come from the call's.
     pub fn begin(name: &'static str, kind: SpanKind, origin: Origin, call_id: [u8; 16]) -> Self {
         let Some(tracer) = super::tracer() else {
-            return Self { context: unrecorded(origin, call_id), recorded: None };
+            return Self { context: unrecorded(origin, call_id), recorded: None, failed: false };
         };
         let builder = SpanBuilder::from_name(name).with_kind(kind);
         let (builder, parent) = match origin {
@@ -53,12 +54,12 @@ impl Span {
                 let parent = Context::new().with_remote_span_context(self.context.clone());
                 Self::of(tracer.build_with_context(SpanBuilder::from_name(name).with_kind(kind), &parent))
             }
-            (_, _) => Self { context: self.context.clone(), recorded: None },
+            (_, _) => Self { context: self.context.clone(), recorded: None, failed: false },
         }
     }
 
     fn of(span: opentelemetry_sdk::trace::Span) -> Self {
-        Self { context: span.span_context().clone(), recorded: span.is_recording().then_some(span) }
+        Self { context: span.span_context().clone(), recorded: span.is_recording().then_some(span), failed: false }
     }
 
     /// Its ids.
@@ -85,6 +86,13 @@ impl Span {
         }
     }
 
+    /// Ends it as of then.
+    pub fn end_at(mut self, at: SystemTime) {
+        if let Some(span) = &mut self.recorded {
+            span.end_with_timestamp(at);
+        }
+    }
+
     /// Adds an event.
     pub fn event(
         &mut self,
@@ -98,9 +106,10 @@ impl Span {
         }
     }
 
-    /// Marks it as failed; `error` is one of few words.
+    /// Marks it as failed; `error` is one of few words. The first counts.
     pub fn fail(&mut self, error: &'static str) {
-        if let Some(span) = &mut self.recorded {
+        let first = !std::mem::replace(&mut self.failed, true);
+        if let (Some(span), true) = (&mut self.recorded, first) {
             span.set_attribute(KeyValue::new("error.type", error));
             span.set_status(Status::error(error));
         }

@@ -129,7 +129,7 @@ async fn what_fails_is_counted_by_its_cause() {
         page.value(&format!("luthien_data_plane_upstream_errors_total{{upstream=\"openai\",error=\"{error}\"}}"))
     };
     assert_eq!((error("status_4xx"), error("broken_off"), error("status_5xx")), (1.0, 1.0, 0.0), "{}", page.0);
-    let refused = "luthien_data_plane_requests_refused_total{reason=\"request can't be read\"}";
+    let refused = "luthien_data_plane_requests_refused_total{reason=\"unreadable_request\"}";
     assert_eq!(page.value(refused), 1.0, "{}", page.0);
 
     gateway.control.process.kill();
