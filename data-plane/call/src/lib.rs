@@ -3,6 +3,7 @@
 //! There are no sockets here, no clock, no tasks and no randomness: the shell is the `luthien-data-plane` crate.
 
 pub mod call;
+pub mod conversion;
 pub mod dialect;
 pub mod sse;
 

@@ -51,6 +51,8 @@ impl RequestError {
 /// A request, and the bytes that it came as.
 #[derive(Clone, Debug)]
 pub struct ClientRequest {
+    /// The dialect that it is told in.
+    pub dialect: Dialect,
     /// What it asks for.
     pub request: Request,
     /// As it came.
@@ -73,7 +75,7 @@ pub fn decode_request(dialect: Dialect, body: Bytes) -> Result<ClientRequest, Re
         Dialect::AnthropicMessages => anthropic_messages::decode_request(model, object),
         Dialect::OpenAiResponses | Dialect::Gemini => Err(RequestError::NotBuilt(dialect.name())),
     }?;
-    Ok(ClientRequest { request, model: model_span(&body)?, body })
+    Ok(ClientRequest { dialect, request, model: model_span(&body)?, body })
 }
 
 impl ClientRequest {

@@ -1,0 +1,64 @@
+//! Between the dialects: what a request and its answer become where client and upstream speak different ones.
+//!
+//! The dialects know nothing of each other, and nothing of this module. A request is decoded by the client's dialect,
+//! made the target's own here, and encoded by the target's; its answer is decoded by the upstream's dialect, passes
+//! [`Response`], and is encoded by the client's.
+
+mod bridge;
+mod envelope;
+mod response;
+
+use bytes::Bytes;
+use luthien_proto::request::Dialect;
+use thiserror::Error;
+
+pub use bridge::{Bridge, BridgedTool};
+pub use envelope::{Envelope, Kind, unwrap, wrap};
+pub use response::Response;
+
+use crate::dialect::{ClientRequest, Lost, UpstreamOptions, encode_request};
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// What the upstream speaks.
+    pub dialect: Dialect,
+    /// The upstream's name of the model.
+    pub model: &'a str,
+    /// What else is known of it.
+    pub options: &'a UpstreamOptions,
+}
+
+/// A request in the words of another dialect.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// The body for the upstream.
+    pub body: Bytes,
+    /// What was lost.
+    pub lost: Lost,
+    /// What turns the answer into one for the client.
+    pub response: Response,
+}
+
+/// A request that would get a silently wrong answer in another dialect. For the client, with status 400.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{path}: {reason}")]
+pub struct Unconvertible {
+    /// The field at fault.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The error code by which a client's library knows what to do about it: Anthropic's `details.error_code`.
+    pub code: Option<&'static str>,
+}
+
+/// Converts a request for an upstream that speaks another dialect than the client.
+///
+/// # Errors
+/// The request depends on what only a provider of its own dialect can know.
+pub fn convert(request: &ClientRequest, to: &Target<'_>) -> Result<Converted, Unconvertible> {
+    let mut lost = Lost::default();
+    let body = encode_request(to.dialect, &request.request, to.options, &mut lost);
+    let bridge = Bridge::new(request.dialect, to);
+    Ok(Converted { body, lost, response: Response::new(bridge) })
+}
