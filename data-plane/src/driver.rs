@@ -146,6 +146,14 @@ fn answer_head(head: &Head, upstream: Option<&AnswerHead>) -> AnswerHead {
             }
             (*status, headers)
         }
+        (Head::Converted { status, content_type }, upstream) => {
+            let mut headers = upstream.map(|(_, upstream)| headers::to_client_listed(upstream)).unwrap_or_default();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if content_type.starts_with(EVENT_STREAM) {
+                keep_flowing(&mut headers);
+            }
+            (StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY), headers)
+        }
         (Head::Upstream { .. }, None) => (StatusCode::BAD_GATEWAY, HeaderMap::new()),
         (Head::Own { status, content_type, retry_after }, _) => {
             let mut headers = HeaderMap::new();

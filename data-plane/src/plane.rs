@@ -130,6 +130,7 @@ impl Plane {
                 close: timeouts.close,
             },
             on_loss: *on_control_plane_loss,
+            conversion: None,
         }
     }
 }

@@ -175,7 +175,7 @@ impl Driven {
         };
         let limits = Limits { held: 1 << 24, sse_event: 1 << 20, body: 1 << 20, batch: 1 << 18 };
         let now = Instant::now();
-        let call = Call::new(Setup { started, limits, times, on_loss: FailureMode::Closed }, now);
+        let call = Call::new(Setup { started, limits, times, on_loss: FailureMode::Closed, conversion: None }, now);
         let mut driven = Self { call, now, replaces, seen: 0 };
         driven.pump();
         let forward = Forward {

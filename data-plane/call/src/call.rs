@@ -13,6 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use luthien_proto::message::{CallStarted, FailureMode, FromService, ToService};
 
+use crate::conversion::Response;
+
 pub use life::Call;
 
 pub use crate::stats::{Fate, HELD_BOUNDS_US, ServiceFailure, Stats, UpstreamFailure};
@@ -28,6 +30,8 @@ pub struct Setup {
     pub times: Times,
     /// What becomes of the call when no policy service admits it.
     pub on_loss: FailureMode,
+    /// What the answer passes where the upstream speaks another dialect than the client.
+    pub conversion: Option<Response>,
 }
 
 /// What a call may spend, in bytes.
@@ -136,6 +140,14 @@ pub enum Head {
         /// Whether every byte of the body will be the upstream's: its `content-length` then holds, and every end-to-end
         /// header may pass. Otherwise only listed headers do, and the body's length is not known.
         intact: bool,
+    },
+    /// The upstream's answer in another dialect: of its headers only those pass, or are converted, that mean something to
+    /// the client. The body's length is not known.
+    Converted {
+        /// The HTTP status in the client's dialect.
+        status: u16,
+        /// `content-type`.
+        content_type: &'static str,
     },
     /// A head of our own.
     Own {

@@ -6,6 +6,7 @@
 
 mod bridge;
 mod envelope;
+pub(crate) mod failure;
 mod response;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use thiserror::Error;
 pub use bridge::{Bridge, BridgedTool};
 pub use envelope::{Envelope, Kind, unwrap, wrap};
 pub use response::Response;
+pub(crate) use response::{Arriving, Leaving, id_prefix};
 
 use crate::dialect::{ClientRequest, Lost, UpstreamOptions, encode_request};
 

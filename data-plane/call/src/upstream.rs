@@ -24,13 +24,13 @@ pub struct Arrival {
     pub events: Vec<Event>,
 }
 
-/// Whether what is read may be changed on its way.
+/// How what is read goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passage {
     /// Nothing is gated: every byte goes on as it came, and what it says is only reported.
     Relay,
-    /// Only what can be accounted for goes on as it came.
-    Gated,
+    /// What it says goes on: as it came where all of it can be accounted for, otherwise encoded anew.
+    Decoded,
 }
 
 /// Reads one body.
@@ -174,13 +174,13 @@ impl Reader {
         };
         let size = body.len();
         match (events, self.passage) {
-            (Ok(events), Passage::Gated) => {
+            (Ok(events), Passage::Decoded) => {
                 // Bytes that are no text were shown as something else.
                 let original = std::str::from_utf8(&body).is_ok().then_some(body);
                 Arrival { original, size, events }
             }
             (Ok(events), Passage::Relay) => Arrival { original: Some(Bytes::new()), size: 0, events },
-            (Err(error), Passage::Gated) => failure(malformed(&error)),
+            (Err(error), Passage::Decoded) => failure(malformed(&error)),
             (Err(error), Passage::Relay) => Arrival { original: Some(Bytes::new()), ..failure(malformed(&error)) },
         }
     }
@@ -188,8 +188,8 @@ impl Reader {
     fn too_large(&mut self, mut arrivals: Vec<Arrival>) -> Vec<Arrival> {
         self.over = true;
         match self.passage {
-            Passage::Gated => {
-                let message = "The upstream's response is larger than a policy can be shown".to_owned();
+            Passage::Decoded => {
+                let message = "The upstream's response is larger than what can be read".to_owned();
                 arrivals.push(failure(CallError { status: 502, message, ..CallError::default() }));
             }
             Passage::Relay => {
@@ -216,12 +216,12 @@ fn read_event(passage: Passage, over: &mut bool, decoder: &mut ResponseDecoder, 
     let size = event.raw.len();
     Some(match (decoded, passage) {
         (Ok(events), Passage::Relay) => Arrival { original: Some(event.raw), size, events },
-        (Ok(events), Passage::Gated) => {
+        (Ok(events), Passage::Decoded) => {
             let original = (!decoder.take_ambiguous()).then(|| accounted(event));
             Arrival { original, size, events }
         }
         (Err(error), Passage::Relay) => Arrival { original: Some(event.raw), size, ..failure(error) },
-        (Err(error), Passage::Gated) => failure(error),
+        (Err(error), Passage::Decoded) => failure(error),
     })
 }
 

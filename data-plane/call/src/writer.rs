@@ -8,6 +8,7 @@ use luthien_proto::{
 };
 
 use crate::{
+    conversion::Leaving,
     dialect::{self, ResponseEncoder},
     gate::Released,
     turn::{self, Turn},
@@ -22,6 +23,9 @@ pub struct Writer {
     differs: bool,
     /// What a response starts with that a policy makes before the upstream's has.
     stand_in: Started,
+    /// What every event passes for a client of another dialect.
+    conversion: Option<Leaving>,
+    converted: Vec<Event>,
     out: BytesMut,
 }
 
@@ -32,6 +36,15 @@ pub enum Form {
     Stream(ResponseEncoder),
     /// One body, when it is complete.
     Whole(Vec<Event>),
+}
+
+impl Form {
+    fn write(&mut self, event: Event, out: &mut BytesMut) {
+        match self {
+            Self::Stream(encoder) => encoder.encode(&event, out),
+            Self::Whole(events) => events.push(event),
+        }
+    }
 }
 
 /// What came of writing.
@@ -71,8 +84,17 @@ pub enum Over {
 
 impl Writer {
     /// For a response of that form.
-    pub fn new(dialect: Dialect, form: Form, stand_in: Started) -> Self {
-        Self { dialect, form, turn: Turn::default(), differs: false, stand_in, out: BytesMut::new() }
+    pub fn new(dialect: Dialect, form: Form, stand_in: Started, conversion: Option<Leaving>) -> Self {
+        Self {
+            dialect,
+            form,
+            turn: Turn::default(),
+            differs: false,
+            stand_in,
+            conversion,
+            converted: Vec::new(),
+            out: BytesMut::new(),
+        }
     }
 
     /// Sets what the response is written as, before anything is.
@@ -109,6 +131,8 @@ impl Writer {
     pub fn failure(&mut self, failure: Failure) -> Bytes {
         if let Form::Stream(encoder) = &mut self.form {
             let Failure { error, extras } = failure;
+            // Another dialect's own fields mean nothing to the client.
+            let extras = if self.conversion.is_some() { Extras::NONE } else { extras };
             encoder.encode(&Event { step: Step::Failed(error), extras }, &mut self.out);
         }
         self.out.split().freeze()
@@ -210,10 +234,12 @@ impl Writer {
 
     fn encode(&mut self, event: Event) -> Result<(), turn::Error> {
         self.turn.write(&event.step)?;
-        match &mut self.form {
-            Form::Stream(encoder) => encoder.encode(&event, &mut self.out),
-            Form::Whole(events) => events.push(event),
-        }
+        let Some(conversion) = &mut self.conversion else {
+            self.form.write(event, &mut self.out);
+            return Ok(());
+        };
+        conversion.event(event, &mut self.converted);
+        self.converted.drain(..).for_each(|event| self.form.write(event, &mut self.out));
         Ok(())
     }
 

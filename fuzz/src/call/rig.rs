@@ -79,7 +79,7 @@ impl Rig {
         let now = Instant::now();
         let started = started(dialect, input.flag());
         let mut rig = Self {
-            call: Call::new(Setup { started, limits, times: TIMES, on_loss }, now),
+            call: Call::new(Setup { started, limits, times: TIMES, on_loss, conversion: None }, now),
             now,
             written: Vec::new(),
             head: None,

@@ -8,6 +8,7 @@ use super::{
     life::{Call, Client, Form},
 };
 use crate::{
+    conversion::failure,
     dialect,
     upstream::Passage,
     writer::{Failure, Over, Written},
@@ -63,8 +64,16 @@ impl Call {
         if !matches!(self.client, Client::Waiting) {
             return;
         }
-        let intact = self.judged.passage() == Passage::Relay;
         let form = if self.marks.stream { Form::Stream } else { Form::Whole };
+        if self.conversion.is_some() {
+            self.marks.status = 200;
+            let content_type = match form {
+                Form::Stream => dialect::CONTENT_TYPE_SSE,
+                Form::Whole => dialect::CONTENT_TYPE_JSON,
+            };
+            return self.opened(Head::Converted { status: 200, content_type }, form);
+        }
+        let intact = self.judged.passage() == Passage::Relay;
         self.marks.status = self.marks.upstream_status;
         self.opened(Head::Upstream { intact }, form);
     }
@@ -123,10 +132,21 @@ impl Call {
         if !matches!(self.client, Client::Waiting) {
             return;
         }
-        let status = if (400..600).contains(&error.status) { error.status } else { 502 };
+        let dialect = self.recipient.dialect;
+        let status = match error.status {
+            400..600 => error.status,
+            0 if self.conversion.is_some() => failure::late_status(error, dialect),
+            _ => 502,
+        };
         self.marks.status = status;
-        self.opened(Head::Own { status, content_type: "application/json", retry_after }, Form::Whole);
-        self.send(dialect::error_body(self.dialect, &CallError { status, ..error.clone() }));
+        let content_type = dialect::CONTENT_TYPE_JSON;
+        // What the upstream's headers say of its error, they say of no other.
+        let head = match self.conversion.is_some() && self.marks.answered_error.as_ref() == Some(error) {
+            true => Head::Converted { status, content_type },
+            false => Head::Own { status, content_type, retry_after },
+        };
+        self.opened(head, Form::Whole);
+        self.send(dialect::error_body(dialect, &CallError { status, ..error.clone() }));
         self.finish(outcome, reason);
     }
 

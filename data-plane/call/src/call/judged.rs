@@ -11,6 +11,7 @@ use luthien_proto::{
 
 use super::fault::Fault;
 use crate::{
+    conversion::Leaving,
     dialect::ResponseEncoder,
     gate::{Gate, Released},
     stats::Stats,
@@ -19,10 +20,25 @@ use crate::{
     writer::{Failure, Form, Over, Writer, Written},
 };
 
+/// Whom a response is for.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// What the client speaks.
+    pub dialect: Dialect,
+    /// How many alternative answers it asked for.
+    pub choices: u32,
+    /// What a response starts with that the upstream did not begin.
+    pub stand_in: Started,
+    /// What every event passes, where the upstream speaks another dialect.
+    pub conversion: Option<Leaving>,
+}
+
 /// What becomes of a response on its way to the client.
 #[derive(Debug)]
 pub struct Judged {
     passage: Passage,
+    /// Whether anything is gated.
+    gates: bool,
     gate: Gate,
     tail: Tail,
     writer: Writer,
@@ -35,22 +51,30 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// For a call in which `interest` was declared.
-    pub fn new(dialect: Dialect, interest: Interest, known: &[Kind], choices: u32, stand_in: Started) -> Self {
+    /// For a call in which `interest` was declared, by a policy service that knows these kinds of block.
+    pub fn new(recipient: &Recipient, interest: Interest, known: &[Kind]) -> Self {
+        let Recipient { dialect, choices, stand_in, conversion } = recipient.clone();
+        let gates = interest.gates();
         Self {
-            passage: if interest.gates() { Passage::Gated } else { Passage::Relay },
+            passage: if gates || conversion.is_some() { Passage::Decoded } else { Passage::Relay },
+            gates,
             gate: Gate::new(interest, known),
             tail: Tail::new(choices, interest.of(Kind::ToolCall) == Level::Gate),
-            writer: Writer::new(dialect, Form::Whole(Vec::new()), stand_in),
+            writer: Writer::new(dialect, Form::Whole(Vec::new()), stand_in, conversion),
             ready: VecDeque::new(),
             written: 0,
             ended_by_policy: false,
         }
     }
 
-    /// Whether anything is gated.
+    /// How what is read goes on.
     pub fn passage(&self) -> Passage {
         self.passage
+    }
+
+    /// Whether anything is gated.
+    pub fn gates(&self) -> bool {
+        self.gates
     }
 
     /// The last chunk that was written, or whose replacement was.
@@ -100,7 +124,7 @@ impl Judged {
 
     /// Applies a verdict.
     pub fn apply(&mut self, verdict: Verdict, sent: u64, now_us: u64) -> Result<(), Fault> {
-        if self.passage == Passage::Relay && !matches!(verdict.decision, Decision::Pass) {
+        if !self.gates && !matches!(verdict.decision, Decision::Pass) {
             return Err(Fault::Protocol("a verdict would change a response of which nothing is gated".to_owned()));
         }
         Ok(self.gate.apply(verdict, sent, now_us)?)
@@ -143,7 +167,7 @@ impl Judged {
 
     fn write(&mut self, released: Released) -> Result<Written, Fault> {
         match self.passage {
-            Passage::Gated => Ok(self.writer.write(released)?),
+            Passage::Decoded => Ok(self.writer.write(released)?),
             Passage::Relay => Ok(relay(released)),
         }
     }

@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, time::Instant};
 
 use luthien_proto::{
-    event::Started,
-    message::{CallEnded, FailureMode, Interest, Level, Outcome, ToService},
+    event::{CallError, Started},
+    message::{CallEnded, CallStarted, FailureMode, Interest, Level, Outcome, ToService},
     request::Dialect,
 };
 
@@ -12,9 +12,10 @@ use super::{
     Input, Limits, Output, Setup,
     clocks::{Clocks, Due, Waits},
     fault::Fault,
-    judged::Judged,
+    judged::{Judged, Recipient},
 };
 use crate::{
+    conversion::{Arriving, id_prefix},
     dialect,
     reporter::Reporter,
     stats::{ServiceFailure, Stats, UpstreamFailure},
@@ -24,9 +25,12 @@ use crate::{
 /// A call.
 #[derive(Debug)]
 pub struct Call {
-    pub(super) dialect: Dialect,
-    pub(super) choices: u32,
-    pub(super) stand_in: Started,
+    pub(super) recipient: Recipient,
+    pub(super) upstream_dialect: Dialect,
+    /// What arrives passes this, where the upstream speaks another dialect than the client.
+    pub(super) conversion: Option<Arriving>,
+    /// Whether the client asked for a stream.
+    pub(super) streams: bool,
     pub(super) limits: Limits,
     pub(super) on_loss: FailureMode,
     pub(super) began: Instant,
@@ -95,25 +99,35 @@ pub(super) struct Marks {
     pub(super) upstream_status: u16,
     pub(super) upstream_first_us: u64,
     pub(super) client_first_us: u64,
+    /// Whether the client is answered by a stream.
     pub(super) stream: bool,
     /// What went wrong with the upstream; never content.
     pub(super) upstream_error: Option<String>,
+    /// The error that its answer is.
+    pub(super) answered_error: Option<CallError>,
 }
 
 impl Call {
     /// Begins a call. The first [`Output`] tells the policy service of it.
     pub fn new(setup: Setup, now: Instant) -> Self {
-        let Setup { started, limits, times, on_loss } = setup;
-        let dialect = started.dialect;
-        let choices = started.request.choices.max(1);
+        let Setup { started, limits, times, on_loss, conversion } = setup;
+        let CallStarted { dialect, .. } = started;
+        let streams = started.request.stream;
         let stand_in = Started {
-            id: response_id(dialect, started.call_id),
+            id: format!("{}{}", id_prefix(dialect), started.call_id.simple()),
             model: started.upstream_model.clone(),
             created: Some(started.started_at_us / 1_000_000),
         };
+        let upstream_dialect = conversion.as_ref().map_or(dialect, |conversion| conversion.bridge().upstream);
+        let (arriving, leaving) = conversion.map(|conversion| conversion.split(streams, stand_in.clone())).unzip();
+        let choices = started.request.choices.max(1);
+        let recipient = Recipient { dialect, choices, stand_in, conversion: leaving };
         let mut call = Self {
-            dialect,
-            choices,
+            judged: Judged::new(&recipient, Interest::all(Level::Gate), &[]),
+            recipient,
+            upstream_dialect,
+            conversion: arriving,
+            streams,
             limits,
             on_loss,
             began: now,
@@ -121,8 +135,6 @@ impl Call {
             service: Service::Asked,
             upstream: Upstream::Idle,
             client: Client::Waiting,
-            judged: Judged::new(dialect, Interest::all(Level::Gate), &[], choices, stand_in.clone()),
-            stand_in,
             failure_mode: FailureMode::Closed,
             reporter: Reporter::new(limits.batch),
             clocks: Clocks::new(times, now),
@@ -192,7 +204,7 @@ impl Call {
                 Due::Upstream => self.upstream_failed(504, "The upstream did not answer in time", None),
                 Due::UpstreamEnd => self.cancel_upstream(),
                 Due::Keepalive => {
-                    self.send(bytes::Bytes::from_static(dialect::keepalive(self.dialect)));
+                    self.send(bytes::Bytes::from_static(dialect::keepalive(self.recipient.dialect)));
                     self.clocks.kept_alive(self.now);
                 }
             }
@@ -217,7 +229,7 @@ impl Call {
             Upstream::Over => true,
             Upstream::Idle | Upstream::Asked => false,
         };
-        if over && self.is_answering() && self.judged.passage() == Passage::Gated && self.judged.is_spent() {
+        if over && self.is_answering() && self.judged.passage() == Passage::Decoded && self.judged.is_spent() {
             self.end_closed(&Fault::Protocol("its events leave the response without an end".to_owned()));
         }
     }
@@ -300,7 +312,7 @@ impl Call {
             Client::Answering(form) => form == Form::Stream,
             Client::Complete(..) | Client::Gone => false,
         };
-        streaming && self.untaken == 0 && self.judged.passage() == Passage::Gated
+        streaming && self.untaken == 0 && self.judged.passage() == Passage::Decoded
     }
 
     pub(super) fn is_answering(&self) -> bool {
@@ -343,15 +355,4 @@ impl Call {
     pub(super) fn elapsed_us(&self) -> u64 {
         u64::try_from(self.now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
-}
-
-/// The id of a response that the upstream did not begin.
-fn response_id(dialect: Dialect, call_id: uuid::Uuid) -> String {
-    let prefix = match dialect {
-        Dialect::OpenAiChat => "chatcmpl-",
-        Dialect::AnthropicMessages => "msg_",
-        Dialect::OpenAiResponses => "resp_",
-        Dialect::Gemini => "",
-    };
-    format!("{prefix}{}", call_id.simple())
 }

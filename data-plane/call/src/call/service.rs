@@ -16,11 +16,7 @@ use super::{
     judged::Judged,
     life::{Call, Client, Service, Upstream},
 };
-use crate::{
-    reporter::Reporter,
-    stats::ServiceFailure,
-    upstream::{Arrival, Passage},
-};
+use crate::{reporter::Reporter, stats::ServiceFailure, upstream::Arrival};
 
 /// A window for less would never let the upstream be read, or be full of a keepalive.
 const LEAST_WINDOW: usize = 64;
@@ -78,7 +74,7 @@ impl Call {
             let held = usize::try_from(held).unwrap_or(usize::MAX);
             self.limits.held = self.limits.held.min(held.max(LEAST_WINDOW));
         }
-        self.judged = Judged::new(self.dialect, *interest, known_kinds, self.choices, self.stand_in.clone());
+        self.judged = Judged::new(&self.recipient, *interest, known_kinds);
         self.upstream = Upstream::Asked;
         self.out.push_back(Output::Forward);
     }
@@ -139,7 +135,7 @@ impl Call {
         self.trouble.get_or_insert_with(|| fault.reason());
         // What was not told is told to nobody, and must not fill the window.
         self.reporter = Reporter::new(self.limits.batch);
-        let relayed = !asked && self.judged.passage() == Passage::Relay;
+        let ungated = !asked && !self.judged.gates();
         match mode {
             FailureMode::Open if asked => self.forward(&Forward {
                 interest: Interest::all(Level::Record),
@@ -149,7 +145,7 @@ impl Call {
             }),
             FailureMode::Open => self.judged.open(),
             // Nothing is held: the client has what the upstream says, only the record of it ends here.
-            FailureMode::Closed if relayed => {}
+            FailureMode::Closed if ungated => {}
             FailureMode::Closed => self.end_closed(&fault),
         }
     }

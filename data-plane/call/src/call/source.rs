@@ -27,24 +27,27 @@ impl Call {
         self.marks.upstream_first_us = self.elapsed_us();
         let passage = self.judged.passage();
         let success = (200..300).contains(&head.status);
-        self.marks.stream = success && head.content == Content::Sse;
+        // In another dialect, the client gets the form that it asked for.
+        self.marks.stream =
+            success && if self.conversion.is_some() { self.streams } else { head.content == Content::Sse };
+        if self.marks.stream {
+            self.judged.stream(ResponseEncoder::new(self.recipient.dialect));
+        }
+        let dialect = self.upstream_dialect;
         let reader = match (head.content, passage) {
-            (Content::Sse, _) if success => {
-                self.judged.stream(ResponseEncoder::new(self.dialect));
-                Some(Reader::events(passage, self.dialect, &self.limits))
-            }
-            (Content::Json, _) => Some(Reader::whole(passage, self.dialect, head.status, &self.limits)),
-            (Content::Sse | Content::Other, Passage::Gated) if !success => {
-                Some(Reader::whole(passage, self.dialect, head.status, &self.limits))
+            (Content::Sse, _) if success => Some(Reader::events(passage, dialect, &self.limits)),
+            (Content::Json, _) => Some(Reader::whole(passage, dialect, head.status, &self.limits)),
+            (Content::Sse | Content::Other, Passage::Decoded) if !success => {
+                Some(Reader::whole(passage, dialect, head.status, &self.limits))
             }
             (Content::Sse | Content::Other | Content::Encoded, Passage::Relay) => Some(Reader::unread()),
-            (Content::Sse | Content::Other | Content::Encoded, Passage::Gated) => None,
+            (Content::Sse | Content::Other | Content::Encoded, Passage::Decoded) => None,
         };
         let Some(reader) = reader else {
             let message = match head.content {
-                Content::Encoded => "The upstream's response is compressed, and no policy could read it",
+                Content::Encoded => "The upstream's response is compressed, and can't be read",
                 Content::Sse | Content::Json | Content::Other => {
-                    "The upstream's response is of a content type that no policy could read"
+                    "The upstream's response is of a content type that can't be read"
                 }
             };
             return self.upstream_failed(502, message, None);
@@ -103,7 +106,8 @@ impl Call {
 
     pub(super) fn arrived(&mut self, arrivals: Vec<Arrival>) {
         let arrived_us = self.elapsed_us();
-        for arrival in arrivals {
+        for mut arrival in arrivals {
+            self.convert(&mut arrival);
             if let Some(error) = arrival.events.last().and_then(failed) {
                 self.marks.upstream_error.get_or_insert_with(|| failed_reason(error));
                 self.upstream_failure.get_or_insert(UpstreamFailure::Failed);
@@ -117,6 +121,16 @@ impl Call {
                 }
             }
             self.write();
+        }
+    }
+
+    /// What comes of another dialect is put into the client's names, and never goes on as it came.
+    fn convert(&mut self, arrival: &mut Arrival) {
+        let Some(conversion) = &mut self.conversion else { return };
+        arrival.original = None;
+        arrival.events = conversion.events(std::mem::take(&mut arrival.events));
+        if let Some(error) = arrival.events.last().and_then(failed) {
+            self.marks.answered_error = (self.marks.upstream_status != 0).then(|| error.clone());
         }
     }
 

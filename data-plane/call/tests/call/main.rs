@@ -7,6 +7,7 @@
     reason = "a test that can't go on fails"
 )]
 
+mod conversion;
 mod ends;
 mod faults;
 mod property;

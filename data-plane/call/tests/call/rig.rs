@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use luthien_call::call::{Call, Content, Head, Input, Limits, Output, Setup, Times, UpstreamHead};
+use luthien_call::{
+    call::{Call, Content, Head, Input, Limits, Output, Setup, Times, UpstreamHead},
+    conversion::{Bridge, Response},
+};
 use luthien_proto::{
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Chunk, Delta, Event, Kind, Step},
     message::{
@@ -47,6 +50,25 @@ impl Rig {
     }
 
     pub fn with(dialect: Dialect, limits: Limits, on_loss: FailureMode) -> Self {
+        Self::begin(dialect, limits, on_loss, true, None)
+    }
+
+    /// A call whose upstream speaks another dialect, admitted with that interest.
+    pub fn converting(bridge: Bridge, streams: bool, interest: Interest) -> Self {
+        let conversion = Some(Response::new(bridge.clone()));
+        let mut rig = Self::begin(bridge.client, LIMITS, FailureMode::Closed, streams, conversion);
+        rig.admit(interest, FailureMode::Closed);
+        rig
+    }
+
+    fn begin(
+        dialect: Dialect,
+        limits: Limits,
+        on_loss: FailureMode,
+        stream: bool,
+        conversion: Option<Response>,
+    ) -> Self {
+        let upstream_dialect = conversion.as_ref().map_or(dialect, |conversion| conversion.bridge().upstream);
         let started = CallStarted {
             session: String::new(),
             dropped: Vec::new(),
@@ -54,15 +76,15 @@ impl Rig {
             call_id: "018f0000-0000-7000-8000-000000000001".parse().unwrap(),
             started_at_us: 1_700_000_000_000_000,
             dialect,
-            upstream_dialect: dialect,
+            upstream_dialect,
             upstream: "up".into(),
             route: "*".into(),
             upstream_model: "m".into(),
             client: String::new(),
-            request: Request { model: "m".into(), stream: true, choices: 1, ..Request::default() },
+            request: Request { model: "m".into(), stream, choices: 1, ..Request::default() },
         };
         let now = Instant::now();
-        let call = Call::new(Setup { started, limits, times: TIMES, on_loss }, now);
+        let call = Call::new(Setup { started, limits, times: TIMES, on_loss, conversion }, now);
         let mut rig = Self {
             call,
             now,
