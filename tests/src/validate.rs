@@ -3,6 +3,7 @@
 
 pub mod anthropic;
 pub mod openai;
+pub mod responses;
 pub mod sse;
 
 mod json;
@@ -20,6 +21,8 @@ pub enum Dialect {
     OpenAi,
     /// Anthropic Messages.
     Anthropic,
+    /// OpenAI Responses.
+    Responses,
 }
 
 impl Dialect {
@@ -31,6 +34,7 @@ impl Dialect {
         match self {
             Self::OpenAi => "openai-chat",
             Self::Anthropic => "anthropic-messages",
+            Self::Responses => "openai-responses",
         }
     }
 
@@ -42,6 +46,7 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::stream(body),
             Self::Anthropic => anthropic::stream(body),
+            Self::Responses => responses::stream(body),
         }
     }
 
@@ -53,6 +58,7 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::whole(body),
             Self::Anthropic => anthropic::whole(body),
+            Self::Responses => responses::whole(body),
         }
     }
 
@@ -64,6 +70,7 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::error(body),
             Self::Anthropic => anthropic::error(body),
+            Self::Responses => responses::error(body),
         }
     }
 
@@ -75,6 +82,7 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::next_turn(turn),
             Self::Anthropic => anthropic::next_turn(turn),
+            Self::Responses => responses::next_turn(turn),
         }
     }
 }

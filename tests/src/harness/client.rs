@@ -41,8 +41,10 @@ impl Ask {
         let mut body = match dialect {
             Dialect::OpenAi => json!({"model": "gpt-5-mini"}),
             Dialect::Anthropic => json!({"model": "claude-haiku-4-5", "max_tokens": 256}),
+            Dialect::Responses => json!({"model": "codex-mini"}),
         };
-        body["messages"] = json!([{"role": "user", "content": "prompt-canary: how is the weather?"}]);
+        let conversation = if dialect == Dialect::Responses { "input" } else { "messages" };
+        body[conversation] = json!([{"role": "user", "content": "prompt-canary: how is the weather?"}]);
         super::planes::merge(&mut body, fields);
         Self::post(dialect, body.to_string())
     }
@@ -55,6 +57,8 @@ impl Ask {
             Dialect::Anthropic => Self::new(Method::POST, "/v1/messages", body.into())
                 .header("x-api-key", "client-key-canary")
                 .header("anthropic-version", "2023-06-01"),
+            Dialect::Responses => Self::new(Method::POST, "/v1/responses", body.into())
+                .header("authorization", "Bearer client-key-canary"),
         }
         .header("content-type", "application/json")
     }

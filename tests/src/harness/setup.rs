@@ -99,7 +99,7 @@ impl Setup {
     }
 }
 
-/// A `data_plane:` section: one upstream of each dialect, both at the same place; one control plane or several.
+/// A `data_plane:` section: one upstream of each dialect, all at the same place; one control plane or several.
 pub fn data_plane_section(upstream: &Upstream, control_planes: &[String]) -> Value {
     let address = upstream.address();
     json!({
@@ -107,8 +107,13 @@ pub fn data_plane_section(upstream: &Upstream, control_planes: &[String]) -> Val
         "upstreams": {
             "openai": {"dialect": "openai-chat", "base_url": format!("http://{address}/v1")},
             "anthropic": {"dialect": "anthropic-messages", "base_url": format!("http://{address}")},
+            "responses": {"dialect": "openai-responses", "base_url": format!("http://{address}/v1")},
         },
-        "routes": [{"model": "claude-*", "upstream": "anthropic"}, {"model": "*", "upstream": "openai"}],
+        "routes": [
+            {"model": "claude-*", "upstream": "anthropic"},
+            {"model": "codex-*", "upstream": "responses"},
+            {"model": "*", "upstream": "openai"},
+        ],
     })
 }
 

@@ -64,7 +64,11 @@ async fn in_passthrough_the_clients_own_key_goes_upstream_as_it_came() {
 async fn in_mode_keys_the_upstreams_key_replaces_the_clients() {
     let section = json!({
         "auth": {"mode": "keys", "keys": ["luthien-key-one", {"name": "ci", "key": "luthien-key-two"}]},
-        "upstreams": {"openai": {"api_key": "upstream-key-openai"}, "anthropic": {"api_key": "upstream-key-anthropic"}},
+        "upstreams": {
+            "openai": {"api_key": "upstream-key-openai"},
+            "anthropic": {"api_key": "upstream-key-anthropic"},
+            "responses": {"api_key": "upstream-key-responses"},
+        },
     });
     let gateway = Setup::replacing_cool().with_data_plane(section).start().await;
     for dialect in Dialect::ALL {
@@ -75,6 +79,7 @@ async fn in_mode_keys_the_upstreams_key_replaces_the_clients() {
             match dialect {
                 Dialect::OpenAi => assert_eq!(exchange.header("authorization"), "Bearer upstream-key-openai"),
                 Dialect::Anthropic => assert_eq!(exchange.header("x-api-key"), "upstream-key-anthropic"),
+                Dialect::Responses => assert_eq!(exchange.header("authorization"), "Bearer upstream-key-responses"),
             }
             let record = gateway.control.last_record().await;
             let client = record.call["client"].as_str().unwrap_or_default();

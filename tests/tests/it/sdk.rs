@@ -19,6 +19,7 @@ async fn transcript(dialect: Dialect, address: SocketAddr) -> Option<Transcript>
     let script = match dialect {
         Dialect::OpenAi => "openai_chat.py",
         Dialect::Anthropic => "anthropic_messages.py",
+        Dialect::Responses => "openai_responses.py",
     };
     let run = move || {
         let mut command = Command::new(environment::python()?);
@@ -103,6 +104,10 @@ fn text(dialect: Dialect, message: &Value) -> String {
             let blocks = message["content"].as_array().unwrap().iter();
             blocks.filter_map(|block| block["text"].as_str()).collect()
         }
+        Dialect::Responses => {
+            let parts = message["output"].as_array().unwrap().iter().filter_map(|item| item["content"].as_array());
+            parts.flatten().filter_map(|part| part["text"].as_str()).collect()
+        }
     }
 }
 
@@ -119,6 +124,11 @@ fn tools(dialect: Dialect, message: &Value) -> (Vec<&str>, &str) {
             let names = blocks.filter(|block| block["type"] == "tool_use").map(|block| block["name"].as_str().unwrap());
             (names.collect(), message["stop_reason"].as_str().unwrap())
         }
+        Dialect::Responses => {
+            let items = message["output"].as_array().unwrap().iter();
+            let names = items.filter(|item| item["type"] == "function_call").map(|item| item["name"].as_str().unwrap());
+            (names.collect(), message["status"].as_str().unwrap())
+        }
     }
 }
 
@@ -128,6 +138,10 @@ fn pieces(dialect: Dialect, transcript: &Transcript, how: &str, case: &str) -> S
     let piece = |piece: &Value| match dialect {
         Dialect::OpenAi => piece["choices"][0]["delta"]["content"].as_str().map(str::to_owned),
         Dialect::Anthropic => piece["delta"]["text"].as_str().map(str::to_owned),
+        Dialect::Responses => {
+            let is_text = piece["type"] == "response.output_text.delta";
+            is_text.then(|| piece["delta"].as_str().map(str::to_owned)).flatten()
+        }
     };
     pieces.filter_map(piece).collect()
 }
@@ -156,6 +170,7 @@ async fn a_refused_tool_call_is_never_seen_by_an_sdk() {
         let (uses_tools, is_over) = match dialect {
             Dialect::OpenAi => ("tool_calls", "stop"),
             Dialect::Anthropic => ("tool_use", "end_turn"),
+            Dialect::Responses => ("completed", "completed"),
         };
         let refusal = "The call of delete_file was refused: it deletes";
         for how in PUT_TOGETHER {

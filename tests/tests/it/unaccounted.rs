@@ -38,6 +38,20 @@ fn malformed(dialect: Dialect) -> Vec<Vec<u8>> {
         .into_iter()
         .map(|(name, data)| format!("event: {name}\ndata: {data}\n\n").into_bytes())
         .collect(),
+        Dialect::Responses => [
+            ("response.output_text.delta", "{\"evil\":"),
+            ("response.output_text.delta", r#"{"type":"response.output_text.delta","delta":"evil","delta":"evil"}"#),
+            ("response.output_text.delta", r#"["evil"]"#),
+            ("response.output_text.delta", r#"{"type":"response.output_text.delta","sequence_number":4,"item_id":"evil","output_index":7,"content_index":0,"delta":"evil"}"#),
+            ("response.output_text.delta", r#"{"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_68f1c2a1","output_index":0,"content_index":5,"delta":"evil"}"#),
+            ("response.output_text.delta", r#"{"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_68f1c2a1","output_index":0,"content_index":0,"delta":{"evil":1}}"#),
+            ("response.function_call_arguments.delta", r#"{"type":"response.function_call_arguments.delta","sequence_number":4,"item_id":"msg_68f1c2a1","output_index":0,"delta":"evil"}"#),
+            ("response.output_item.done", r#"{"type":"response.output_item.done","sequence_number":4,"output_index":9,"item":{"type":"evil"}}"#),
+            ("response.created", r#"{"type":"response.created","sequence_number":4,"response":{"id":"evil","object":"response","created_at":1,"model":"m","status":"in_progress","output":[],"parallel_tool_calls":true,"tool_choice":"auto","tools":[]}}"#),
+        ]
+        .into_iter()
+        .map(|(name, data)| format!("event: {name}\ndata: {data}\n\n").into_bytes())
+        .collect(),
     }
 }
 

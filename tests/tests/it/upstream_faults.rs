@@ -17,7 +17,7 @@ fn errors(dialect: Dialect) -> Vec<(u16, Value)> {
     let openai = |type_: &str, code: Value, message: &str| json!({"error": {"message": message, "type": type_, "param": null, "code": code}});
     let anthropic = |type_: &str, message: &str| json!({"type": "error", "error": {"type": type_, "message": message}, "request_id": "req_011CSHoEeqs5"});
     match dialect {
-        Dialect::OpenAi => vec![
+        Dialect::OpenAi | Dialect::Responses => vec![
             (400, openai("invalid_request_error", json!("context_length_exceeded"), "Too long: 9 > 8 tokens.")),
             (401, openai("invalid_request_error", json!("invalid_api_key"), "Incorrect API key provided: sk-1***2.")),
             (429, openai("tokens", json!("rate_limit_exceeded"), "Rate limit reached. Please try again in 1.2s.")),

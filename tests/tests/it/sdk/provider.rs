@@ -54,7 +54,9 @@ fn failure(dialect: Dialect, status: u16) -> Reply {
 fn error(dialect: Dialect, status: u16) -> Value {
     let message = format!("The provider says {status}.");
     match dialect {
-        Dialect::OpenAi => json!({"error": {"message": message, "type": "t", "param": "messages", "code": "c"}}),
+        Dialect::OpenAi | Dialect::Responses => {
+            json!({"error": {"message": message, "type": "t", "param": "messages", "code": "c"}})
+        }
         Dialect::Anthropic => {
             json!({"type": "error", "error": {"type": "api_error", "message": message}, "request_id": "req_1"})
         }
@@ -63,7 +65,7 @@ fn error(dialect: Dialect, status: u16) -> Value {
 
 fn with_id(dialect: Dialect, reply: Reply) -> Reply {
     match dialect {
-        Dialect::OpenAi => reply.header("x-request-id", "req_1"),
+        Dialect::OpenAi | Dialect::Responses => reply.header("x-request-id", "req_1"),
         Dialect::Anthropic => reply.header("request-id", "req_1"),
     }
 }
