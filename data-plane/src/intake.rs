@@ -74,7 +74,7 @@ async fn take(
     trace: &mut Trace,
 ) -> Result<(CallStarted, Exchange, OwnedSemaphorePermit), Refusal> {
     let (dialect, headers) = (asked.dialect, &asked.parts.headers);
-    if !dialect::is_built(dialect) {
+    if !dialect::is_client(dialect) {
         return Err(Refusal::DialectNotBuilt(dialect.name()));
     }
     check_coding(headers)?;

@@ -7,6 +7,7 @@
 mod anthropic_messages;
 mod failure;
 mod fields;
+mod gemini;
 mod openai_chat;
 mod request;
 mod target;
@@ -25,12 +26,20 @@ pub const CONTENT_TYPE_SSE: &str = "text/event-stream; charset=utf-8";
 /// The content type of a whole response, and of an error.
 pub const CONTENT_TYPE_JSON: &str = "application/json";
 
-/// Whether there is a decoder and an encoder for the dialect. The functions of this module take every dialect; for one
-/// that is not built they fail, or write nothing, except [`error_body`] and [`keepalive`].
-pub fn is_built(dialect: Dialect) -> bool {
+/// Whether clients may speak the dialect. The functions of this module take every dialect; for one that is not built they
+/// fail, or write nothing, except [`error_body`] and [`keepalive`].
+pub fn is_client(dialect: Dialect) -> bool {
     match dialect {
         Dialect::OpenAiChat | Dialect::AnthropicMessages => true,
         Dialect::OpenAiResponses | Dialect::Gemini => false,
+    }
+}
+
+/// Whether upstreams may speak the dialect.
+pub fn is_upstream(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::Gemini => true,
+        Dialect::OpenAiResponses => false,
     }
 }
 
@@ -58,10 +67,11 @@ impl DecodeError {
 /// its extras are written as they are. Where a field has no counterpart it is left out, and named in `lost`.
 pub fn encode_request(dialect: Dialect, request: &Request, options: &UpstreamOptions, lost: &mut Lost) -> Bytes {
     let body = match dialect {
-        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::OpenAiResponses | Dialect::Gemini => {
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::OpenAiResponses => {
             let _ = (request, options, lost);
             fields::Object::new()
         }
+        Dialect::Gemini => gemini::encode_request(request, lost),
     };
     Value::Object(body).to_string().into()
 }
@@ -77,6 +87,7 @@ pub struct ResponseDecoder(Decoder);
 enum Decoder {
     OpenAiChat(openai_chat::Decoder),
     AnthropicMessages(anthropic_messages::Decoder),
+    Gemini(Box<gemini::Decoder>),
     NotBuilt(Dialect),
 }
 
@@ -86,7 +97,8 @@ impl ResponseDecoder {
         Self(match dialect {
             Dialect::OpenAiChat => Decoder::OpenAiChat(openai_chat::Decoder::default()),
             Dialect::AnthropicMessages => Decoder::AnthropicMessages(anthropic_messages::Decoder::default()),
-            Dialect::OpenAiResponses | Dialect::Gemini => Decoder::NotBuilt(dialect),
+            Dialect::Gemini => Decoder::Gemini(Box::default()),
+            Dialect::OpenAiResponses => Decoder::NotBuilt(dialect),
         })
     }
 
@@ -98,6 +110,7 @@ impl ResponseDecoder {
         match &mut self.0 {
             Decoder::OpenAiChat(decoder) => decoder.event(name, data),
             Decoder::AnthropicMessages(decoder) => decoder.event(name, data),
+            Decoder::Gemini(decoder) => decoder.event(name, data),
             Decoder::NotBuilt(dialect) => Err(DecodeError::not_built(*dialect)),
         }
     }
@@ -108,7 +121,8 @@ impl ResponseDecoder {
         match &mut self.0 {
             Decoder::OpenAiChat(decoder) => decoder.take_ambiguous(),
             Decoder::AnthropicMessages(decoder) => decoder.take_ambiguous(),
-            Decoder::NotBuilt(_) => false,
+            // No client speaks it, so that nothing of it ever leaves as it came.
+            Decoder::Gemini(_) | Decoder::NotBuilt(_) => false,
         }
     }
 
@@ -118,6 +132,7 @@ impl ResponseDecoder {
         match &mut self.0 {
             Decoder::OpenAiChat(decoder) => decoder.end(),
             Decoder::AnthropicMessages(decoder) => decoder.end(),
+            Decoder::Gemini(decoder) => decoder.end(),
             Decoder::NotBuilt(_) => vec![broken_off("this dialect can't be read yet")],
         }
     }
@@ -127,6 +142,7 @@ impl ResponseDecoder {
         let is_over = match &mut self.0 {
             Decoder::OpenAiChat(decoder) => decoder.cut(),
             Decoder::AnthropicMessages(decoder) => decoder.cut(),
+            Decoder::Gemini(decoder) => decoder.cut(),
             Decoder::NotBuilt(_) => false,
         };
         if is_over { Vec::new() } else { vec![broken_off(reason)] }
@@ -147,7 +163,8 @@ pub fn decode_whole(dialect: Dialect, body: &Bytes) -> Result<Vec<Event>, Decode
     match dialect {
         Dialect::OpenAiChat => openai_chat::decode_whole(body),
         Dialect::AnthropicMessages => anthropic_messages::decode_whole(body),
-        Dialect::OpenAiResponses | Dialect::Gemini => Err(DecodeError::not_built(dialect)),
+        Dialect::Gemini => gemini::decode_whole(body),
+        Dialect::OpenAiResponses => Err(DecodeError::not_built(dialect)),
     }
 }
 

@@ -8,6 +8,10 @@ mod anthropic_messages;
 mod complete;
 #[path = "codec/errors.rs"]
 mod errors;
+#[path = "codec/gemini.rs"]
+mod gemini;
+#[path = "codec/gemini_requests.rs"]
+mod gemini_requests;
 #[path = "codec/generate.rs"]
 mod generate;
 #[path = "codec/openai_chat.rs"]

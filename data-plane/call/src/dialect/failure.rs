@@ -7,9 +7,9 @@ use luthien_proto::{
     json::{self, Extras},
     request::Dialect,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{anthropic_messages, fields::Object, openai_chat};
+use super::{anthropic_messages, gemini, openai_chat};
 
 /// The error that a body of a status other than 2xx tells. A body that is not the dialect's error is the message itself,
 /// as text.
@@ -22,6 +22,9 @@ pub fn decode_error(dialect: Dialect, status: u16, body: &Bytes) -> Event {
 }
 
 fn told(dialect: Dialect, body: &Bytes) -> Option<(CallError, Extras)> {
+    if dialect == Dialect::Gemini {
+        return gemini::decode_error(body).filter(|(error, _)| !error.message.is_empty());
+    }
     let mut object = json::parse_object(body).ok()?;
     let error = match dialect {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => openai_chat::take_error(&mut object),
@@ -36,15 +39,9 @@ pub fn error_body(dialect: Dialect, error: &CallError) -> Bytes {
     let body = match dialect {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => openai_chat::error_body(error),
         Dialect::AnthropicMessages => anthropic_messages::error_body(error),
-        Dialect::Gemini => gemini(error),
+        Dialect::Gemini => gemini::error_body(error),
     };
     Value::Object(body).to_string().into()
-}
-
-fn gemini(error: &CallError) -> Object {
-    let code = if error.status == 0 { 500 } else { error.status };
-    let error = json!({"code": code, "message": error.message, "status": type_(Family::Gemini, error)});
-    Object::from_iter([("error".to_owned(), error)])
 }
 
 /// Whose words for errors.

@@ -11,19 +11,25 @@ pub(super) type Object = Map<String, Value>;
 
 /// Parses the JSON object that an upstream sent.
 pub(super) fn parse_object(place: &str, text: &[u8]) -> Result<Object, DecodeError> {
-    match json::parse(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(DecodeError::new(place, format!("expected a JSON object, found {}", json::type_name(&other)))),
-        Err(error) => {
-            // The error's own text may hold content.
-            let what = match error.classify() {
-                Category::Data => "a duplicate key",
-                Category::Eof => "the JSON is cut",
-                Category::Syntax | Category::Io => "malformed JSON",
-            };
-            Err(DecodeError::new(place, format!("{what} at line {} column {}", error.line(), error.column())))
-        }
-    }
+    let value = parse(place, text)?;
+    let found = json::type_name(&value);
+    let Value::Object(object) = value else {
+        return Err(DecodeError::new(place, format!("expected a JSON object, found {found}")));
+    };
+    Ok(object)
+}
+
+/// Parses the JSON that an upstream sent.
+pub(super) fn parse(place: &str, text: &[u8]) -> Result<Value, DecodeError> {
+    json::parse(text).map_err(|error| {
+        // The error's own text may hold content.
+        let what = match error.classify() {
+            Category::Data => "a duplicate key",
+            Category::Eof => "the JSON is cut",
+            Category::Syntax | Category::Io => "malformed JSON",
+        };
+        DecodeError::new(place, format!("{what} at line {} column {}", error.line(), error.column()))
+    })
 }
 
 /// Takes out a field if it satisfies the conversion, or is null.
