@@ -10,7 +10,9 @@ mod fields;
 mod gemini;
 mod openai_chat;
 mod request;
+mod source;
 mod target;
+mod write;
 
 use bytes::{Bytes, BytesMut};
 use luthien_proto::{Event, Request, Step, event::CallError, request::Dialect};
@@ -67,10 +69,9 @@ impl DecodeError {
 /// its extras are written as they are. Where a field has no counterpart it is left out, and named in `lost`.
 pub fn encode_request(dialect: Dialect, request: &Request, options: &UpstreamOptions, lost: &mut Lost) -> Bytes {
     let body = match dialect {
-        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::OpenAiResponses => {
-            let _ = (request, options, lost);
-            fields::Object::new()
-        }
+        Dialect::OpenAiChat => openai_chat::encode_request(request, options, lost),
+        Dialect::AnthropicMessages => anthropic_messages::encode_request(request, options, lost),
+        Dialect::OpenAiResponses => fields::Object::new(),
         Dialect::Gemini => gemini::encode_request(request, lost),
     };
     Value::Object(body).to_string().into()

@@ -13,6 +13,7 @@ mod encode;
 mod failure;
 mod fold;
 mod request;
+mod request_body;
 mod usage;
 mod words;
 
@@ -21,3 +22,4 @@ pub(super) use encode::Encoder;
 pub(super) use failure::{body as error_body, take as take_error};
 pub(super) use fold::encode_whole;
 pub(super) use request::decode as decode_request;
+pub(super) use request_body::encode as encode_request;

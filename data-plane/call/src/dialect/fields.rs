@@ -75,6 +75,10 @@ pub(super) fn take_u32(object: &mut Object, key: &str) -> Option<u32> {
     take(object, key, |value| value.as_u64().and_then(|number| number.try_into().ok()).ok_or(value))
 }
 
+pub(super) fn take_i64(object: &mut Object, key: &str) -> Option<i64> {
+    take(object, key, |value| value.as_i64().ok_or(value))
+}
+
 pub(super) fn take_f64(object: &mut Object, key: &str) -> Option<f64> {
     take(object, key, |value| value.as_f64().ok_or(value))
 }
@@ -104,6 +108,13 @@ pub(super) fn drop_if(object: &mut Object, key: &str, is_known: impl FnOnce(&Val
 /// Drops a field that is null.
 pub(super) fn drop_null(object: &mut Object, key: &str) {
     drop_if(object, key, Value::is_null);
+}
+
+/// Puts back what is left of an object, if anything is.
+pub(super) fn put_back(object: &mut Object, key: &str, rest: Object) {
+    if !rest.is_empty() {
+        object.insert(key.to_owned(), Value::Object(rest));
+    }
 }
 
 /// Writes fields back where they came from. What `into` says stays, unless it is null or empty.

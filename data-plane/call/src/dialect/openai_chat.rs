@@ -7,6 +7,7 @@
 //! * `choice`: of the entry in `choices`, in the first step of that choice;
 //! * `delta`: of its `delta` (or `message`), beside `choice`;
 //! * `tool_call`: of the entry in `tool_calls`, or of `function_call`, in the step that it became;
+//! * `reasoning_detail`: of the entry in `reasoning_details`, in the step that it became;
 //! * `event`: the name of the SSE event, if it has a strange one.
 //!
 //! Preferred are steps that are written as a chunk of their own. If there is none, the rest of the chunk is an Opaque
@@ -19,11 +20,13 @@
 mod calls;
 mod choice;
 mod decode;
+mod details;
 mod encode;
 mod envelope;
 mod failure;
 mod fold;
 mod request;
+mod request_body;
 mod usage;
 mod words;
 
@@ -32,6 +35,7 @@ pub(super) use encode::Encoder;
 pub(super) use failure::{body as error_body, take as take_error};
 pub(super) use fold::encode_whole;
 pub(super) use request::decode as decode_request;
+pub(super) use request_body::encode as encode_request;
 
 /// The places of extras.
 mod place {
@@ -39,5 +43,6 @@ mod place {
     pub(super) const CHOICE: &str = "choice";
     pub(super) const DELTA: &str = "delta";
     pub(super) const TOOL_CALL: &str = "tool_call";
+    pub(super) const REASONING_DETAIL: &str = "reasoning_detail";
     pub(super) const EVENT: &str = "event";
 }

@@ -143,10 +143,14 @@ pub(super) fn known(block: ContentBlock, rest: Object) -> Content {
     Content { block, extras: Extras::from(rest) }
 }
 
-/// A tool, as it is written, beside what it is called by.
-pub(super) fn tool(raw: Value, place: &[&str]) -> Tool {
-    let inner = place.iter().find_map(|key| raw.get(*key)).unwrap_or(&raw);
-    let text = |key| inner.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (name, description) = (text("name"), text("description"));
-    Tool { name, namespace: String::new(), description, kind: ToolKind::Hosted(raw), extras: Extras::NONE }
+/// A tool that is the provider's affair, as it is written.
+pub(super) fn hosted(raw: Value) -> Tool {
+    let name = raw.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Tool {
+        name,
+        namespace: String::new(),
+        description: String::new(),
+        kind: ToolKind::Hosted(raw),
+        extras: Extras::NONE,
+    }
 }

@@ -124,7 +124,15 @@ fn block(dialect: Dialect, choices: u32) -> impl Strategy<Value = Block> {
             text().prop_map(|text| (BlockKind::Opaque(json!({"type": "x_result", "x": text})), Vec::new())),
         ]
         .boxed(),
-        _ => prose(BlockKind::Refusal).boxed(),
+        _ => prop_oneof![
+            prose(BlockKind::Refusal),
+            (texts(), text()).prop_map(move |(mut deltas, signature)| {
+                deltas.push(Delta::Signature(signature));
+                (thinking.clone(), deltas)
+            }),
+            text().prop_map(|data| (BlockKind::RedactedThinking { data }, Vec::new())),
+        ]
+        .boxed(),
     };
     (0..choices, prop_oneof![3 => common, 1 => own]).prop_map(|(choice, (kind, deltas))| Block { choice, kind, deltas })
 }
@@ -205,6 +213,14 @@ fn add_extras(dialect: Dialect, events: &mut [Event], which: &[bool]) {
             }
             (Dialect::OpenAiChat, Step::BlockDelta(BlockDelta { delta: Delta::Text(_), .. })) => {
                 ["chunk", "choice", "delta"].map(field).into()
+            }
+            (Dialect::OpenAiChat, Step::BlockDelta(BlockDelta { delta: Delta::Signature(_), .. })) => {
+                ["chunk", "choice", "delta", "reasoning_detail"].map(field).into()
+            }
+            (Dialect::OpenAiChat, Step::BlockStarted(started))
+                if matches!(started.kind, BlockKind::RedactedThinking { .. }) =>
+            {
+                ["chunk", "choice", "delta", "reasoning_detail"].map(field).into()
             }
             (Dialect::OpenAiChat, Step::BlockDelta(_)) => ["chunk", "tool_call"].map(field).into(),
             (Dialect::OpenAiChat, Step::BlockStarted(started)) if matches!(started.kind, BlockKind::ToolCall(_)) => {

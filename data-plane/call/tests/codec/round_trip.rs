@@ -32,7 +32,9 @@ fn meaning(events: &[Event]) -> Meaning {
     let mut places: BTreeMap<BlockKey, (u32, usize)> = BTreeMap::new();
     for event in events {
         for (place, value) in event.extras.iter() {
-            let fields = value.as_object().into_iter().flatten();
+            // A signature's entry is always numbered, and says whose form it has.
+            let is_said = |key: &str| place != "reasoning_detail" || !matches!(key, "index" | "format");
+            let fields = value.as_object().into_iter().flatten().filter(|(key, _)| is_said(key));
             meaning.extras.extend(fields.map(|(key, value)| format!("{place} {key} {value}")));
         }
         match &event.step {

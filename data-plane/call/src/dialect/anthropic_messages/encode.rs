@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::BytesMut;
 use luthien_proto::{
     Event, Step,
-    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Finished, Started, Usage},
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Finished, Started, ToolForm, Usage},
     json::Extras,
 };
 use serde_json::{Value, json};
@@ -36,7 +36,16 @@ pub(in crate::dialect) struct Encoder {
 #[derive(Clone, Copy, Debug)]
 struct Block {
     index: u64,
-    is_thinking: bool,
+    sort: Sort,
+}
+
+/// What its deltas are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sort {
+    Thinking,
+    /// Free text, which goes into an object: here tools have JSON arguments only.
+    Custom,
+    Other,
 }
 
 impl Encoder {
@@ -64,10 +73,16 @@ impl Encoder {
         self.flush(out);
         match &event.step {
             Step::Started(started) => self.start = Some(message_start(started, &event.extras)),
+            // There are no alternative answers here.
+            Step::BlockStarted(started) if started.choice > 0 => {}
+            Step::Finished(finished) if finished.choice > 0 => {}
             Step::BlockStarted(started) => self.begin(started, &event.extras, out),
             Step::BlockDelta(delta) => self.go_on(delta, &event.extras, out),
             Step::BlockStopped(block) => {
                 if let Some(block) = self.blocks.remove(block) {
+                    if block.sort == Sort::Custom {
+                        arguments(block.index, "\"}", out);
+                    }
                     write(json!({"type": "content_block_stop", "index": block.index}), &event.extras, out);
                 }
             }
@@ -114,16 +129,22 @@ impl Encoder {
     }
 
     fn begin(&mut self, started: &BlockStarted, extras: &Extras, out: &mut BytesMut) {
-        let Block { index, .. } = self.open(started);
+        let Block { index, sort } = self.open(started);
         let block = blocks::head(&started.kind);
         write(json!({"type": "content_block_start", "index": index, "content_block": block}), extras, out);
+        if sort == Sort::Custom {
+            arguments(index, "{\"input\":\"", out);
+        }
     }
 
     fn go_on(&mut self, delta: &BlockDelta, extras: &Extras, out: &mut BytesMut) {
         let Some(block) = self.blocks.get(&delta.block) else { return };
         let inner = match &delta.delta {
-            Delta::Text(text) if block.is_thinking => json!({"type": "thinking_delta", "thinking": text}),
+            Delta::Text(text) if block.sort == Sort::Thinking => json!({"type": "thinking_delta", "thinking": text}),
             Delta::Text(text) => json!({"type": "text_delta", "text": text}),
+            Delta::Arguments(text) if block.sort == Sort::Custom => {
+                json!({"type": "input_json_delta", "partial_json": escaped(text)})
+            }
             Delta::Arguments(text) => json!({"type": "input_json_delta", "partial_json": text}),
             Delta::Signature(text) => json!({"type": "signature_delta", "signature": text}),
             Delta::Opaque(value) => value.clone(),
@@ -149,12 +170,32 @@ impl Encoder {
     }
 
     fn open(&mut self, started: &BlockStarted) -> Block {
-        let is_thinking = matches!(started.kind, BlockKind::Thinking { .. });
-        let block = Block { index: self.next_index, is_thinking };
+        let sort = match &started.kind {
+            BlockKind::Thinking { .. } => Sort::Thinking,
+            BlockKind::ToolCall(call) if call.form == ToolForm::Custom => Sort::Custom,
+            BlockKind::Text
+            | BlockKind::RedactedThinking { .. }
+            | BlockKind::Refusal
+            | BlockKind::ToolCall(_)
+            | BlockKind::Opaque(_) => Sort::Other,
+        };
+        let block = Block { index: self.next_index, sort };
         self.next_index += 1;
         self.blocks.insert(started.block, block);
         block
     }
+}
+
+/// A piece of arguments that is not the model's own.
+fn arguments(index: u64, piece: &str, out: &mut BytesMut) {
+    let delta = json!({"type": "input_json_delta", "partial_json": piece});
+    write(json!({"type": "content_block_delta", "index": index, "delta": delta}), &Extras::NONE, out);
+}
+
+/// Text as it stands within a JSON string.
+fn escaped(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
 }
 
 fn message_start(started: &Started, extras: &Extras) -> Object {

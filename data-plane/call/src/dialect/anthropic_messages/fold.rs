@@ -10,7 +10,10 @@ use luthien_proto::{
 use serde_json::{Map, Value, json};
 
 use super::{blocks, encode::message, usage, words};
-use crate::dialect::fields::{Object, merge};
+use crate::dialect::{
+    fields::{Object, merge},
+    write::free_text,
+};
 
 pub(in crate::dialect) fn encode_whole(events: &[Event]) -> Bytes {
     let mut fold = Fold::default();
@@ -34,7 +37,7 @@ struct Fold {
 
 struct Block {
     json: Object,
-    is_json_call: bool,
+    is_custom: bool,
     arguments: String,
 }
 
@@ -46,14 +49,17 @@ impl Fold {
                 self.message = message(started);
                 self.keep(extras.get("message"));
             }
+            // There are no alternative answers here.
+            Step::BlockStarted(started) if started.choice > 0 => {}
+            Step::Finished(finished) if finished.choice > 0 => {}
             Step::BlockStarted(started) => {
                 let mut json = blocks::head(&started.kind);
                 if let Some(Value::Object(rest)) = extras.get("content_block") {
                     merge(&mut json, rest);
                 }
                 self.positions.insert(started.block, self.content.len());
-                let is_json_call = matches!(&started.kind, BlockKind::ToolCall(call) if call.form != ToolForm::Custom);
-                self.content.push(Block { json, is_json_call, arguments: String::new() });
+                let is_custom = matches!(&started.kind, BlockKind::ToolCall(call) if call.form == ToolForm::Custom);
+                self.content.push(Block { json, is_custom, arguments: String::new() });
             }
             Step::BlockDelta(delta) => {
                 let position = self.positions.get(&delta.block);
@@ -134,9 +140,11 @@ impl Block {
     }
 
     fn finish(mut self) -> Value {
-        if !self.arguments.is_empty() {
-            let parsed = if self.is_json_call { serde_json::from_str(&self.arguments).ok() } else { None };
-            let input = parsed.unwrap_or_else(|| unreadable(self.arguments));
+        if self.is_custom {
+            self.json.insert("input".to_owned(), free_text(&self.arguments));
+        } else if !self.arguments.is_empty() {
+            let parsed = serde_json::from_str(&self.arguments).ok();
+            let input = parsed.filter(Value::is_object).unwrap_or_else(|| unreadable(self.arguments));
             self.json.insert("input".to_owned(), input);
         }
         Value::Object(self.json)

@@ -19,7 +19,7 @@ pub(super) fn take(object: &mut Object) -> Option<Usage> {
     })
 }
 
-/// The usage object to write: what is known of it.
+/// The usage object to write: what is known of it. Who knows of input knows what of it the cache had.
 pub(super) fn object(usage: &Usage) -> Object {
     if !usage.raw.is_empty() {
         return usage.raw.clone().into_map();
@@ -30,9 +30,10 @@ pub(super) fn object(usage: &Usage) -> Object {
             object.insert(key.to_owned(), tokens.into());
         }
     };
+    let or_zero = |tokens: Option<u64>| tokens.or(usage.input.map(|_| 0));
     insert("input_tokens", usage.input);
-    insert("cache_creation_input_tokens", usage.cache_write);
-    insert("cache_read_input_tokens", usage.cache_read);
+    insert("cache_creation_input_tokens", or_zero(usage.cache_write));
+    insert("cache_read_input_tokens", or_zero(usage.cache_read));
     insert("output_tokens", usage.output);
     if let Some(thinking) = usage.thinking {
         object.insert("output_tokens_details".to_owned(), json!({"thinking_tokens": thinking}));

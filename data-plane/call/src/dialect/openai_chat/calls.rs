@@ -78,6 +78,10 @@ impl Calls {
         Ok(())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.legacy.is_none()
+    }
+
     /// Whether a client that goes by indexes alone would have read other calls in what came since this was asked last.
     pub(super) fn take_misnumbered(&mut self) -> bool {
         std::mem::take(&mut self.misnumbered)

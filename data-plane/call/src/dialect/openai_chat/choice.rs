@@ -7,7 +7,11 @@ use luthien_proto::{
 };
 use serde_json::Value;
 
-use super::{calls::Calls, words};
+use super::{
+    calls::Calls,
+    details::{self, Detail},
+    words,
+};
 use crate::dialect::{
     DecodeError,
     fields::{Object, drop_if, drop_null, take_array, take_object, take_string},
@@ -82,9 +86,7 @@ impl Choice {
         let before = events.len();
         drop_null(delta, "role");
         drop_if(delta, "role", |role| role == "assistant");
-        if let Some((field, text)) = take_reasoning(delta) {
-            self.say(Prose::Thinking(field), text, keys, events);
-        }
+        self.reason(delta, keys, events);
         if let Some(text) = take_string(delta, "content") {
             self.say(Prose::Text, text, keys, events);
         }
@@ -99,6 +101,70 @@ impl Choice {
             return Err(self.error("content after its finish_reason"));
         }
         Ok(())
+    }
+
+    /// What a provider wants to see again comes with the text that it belongs to, or behind it.
+    fn reason(&mut self, delta: &mut Object, keys: &mut Keys, events: &mut Vec<Event>) {
+        let (field, text) = take_reasoning(delta).unwrap_or(("reasoning_content", String::new()));
+        let details = self.take_details(delta, &text);
+        if details.iter().all(|detail| detail.text().is_none_or(str::is_empty)) {
+            self.say(Prose::Thinking(field), text, keys, events);
+        }
+        for (at, detail) in details.into_iter().enumerate() {
+            match detail {
+                Detail::Text { text, signature, id, mut rest } => {
+                    if at > 0 {
+                        self.stop_prose(events);
+                    }
+                    self.say(Prose::Thinking(field), text, keys, events);
+                    if !id.is_empty() {
+                        rest.insert("id".to_owned(), id.into());
+                    }
+                    self.sign(field, signature, rest, keys, events);
+                }
+                Detail::Encrypted { data, rest } => {
+                    self.stop_prose(events);
+                    let block = keys.next();
+                    let kind = BlockKind::RedactedThinking { data };
+                    let started = Step::BlockStarted(BlockStarted { block, choice: self.index, kind });
+                    events.push(Event { step: started, extras: details::rest(rest) });
+                    events.push(Step::BlockStopped(block).into());
+                }
+            }
+        }
+    }
+
+    /// Takes `reasoning_details` if it is clear what they belong to: all texts in them are the reasoning of this delta.
+    fn take_details(&self, delta: &mut Object, reasoning: &str) -> Vec<Detail> {
+        let Some(Value::Array(entries)) = delta.get("reasoning_details") else { return Vec::new() };
+        let details = details::read(entries).unwrap_or_default();
+        let texts: String = details.iter().filter_map(Detail::text).collect();
+        let is_open = match &self.prose {
+            Some((_, Prose::Thinking(_))) => true,
+            Some((_, Prose::Text | Prose::Refusal)) => false,
+            None => self.calls.is_empty(),
+        };
+        let has_place = !reasoning.is_empty() || is_open || details.iter().all(|detail| detail.text().is_none());
+        let is_clear = has_place && (texts.is_empty() || texts == reasoning);
+        if self.is_finished() || !is_clear || !details.iter().any(Detail::is_proof) {
+            return Vec::new();
+        }
+        delta.shift_remove("reasoning_details");
+        details
+    }
+
+    /// A signature is the last of its block.
+    fn sign(&mut self, field: &'static str, signature: String, rest: Object, keys: &mut Keys, events: &mut Vec<Event>) {
+        if signature.is_empty() {
+            return;
+        }
+        let block = match self.prose {
+            Some((block, Prose::Thinking(_))) => block,
+            Some((_, Prose::Text | Prose::Refusal)) | None => self.open(Prose::Thinking(field), keys, events),
+        };
+        let delta = Step::BlockDelta(BlockDelta { block, delta: Delta::Signature(signature) });
+        events.push(Event { step: delta, extras: details::rest(rest) });
+        self.stop_prose(events);
     }
 
     /// Finishes the choice; a repetition says nothing.
@@ -142,7 +208,13 @@ impl Choice {
         if text.is_empty() {
             return;
         }
-        let block = match self.prose {
+        let block = self.open(prose, keys, events);
+        events.push(Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text) }).into());
+    }
+
+    /// The block of the prose that runs on, or a new one.
+    fn open(&mut self, prose: Prose, keys: &mut Keys, events: &mut Vec<Event>) -> BlockKey {
+        match self.prose {
             Some((block, running)) if running == prose => block,
             Some(_) | None => {
                 self.stop_prose(events);
@@ -152,8 +224,7 @@ impl Choice {
                 self.prose = Some((block, prose));
                 block
             }
-        };
-        events.push(Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text) }).into());
+        }
     }
 
     fn stop_prose(&mut self, events: &mut Vec<Event>) {

@@ -188,7 +188,10 @@ fn message_to_delta(choice: &mut Value) -> Result<(), DecodeError> {
 fn home(events: &[Event], from: usize) -> Option<usize> {
     (from..events.len()).find(|at| match &events[*at].step {
         Step::Started(_) | Step::BlockDelta(_) | Step::Usage(_) | Step::Finished(_) => true,
-        Step::BlockStarted(started) => matches!(started.kind, BlockKind::ToolCall(_) | BlockKind::Opaque(_)),
+        Step::BlockStarted(started) => match started.kind {
+            BlockKind::ToolCall(_) | BlockKind::Opaque(_) | BlockKind::RedactedThinking { .. } => true,
+            BlockKind::Text | BlockKind::Thinking { .. } | BlockKind::Refusal => false,
+        },
         Step::BlockStopped(_) | Step::Opaque(_) | Step::Ended | Step::Failed(_) => false,
     })
 }

@@ -11,6 +11,7 @@ use luthien_proto::{
 use serde_json::{Value, json};
 
 use super::{
+    details,
     envelope::{CHUNK, Envelope},
     failure, place, usage, words,
 };
@@ -26,6 +27,8 @@ pub(in crate::dialect) struct Encoder {
     choices: BTreeMap<u32, bool>,
     /// How many calls each choice has.
     calls: BTreeMap<u32, u64>,
+    /// How many entries of `reasoning_details`.
+    details: BTreeMap<u32, u64>,
     blocks: BTreeMap<BlockKey, Block>,
     /// The last tokens that are still to be told.
     usage: Option<(Usage, Extras)>,
@@ -69,8 +72,16 @@ impl Encoder {
             Step::BlockStarted(started) => {
                 self.begin_choice(started.choice);
                 self.open(started);
+                if matches!(started.kind, BlockKind::RedactedThinking { .. }) {
+                    self.next_detail(started.choice);
+                }
             }
-            Step::BlockDelta(delta) => self.note_arguments(delta),
+            Step::BlockDelta(delta) => {
+                self.note_arguments(delta);
+                if let (Delta::Signature(_), Some(block)) = (&delta.delta, self.blocks.get(&delta.block)) {
+                    self.next_detail(block.choice);
+                }
+            }
             Step::BlockStopped(block) => {
                 self.blocks.remove(block);
             }
@@ -91,7 +102,11 @@ impl Encoder {
             Step::BlockStarted(started) => self.begin(started, extras, out),
             Step::BlockDelta(delta) => self.go_on(delta, extras, out),
             Step::BlockStopped(block) => self.stop(*block, out),
-            Step::Usage(usage) => self.usage = Some((usage.clone(), extras.clone())),
+            Step::Usage(usage) => {
+                let (known, rest) = self.usage.get_or_insert_default();
+                usage::add(known, usage);
+                rest.clone_from(extras);
+            }
             Step::Finished(finished) => {
                 self.chunk(finished.choice, json!({}), Some(words::word(finished)), extras, out);
                 self.choices.insert(finished.choice, true);
@@ -121,6 +136,10 @@ impl Encoder {
                 json!({"function_call": with_rest(json!({"name": call.name, "arguments": ""}), extras)})
             }
             (Form::Opaque { index }, BlockKind::Opaque(value)) => entry(*index, value.clone(), extras),
+            (Form::Nowhere, BlockKind::RedactedThinking { data }) => {
+                self.next_detail(started.choice);
+                json!({"reasoning_details": [details::encrypted(data, extras)]})
+            }
             (
                 Form::Prose(_) | Form::Nowhere | Form::Call { .. } | Form::Legacy { .. } | Form::Opaque { .. },
                 BlockKind::Text
@@ -143,6 +162,11 @@ impl Encoder {
         self.note_arguments(delta);
         let Some(block) = self.blocks.get(&delta.block).cloned() else { return };
         let delta = match (&block.form, &delta.delta) {
+            (_, Delta::Text(text) | Delta::Arguments(text)) if text.is_empty() && extras.is_empty() => return,
+            (Form::Prose(_), Delta::Signature(signature)) => {
+                let index = self.next_detail(block.choice);
+                json!({"reasoning_details": [details::signature(signature, index, extras)]})
+            }
             (Form::Prose(field), Delta::Text(text)) => json!({field.as_str(): text}),
             (Form::Call { index, form, .. }, Delta::Arguments(text)) => {
                 let fields = match form {
@@ -249,6 +273,13 @@ impl Encoder {
 
     fn next_call(&mut self, choice: u32) -> u64 {
         let count = self.calls.entry(choice).or_default();
+        let index = *count;
+        *count += 1;
+        index
+    }
+
+    fn next_detail(&mut self, choice: u32) -> u64 {
+        let count = self.details.entry(choice).or_default();
         let index = *count;
         *count += 1;
         index

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use luthien_proto::{
     Event, Step,
-    event::{BlockKey, BlockKind, BlockStarted, Delta, ToolForm},
+    event::{BlockKey, BlockKind, BlockStarted, Delta, ToolForm, Usage},
     json::Extras,
 };
 use serde_json::{Value, json};
 
 use super::{
+    details::Entries,
     encode::merge_from,
     envelope::{Envelope, WHOLE},
     place, usage, words,
@@ -30,7 +31,7 @@ struct Fold {
     envelope: Envelope,
     choices: BTreeMap<u32, Choice>,
     blocks: BTreeMap<BlockKey, (u32, Place)>,
-    usage: Option<Value>,
+    usage: Option<Usage>,
     /// What is written back into the body itself.
     rest: Object,
 }
@@ -38,6 +39,7 @@ struct Fold {
 #[derive(Default)]
 struct Choice {
     prose: BTreeMap<String, String>,
+    details: Entries,
     calls: Vec<Object>,
     legacy: Option<Object>,
     word: Option<String>,
@@ -49,6 +51,8 @@ struct Choice {
 #[derive(Clone)]
 enum Place {
     Prose(String),
+    /// Beside the field, in an entry of `reasoning_details`.
+    Thinking(String, usize),
     Call(usize, &'static str, &'static str),
     Legacy,
     Nowhere,
@@ -66,7 +70,7 @@ impl Fold {
             Step::BlockDelta(delta) => self.go_on(delta.block, &delta.delta, &event.extras),
             Step::BlockStopped(block) => self.stop(*block),
             Step::Usage(tokens) => {
-                self.usage = Some(usage::object(tokens));
+                usage::add(self.usage.get_or_insert_default(), tokens);
                 0
             }
             Step::Finished(finished) => {
@@ -104,8 +108,10 @@ impl Fold {
         let place = match &started.kind {
             BlockKind::Text => Place::Prose("content".to_owned()),
             BlockKind::Refusal => Place::Prose("refusal".to_owned()),
-            BlockKind::Thinking { field, .. } if field.is_empty() => Place::Prose("reasoning_content".to_owned()),
-            BlockKind::Thinking { field, .. } => Place::Prose(field.clone()),
+            BlockKind::Thinking { field, .. } => {
+                let field = if field.is_empty() { "reasoning_content" } else { field };
+                Place::Thinking(field.to_owned(), choice.details.begin())
+            }
             BlockKind::ToolCall(call) => match call.form {
                 ToolForm::Legacy => {
                     choice.legacy = Some(object(json!({"name": call.name, "arguments": ""}), extras));
@@ -120,7 +126,10 @@ impl Fold {
                 choice.calls.push(object(value.clone(), extras));
                 Place::Nowhere
             }
-            BlockKind::RedactedThinking { .. } => Place::Nowhere,
+            BlockKind::RedactedThinking { data } => {
+                choice.details.push_encrypted(data, extras);
+                Place::Nowhere
+            }
         };
         self.blocks.insert(started.block, (started.choice, place));
     }
@@ -130,6 +139,11 @@ impl Fold {
         let choice = self.choice(index);
         match (place, delta) {
             (Place::Prose(field), Delta::Text(text)) => choice.prose.entry(field).or_default().push_str(text),
+            (Place::Thinking(field, at), Delta::Text(text)) => {
+                choice.prose.entry(field).or_default().push_str(text);
+                choice.details.push_text(at, text);
+            }
+            (Place::Thinking(_, at), Delta::Signature(signature)) => choice.details.sign(at, signature, extras),
             (Place::Call(at, kind, field), Delta::Arguments(text)) => {
                 if let Some(call) = choice.calls.get_mut(at) {
                     push(call.get_mut(kind), field, text);
@@ -152,9 +166,11 @@ impl Fold {
                     merge(call, rest);
                 }
             }
-            (Place::Prose(_), Delta::Opaque(Value::Object(rest))) => merge(&mut choice.message_rest, rest),
+            (Place::Prose(_) | Place::Thinking(..), Delta::Opaque(Value::Object(rest))) => {
+                merge(&mut choice.message_rest, rest)
+            }
             (
-                Place::Prose(_) | Place::Call(..) | Place::Legacy | Place::Nowhere,
+                Place::Prose(_) | Place::Thinking(..) | Place::Call(..) | Place::Legacy | Place::Nowhere,
                 Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) | Delta::Opaque(_),
             ) => {}
         }
@@ -170,7 +186,7 @@ impl Fold {
                 choice.calls.get_mut(at).and_then(|call| call.get_mut("function")?.get_mut(field))
             }
             Place::Legacy => choice.legacy.as_mut().and_then(|call| call.get_mut("arguments")),
-            Place::Prose(_) | Place::Call(..) | Place::Nowhere => None,
+            Place::Prose(_) | Place::Thinking(..) | Place::Call(..) | Place::Nowhere => None,
         };
         if let Some(arguments) = arguments
             && arguments == ""
@@ -185,7 +201,7 @@ impl Fold {
         let choices = self.choices.into_iter().map(|(index, choice)| choice.object(index));
         body.insert("choices".to_owned(), choices.collect());
         if let Some(usage) = self.usage {
-            body.insert("usage".to_owned(), usage);
+            body.insert("usage".to_owned(), usage::object(&usage));
         }
         merge(&mut body, &self.rest);
         Value::Object(body).to_string().into()
@@ -205,6 +221,10 @@ impl Choice {
         message.insert("content".to_owned(), self.prose.remove("content").into());
         message.insert("refusal".to_owned(), self.prose.remove("refusal").into());
         message.extend(self.prose.into_iter().map(|(field, text)| (field, Value::from(text))));
+        let details = self.details.finish();
+        if !details.is_empty() {
+            message.insert("reasoning_details".to_owned(), details.into());
+        }
         if !self.calls.is_empty() {
             message.insert("tool_calls".to_owned(), self.calls.into_iter().map(Value::Object).collect());
         }

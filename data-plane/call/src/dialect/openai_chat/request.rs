@@ -1,36 +1,54 @@
-//! The request: messages of parts, of which text, refusals and tool calls are known.
+//! The request.
+//!
+//! Where the canonical request has one place for what the dialect says in several ways, the extras of the content or the
+//! tool tell which it was: `field` in the extras of a content is the field of the message that it was in; `functions` in
+//! those of a tool says that it was in the older list of that name.
+
+mod messages;
+mod parts;
+mod reasoning;
+mod tools;
 
 use luthien_proto::{
     Request,
-    event::{ToolCall, ToolForm},
-    json::Extras,
-    request::{Content, ContentBlock, Message, Sampling, ToolChoice},
+    request::{OutputFormat, Reasoning, Sampling, ServiceOptions},
 };
 use serde_json::Value;
 
 use crate::dialect::{
     fields::{
-        Object, drop_if, take_array, take_bool, take_f64, take_object, take_string, take_strings, take_u32, take_u64,
+        Object, drop_if, take_bool, take_f64, take_i64, take_object, take_string, take_strings, take_u32, take_u64,
         take_value,
     },
-    request::{RequestError, known, take_content, take_messages, tool},
+    request::{RequestError, take_messages},
 };
 
+/// The names of marks in extras, which are not written.
+pub(super) mod mark {
+    pub(in crate::dialect::openai_chat) const FIELD: &str = "field";
+    pub(in crate::dialect::openai_chat) const FUNCTIONS: &str = "functions";
+}
+
 pub(in crate::dialect) fn decode(model: String, mut body: Object) -> Result<Request, RequestError> {
-    let messages = take_messages(&mut body)?.into_iter().map(message).collect();
-    let tools = take_array(&mut body, "tools").into_iter().flatten();
-    let functions = take_array(&mut body, "functions").into_iter().flatten();
+    let messages = take_messages(&mut body)?.into_iter().map(messages::message).collect();
+    let tools = tools::take(&mut body);
     Ok(Request {
         model,
         stream: take_bool(&mut body, "stream").unwrap_or(false),
         choices: take_u32(&mut body, "n").unwrap_or(1).max(1),
         system: Vec::new(),
         messages,
-        tools: tools.chain(functions).map(|raw| tool(raw, &["function", "custom"])).collect(),
-        tool_choice: take_value(&mut body, "tool_choice").map(ToolChoice::Opaque),
+        tool_choice: tools::take_choice(&mut body, &tools),
+        tools,
+        parallel_tool_calls: take_bool(&mut body, "parallel_tool_calls"),
         sampling: sampling(&mut body),
-        extras: Extras::from(body),
-        ..Request::default()
+        reasoning: Reasoning {
+            effort: take_string(&mut body, "reasoning_effort").unwrap_or_default(),
+            ..Reasoning::default()
+        },
+        output: output(&mut body),
+        service: service(&mut body),
+        extras: body.into(),
     })
 }
 
@@ -40,84 +58,66 @@ fn sampling(body: &mut Object) -> Sampling {
         None => take_strings(body, "stop"),
     };
     Sampling {
-        max_output_tokens: take_u64(body, "max_completion_tokens").or_else(|| take_u64(body, "max_tokens")),
+        max_output_tokens: take_u64(body, "max_completion_tokens").max(take_u64(body, "max_tokens")),
         temperature: take_f64(body, "temperature"),
         top_p: take_f64(body, "top_p"),
         top_k: take_u64(body, "top_k"),
         stop,
-        ..Sampling::default()
+        seed: take_i64(body, "seed"),
+        frequency_penalty: take_f64(body, "frequency_penalty"),
+        presence_penalty: take_f64(body, "presence_penalty"),
+        logprobs: logprobs(body),
     }
 }
 
-fn message(mut message: Object) -> Message {
-    let role = take_string(&mut message, "role").unwrap_or_default();
-    let content = match role.as_str() {
-        "tool" | "function" => vec![tool_result(&mut message)],
-        _ => spoken(&mut message),
-    };
-    Message { role, content, extras: Extras::from(message) }
-}
-
-fn tool_result(message: &mut Object) -> Content {
-    let id = take_string(message, "tool_call_id").unwrap_or_default();
-    ContentBlock::ToolResult { id, is_error: None, content: take_content(message, "content", part) }.into()
-}
-
-fn spoken(message: &mut Object) -> Vec<Content> {
-    let mut content = Vec::new();
-    for field in ["reasoning_content", "reasoning"] {
-        if let Some(text) = take_string(message, field) {
-            content.push(ContentBlock::Thinking { text, signature: String::new(), id: String::new() }.into());
-        }
+fn logprobs(body: &mut Object) -> Option<u32> {
+    drop_if(body, "logprobs", |wanted| matches!(wanted, Value::Null | Value::Bool(false)));
+    if body.get("logprobs") != Some(&Value::Bool(true)) {
+        return None;
     }
-    content.extend(take_content(message, "content", part));
-    content.extend(take_string(message, "refusal").map(|text| Content::from(ContentBlock::Refusal(text))));
-    content.extend(take_array(message, "tool_calls").into_iter().flatten().map(call));
-    content.extend(take_object(message, "function_call").map(legacy_call));
-    content
+    body.shift_remove("logprobs");
+    Some(take_u32(body, "top_logprobs").unwrap_or(0))
 }
 
-fn part(mut part: Object) -> Content {
-    let block = match part.get("type").and_then(Value::as_str) {
-        Some("text") => take_string(&mut part, "text").map(ContentBlock::Text),
-        Some("refusal") => take_string(&mut part, "refusal").map(ContentBlock::Refusal),
+fn service(body: &mut Object) -> ServiceOptions {
+    let mut text = |key| take_string(body, key).unwrap_or_default();
+    let mut end_user = text("safety_identifier");
+    if end_user.is_empty() {
+        end_user = text("user");
+    }
+    ServiceOptions {
+        end_user,
+        cache_key: text("prompt_cache_key"),
+        tier: text("service_tier"),
+        verbosity: text("verbosity"),
+        store: take_bool(body, "store"),
+    }
+}
+
+/// A format of which every field is known; any other stays where it is.
+fn output(body: &mut Object) -> Option<OutputFormat> {
+    let mut format = take_object(body, "response_format")?;
+    let raw = format.clone();
+    let read = match take_string(&mut format, "type").as_deref() {
+        Some("text") => Some(OutputFormat::Text),
+        Some("json_object") => Some(OutputFormat::JsonObject),
+        Some("json_schema") => json_schema(&mut format),
         Some(_) | None => None,
     };
-    match block {
-        Some(block) => {
-            part.shift_remove("type");
-            known(block, part)
-        }
-        None => ContentBlock::Opaque(Value::Object(part)).into(),
+    let read = read.filter(|_| format.is_empty());
+    if read.is_none() {
+        body.insert("response_format".to_owned(), raw.into());
     }
+    read
 }
 
-fn call(entry: Value) -> Content {
-    let Value::Object(mut entry) = entry else { return ContentBlock::Opaque(entry).into() };
-    let (form, place, arguments) = match entry.get("type").and_then(Value::as_str) {
-        Some("custom") => (ToolForm::Custom, "custom", "input"),
-        Some("function") | None => (ToolForm::Function, "function", "arguments"),
-        Some(_) => return ContentBlock::Opaque(Value::Object(entry)).into(),
+fn json_schema(format: &mut Object) -> Option<OutputFormat> {
+    let mut inner = take_object(format, "json_schema")?;
+    let read = OutputFormat::JsonSchema {
+        name: take_string(&mut inner, "name").unwrap_or_default(),
+        description: take_string(&mut inner, "description").unwrap_or_default(),
+        schema: take_value(&mut inner, "schema").unwrap_or_default(),
+        strict: take_bool(&mut inner, "strict"),
     };
-    let Some(mut inner) = take_object(&mut entry, place) else {
-        return ContentBlock::Opaque(Value::Object(entry)).into();
-    };
-    drop_if(&mut entry, "type", |_| true);
-    let id = take_string(&mut entry, "id").unwrap_or_default();
-    let block = take_call(id, form, arguments, &mut inner);
-    if !inner.is_empty() {
-        entry.insert(place.to_owned(), Value::Object(inner));
-    }
-    known(block, entry)
-}
-
-fn legacy_call(mut inner: Object) -> Content {
-    let block = take_call(String::new(), ToolForm::Legacy, "arguments", &mut inner);
-    known(block, inner)
-}
-
-fn take_call(id: String, form: ToolForm, arguments: &str, inner: &mut Object) -> ContentBlock {
-    let name = take_string(inner, "name").unwrap_or_default();
-    let call = ToolCall { id, name, namespace: String::new(), form, type_: String::new() };
-    ContentBlock::ToolCall { call, arguments: take_string(inner, arguments).unwrap_or_default() }
+    inner.values().all(Value::is_null).then_some(read)
 }

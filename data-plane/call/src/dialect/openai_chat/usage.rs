@@ -31,6 +31,16 @@ fn inner(raw: &Object, key: &str, field: &str) -> Option<u64> {
     raw.get(key)?.get(field)?.as_u64()
 }
 
+/// Adds what was told later: what it says overwrites.
+pub(super) fn add(known: &mut Usage, later: &Usage) {
+    known.input = later.input.or(known.input);
+    known.cache_read = later.cache_read.or(known.cache_read);
+    known.cache_write = later.cache_write.or(known.cache_write);
+    known.output = later.output.or(known.output);
+    known.thinking = later.thinking.or(known.thinking);
+    known.raw.clone_from(&later.raw);
+}
+
 /// The usage object to write.
 pub(super) fn object(usage: &Usage) -> Value {
     if !usage.raw.is_empty() {
@@ -39,11 +49,15 @@ pub(super) fn object(usage: &Usage) -> Value {
     let parts = [usage.input, usage.cache_read, usage.cache_write];
     let prompt = parts.into_iter().flatten().fold(0, u64::saturating_add);
     let completion = usage.output.unwrap_or(0);
-    json!({
+    let mut object = json!({
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt.saturating_add(completion),
         "prompt_tokens_details": {"cached_tokens": usage.cache_read.unwrap_or(0)},
         "completion_tokens_details": {"reasoning_tokens": usage.thinking.unwrap_or(0)},
-    })
+    });
+    if let Some(written) = usage.cache_write {
+        object["prompt_tokens_details"]["cache_write_tokens"] = written.into();
+    }
+    object
 }
