@@ -23,7 +23,9 @@ fn show(request: &Request) -> String {
     for tool in &request.tools {
         out.push_str(&format!("tool {} {:?} {:?}\n", tool.name, tool.description, tool.kind));
     }
-    out.push_str(&format!("{:?}\n{:?}\n{:?}\n", request.tool_choice, request.sampling, request.extras));
+    out.push_str(&format!("{:?} parallel={:?}\n", request.tool_choice, request.parallel_tool_calls));
+    out.push_str(&format!("{:?}\n{:?}\n", request.sampling, request.reasoning));
+    out.push_str(&format!("{:?}\n{:?}\n{:?}\n", request.output, request.service, request.extras));
     out
 }
 
@@ -58,23 +60,26 @@ fn openai_chat() {
               Text("S") {}
             user {}
               Text("T") {"cache":1}
-              Opaque(Object {"type": String("image_url"), "image_url": Object {"url": String("u")}}) {}
+              Image { source: Url("u"), detail: "" } {}
               Opaque(Number(7)) {}
             assistant {"audio":{"id":"x"}}
               Thinking { text: "R", signature: "", id: "" } {}
               Refusal("no") {}
               ToolCall { call: ToolCall { id: "a", name: "f", namespace: "", form: Function, type_: "" }, arguments: "{}" } {}
               ToolCall { call: ToolCall { id: "b", name: "p", namespace: "", form: Custom, type_: "" }, arguments: "x" } {}
-              Opaque(Object {"type": String("mcp")}) {}
+              Opaque(Object {"type": String("mcp")}) {"field":"tool_calls"}
             assistant {}
               ToolCall { call: ToolCall { id: "", name: "g", namespace: "", form: Legacy, type_: "" }, arguments: "{}" } {}
             tool {}
               ToolResult a None [Text("42") {}] {}
-            tool f "D" Hosted(Object {"type": String("function"), "function": Object {"name": String("f"), "description": String("D"), "parameters": Object {}}})
-            tool p "" Hosted(Object {"type": String("custom"), "custom": Object {"name": String("p")}})
-            Some(Opaque(String("auto")))
+            tool f "D" Function { schema: Object {}, strict: None }
+            tool p "" Custom { format: Null }
+            Some(Auto) parallel=None
             Sampling { max_output_tokens: Some(9), temperature: Some(0.5), top_p: None, top_k: None, stop: ["END"], seed: None, frequency_penalty: None, presence_penalty: None, logprobs: None }
-            {"verbosity":"low","user":null}
+            Reasoning { mode: Unset, effort: "", shown: None }
+            None
+            ServiceOptions { end_user: "", cache_key: "", tier: "", verbosity: "low", store: None }
+            {}
         "#]],
     );
 }
@@ -108,10 +113,13 @@ fn anthropic_messages() {
               ToolResult a Some(true) [Text("42") {}, Opaque(Object {"type": String("image")}) {}] {}
               ToolResult b None [Text("43") {}] {}
               Opaque(Object {"type": String("text"), "text": Number(5)}) {}
-            tool f "D" Hosted(Object {"name": String("f"), "description": String("D"), "input_schema": Object {}})
-            Some(Opaque(Object {"type": String("auto")}))
+            tool f "D" Function { schema: Object {}, strict: None }
+            Some(Auto) parallel=None
             Sampling { max_output_tokens: Some(9), temperature: None, top_p: None, top_k: None, stop: ["END"], seed: None, frequency_penalty: None, presence_penalty: None, logprobs: None }
-            {"thinking":{"type":"adaptive"}}
+            Reasoning { mode: Adaptive, effort: "", shown: None }
+            None
+            ServiceOptions { end_user: "", cache_key: "", tier: "", verbosity: "", store: None }
+            {}
         "#]],
     );
 }
