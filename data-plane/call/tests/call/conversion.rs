@@ -2,6 +2,8 @@
 
 mod failures;
 mod golden;
+mod pitfalls;
+mod property;
 mod tools;
 mod whole;
 

@@ -10,6 +10,8 @@
 mod conversion;
 mod ends;
 mod faults;
+#[path = "../codec/generate.rs"]
+mod generate;
 mod property;
 mod relay;
 mod rig;

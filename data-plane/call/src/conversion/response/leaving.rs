@@ -82,7 +82,7 @@ impl Leaving {
         match step {
             Step::Started(started) => {
                 let started = Step::Started(self.started(started));
-                out.push(Event { step: started, extras: self.about.echo.clone() });
+                out.push(Event { step: started, extras: self.echo() });
             }
             Step::BlockStarted(started) => self.block_started(started, out),
             Step::BlockDelta(delta) => self.block_delta(delta, out),
@@ -98,6 +98,16 @@ impl Leaving {
         let stand_in = &self.about.stand_in;
         self.id = ids::response(self.about.client, &started.id).unwrap_or_else(|| stand_in.id.clone());
         Started { id: self.id.clone(), model: stand_in.model.clone(), created: started.created.or(stand_in.created) }
+    }
+
+    /// What the answer repeats of its request, where the client's dialect has its place.
+    fn echo(&mut self) -> Extras {
+        let echo = std::mem::take(&mut self.about.echo);
+        let mut extras = Extras::NONE;
+        if !echo.is_empty() {
+            extras.insert("response", Value::Object(echo.into_map()));
+        }
+        extras
     }
 
     fn block_started(&mut self, started: BlockStarted, out: &mut Vec<Event>) {
@@ -280,8 +290,8 @@ fn marks_unsigned(client: Dialect) -> bool {
 
 /// Whether a block of another dialect is a picture.
 fn is_image(block: &Value) -> bool {
-    let media_type = &block["inlineData"]["mimeType"];
-    block["type"] == "image_generation_call" || media_type.as_str().is_some_and(|type_| type_.starts_with("image/"))
+    let media_type = block["inlineData"]["mimeType"].as_str().or(block["inline_data"]["mime_type"].as_str());
+    block["type"] == "image_generation_call" || media_type.is_some_and(|type_| type_.starts_with("image/"))
 }
 
 /// Why a model declined, where only the end of its answer says so.

@@ -26,6 +26,9 @@ pub(in crate::dialect) fn take(object: &mut Object) -> Option<CallError> {
 
 /// The error as JSON.
 pub(in crate::dialect) fn body(error: &CallError) -> Object {
-    let inner = json!({"type": type_(Family::Anthropic, error), "message": error.message});
+    let mut inner = json!({"type": type_(Family::Anthropic, error), "message": error.message});
+    if !error.code.is_empty() {
+        inner["details"] = json!({"error_code": error.code});
+    }
     Object::from_iter([("type".to_owned(), Value::from("error")), ("error".to_owned(), inner)])
 }
