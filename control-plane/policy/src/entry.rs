@@ -66,6 +66,15 @@ pub struct RequestEntry {
     /// Whose key it was.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub client: String,
+    /// The agent's own marker of its session.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub session: String,
+    /// Fields that the upstream's dialect has no counterpart for: the client was told of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
+    /// The same, of fields without which nothing is missed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<String>,
     /// The request as it was received, in the canonical form: system, messages, tools, sampling, extras.
     pub request: Value,
 }
@@ -289,6 +298,9 @@ impl RequestEntry {
             model: started.request.model.clone(),
             upstream_model: started.upstream_model.clone(),
             client: started.client.clone(),
+            session: started.session.clone(),
+            dropped: started.dropped.clone(),
+            omitted: started.omitted.clone(),
             request: request::to_json(&started.request),
         }
     }

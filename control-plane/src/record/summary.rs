@@ -34,6 +34,10 @@ pub struct Summary {
     pub upstream_model: String,
     /// Whether a stream was asked for.
     pub stream: bool,
+    /// Fields of the request that the upstream's dialect has no counterpart for: the client was told of them.
+    pub dropped: Vec<String>,
+    /// The same, of fields without which nothing is missed.
+    pub omitted: Vec<String>,
     /// The revision of the policies; `None` until the call is admitted or rejected.
     pub revision: Option<String>,
     /// The names of the policies, in order.
@@ -77,7 +81,7 @@ impl Summary {
         Self {
             call_id: started.call_id,
             epoch: 0,
-            session: None,
+            session: non_empty(&started.session),
             started_at_us: started.started_at_us,
             ended_at_us: None,
             client: non_empty(&started.client),
@@ -88,6 +92,8 @@ impl Summary {
             model: started.request.model.clone(),
             upstream_model: started.upstream_model.clone(),
             stream: started.request.stream,
+            dropped: started.dropped.clone(),
+            omitted: started.omitted.clone(),
             revision: None,
             pipeline: None,
             outcome: None,

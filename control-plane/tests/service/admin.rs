@@ -141,6 +141,8 @@ fn call(n: u128) -> Summary {
         model: "gpt".into(),
         upstream_model: "gpt".into(),
         stream: false,
+        dropped: Vec::new(),
+        omitted: Vec::new(),
         revision: None,
         pipeline: None,
         outcome: None,

@@ -64,8 +64,28 @@ async fn a_file_of_a_later_version_is_refused() {
     sqlx::query(later).execute(&mut raw).await.unwrap();
 
     let error = Sqlite::open(&file.path).await.err().unwrap();
-    assert!(matches!(error, StoreError::TooNew { found: 900, known: 1 }), "{error:?}");
+    assert!(matches!(error, StoreError::TooNew { found: 900, known: 2 }), "{error:?}");
     assert!(error.to_string().contains("schema version 900"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_is_brought_up_and_keeps_its_calls() {
+    let file = file();
+    let store = Sqlite::open(&file.path).await.unwrap();
+    store.open(&[conformance::call(1)]).await.unwrap();
+    store.close().await;
+    let mut raw = SqliteConnection::connect(&format!("sqlite://{}", file.path.display())).await.unwrap();
+    for step in [
+        "ALTER TABLE calls DROP COLUMN dropped",
+        "ALTER TABLE calls DROP COLUMN omitted",
+        "DELETE FROM _sqlx_migrations WHERE version > 1",
+    ] {
+        sqlx::query(step).execute(&mut raw).await.unwrap();
+    }
+    raw.close().await.unwrap();
+
+    let store = Sqlite::open(&file.path).await.unwrap();
+    assert_eq!(store.call(conformance::id(1)).await.unwrap().unwrap().summary, conformance::call(1));
 }
 
 #[tokio::test]

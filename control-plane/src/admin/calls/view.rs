@@ -30,6 +30,8 @@ struct CallView {
     model: String,
     upstream_model: String,
     stream: bool,
+    dropped: Vec<String>,
+    omitted: Vec<String>,
     revision: Option<String>,
     pipeline: Option<Vec<String>>,
     /// `null`: the call runs, or its control plane died before it ended.
@@ -97,6 +99,8 @@ impl From<Summary> for CallView {
             model: summary.model,
             upstream_model: summary.upstream_model,
             stream: summary.stream,
+            dropped: summary.dropped,
+            omitted: summary.omitted,
             revision: summary.revision,
             pipeline: summary.pipeline,
             outcome: summary.outcome.map(|outcome| outcome.name()),

@@ -92,8 +92,10 @@ fn summary(row: &SqliteRow) -> Result<Summary, StoreError> {
         model: row.try_get("model")?,
         upstream_model: row.try_get("upstream_model")?,
         stream: row.try_get("stream")?,
+        dropped: names(row, "dropped")?.unwrap_or_default(),
+        omitted: names(row, "omitted")?.unwrap_or_default(),
         revision: row.try_get("revision")?,
-        pipeline: named(row, "pipeline", |text| serde_json::from_str(text).ok())?,
+        pipeline: names(row, "pipeline")?,
         outcome: named(row, "outcome", outcome_from_name)?,
         reason: row.try_get("reason")?,
         status: row.try_get("status")?,
@@ -133,6 +135,10 @@ fn call_id(table: &'static str, row: &SqliteRow) -> Result<Uuid, StoreError> {
 fn count(row: &SqliteRow, column: &'static str) -> Result<Option<u64>, StoreError> {
     let value: Option<i64> = row.try_get(column)?;
     value.map(|value| u64::try_from(value).map_err(|_| inconsistent("calls", column, row))).transpose()
+}
+
+fn names(row: &SqliteRow, column: &'static str) -> Result<Option<Vec<String>>, StoreError> {
+    named(row, column, |text| serde_json::from_str(text).ok())
 }
 
 fn named<T>(row: &SqliteRow, column: &'static str, read: fn(&str) -> Option<T>) -> Result<Option<T>, StoreError> {

@@ -8,7 +8,7 @@ use crate::record::{Entry, StoreError, Summary};
 const ROWS_MAX: usize = 256;
 
 const SUMMARY_COLUMNS: &str = "call_id, epoch, session, started_at_us, ended_at_us, client, dialect, upstream_dialect, \
-    upstream, route, model, upstream_model, stream, revision, pipeline, outcome, reason, status, upstream_status, \
+    upstream, route, model, upstream_model, stream, dropped, omitted, revision, pipeline, outcome, reason, status, upstream_status, \
     input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, thinking_tokens, severity, upstream_first_us, \
     client_first_us";
 
@@ -67,8 +67,10 @@ fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
         .push_bind(summary.model.as_str())
         .push_bind(summary.upstream_model.as_str())
         .push_bind(summary.stream)
+        .push_bind(names(&summary.dropped))
+        .push_bind(names(&summary.omitted))
         .push_bind(summary.revision.as_deref())
-        .push_bind(summary.pipeline.as_ref().map(|names| serde_json::Value::from(names.as_slice()).to_string()))
+        .push_bind(summary.pipeline.as_deref().map(json))
         .push_bind(summary.outcome.map(|outcome| outcome.name()))
         .push_bind(summary.reason.as_deref())
         .push_bind(summary.status)
@@ -83,6 +85,15 @@ fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
         .push_bind(summary.client_first_us.map(integer));
     insert.push(") ON CONFLICT (call_id)");
     insert
+}
+
+/// Names, if there are any.
+fn names(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| json(names))
+}
+
+fn json(names: &[String]) -> String {
+    serde_json::Value::from(names).to_string()
 }
 
 /// Every column but the key and the epoch, from the row that could not be inserted.

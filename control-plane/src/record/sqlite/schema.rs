@@ -7,8 +7,10 @@ use sqlx::{
 
 use crate::record::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "record", include_str!("../../../../migrations/sqlite/0001_record.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "record", include_str!("../../../../migrations/sqlite/0001_record.sql")),
+    (2, "lost_fields", include_str!("../../../../migrations/sqlite/0002_lost_fields.sql")),
+];
 
 /// Runs the migrations that the file lacks. All in one transaction that locks the file from its start, so that of several
 /// control planes starting at once one does it.
