@@ -5,7 +5,12 @@ use luthien_proto::request::Dialect;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::{config, headers::CREDENTIALS, refusal::Refusal};
+use crate::{
+    config,
+    headers::CREDENTIALS,
+    refusal::Refusal,
+    routes::{Credentials, Upstream},
+};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -68,33 +73,48 @@ impl Auth {
 }
 
 impl Caller {
-    /// Adds what authorizes the request upstream: the caller's own credentials, or else the upstream's key.
-    pub(crate) fn authorize(self, dialect: Dialect, api_key: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        if !self.credentials.is_empty() {
-            headers.extend(self.credentials);
-        } else if let Some(key) = api_key {
-            headers.insert(key_header(dialect), key.clone());
+    /// Adds what authorizes the request upstream: the caller's own credentials, where they are for that provider; or else
+    /// the upstream's own.
+    ///
+    /// # Errors
+    /// The caller's credentials, in that dialect, are for another provider, and the upstream has none.
+    pub(crate) fn authorize(
+        &self,
+        dialect: Dialect,
+        upstream: &Upstream,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Refusal> {
+        let fits = upstream.takes_credentials_of(dialect);
+        match &upstream.credentials {
+            _ if fits && !self.credentials.is_empty() => headers.extend(self.credentials.clone()),
+            Some(Credentials { name, value }) => drop(headers.insert(name, value.clone())),
+            None if fits || self.credentials.is_empty() => {}
+            None => {
+                return Err(Refusal::ForeignKey { upstream: upstream.name.clone(), dialect: upstream.dialect.name() });
+            }
         }
+        Ok(())
     }
 }
 
-/// The value of the header that carries an upstream's key. `None`: no header can carry it.
-pub(crate) fn key_value(dialect: Dialect, key: &str) -> Option<HeaderValue> {
-    let text = match dialect {
-        Dialect::OpenAiChat | Dialect::OpenAiResponses => format!("Bearer {key}"),
-        Dialect::AnthropicMessages | Dialect::Gemini => key.to_owned(),
-    };
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-fn key_header(dialect: Dialect) -> HeaderName {
+/// A provider's key in the header that its dialect has for it. `None`: no header can carry it.
+pub(crate) fn api_key(dialect: Dialect, key: &str) -> Option<Credentials> {
     match dialect {
-        Dialect::OpenAiChat | Dialect::OpenAiResponses => header::AUTHORIZATION,
-        Dialect::AnthropicMessages => X_API_KEY,
-        Dialect::Gemini => X_GOOG_API_KEY,
+        Dialect::OpenAiChat | Dialect::OpenAiResponses => bearer_token(key),
+        Dialect::AnthropicMessages => credentials(X_API_KEY, key),
+        Dialect::Gemini => credentials(X_GOOG_API_KEY, key),
     }
+}
+
+/// A token. `None`: no header can carry it.
+pub(crate) fn bearer_token(token: &str) -> Option<Credentials> {
+    credentials(header::AUTHORIZATION, &format!("Bearer {token}"))
+}
+
+fn credentials(name: HeaderName, text: &str) -> Option<Credentials> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(Credentials { name, value })
 }
 
 fn own_credentials(headers: &HeaderMap) -> HeaderMap {
@@ -171,35 +191,58 @@ mod tests {
     fn authorized(
         auth: &Auth,
         client: &[(&'static str, &str)],
-        dialect: Dialect,
-        api_key: Option<&str>,
-    ) -> Vec<String> {
-        let api_key = api_key.map(|key| key_value(dialect, key).unwrap());
-        let mut upstream = HeaderMap::new();
-        auth.caller(&headers(client)).unwrap().authorize(dialect, api_key.as_ref(), &mut upstream);
-        upstream.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+        dialects: (Dialect, Dialect),
+        key: Option<&str>,
+    ) -> Result<Vec<String>, String> {
+        let (dialect, upstream_dialect) = dialects;
+        let upstream = Upstream {
+            name: "it".to_owned(),
+            dialect: upstream_dialect,
+            base: "https://h".to_owned(),
+            credentials: key.map(|key| api_key(upstream_dialect, key).unwrap()),
+            forward_traceparent: false,
+            options: Default::default(),
+        };
+        let mut sent = HeaderMap::new();
+        let caller = auth.caller(&headers(client)).unwrap();
+        caller.authorize(dialect, &upstream, &mut sent).map_err(|refusal| refusal.to_string())?;
+        Ok(sent.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect())
     }
+
+    const CHAT: (Dialect, Dialect) = (Dialect::OpenAiChat, Dialect::OpenAiChat);
+    const MESSAGES: (Dialect, Dialect) = (Dialect::AnthropicMessages, Dialect::AnthropicMessages);
 
     #[test]
     fn in_passthrough_the_clients_own_credentials_go_upstream_and_nothing_is_added() {
         let own = [("authorization", "Bearer own"), ("x-api-key", "own-2")];
         assert_eq!(
-            authorized(&Auth::Passthrough, &own, Dialect::AnthropicMessages, Some("theirs")),
+            authorized(&Auth::Passthrough, &own, MESSAGES, Some("theirs")).unwrap(),
             ["authorization: Bearer own", "x-api-key: own-2"]
         );
     }
 
     #[test]
+    fn in_passthrough_credentials_go_to_no_other_provider() {
+        let own = [("authorization", "Bearer own")];
+        let to = |upstream, key| authorized(&Auth::Passthrough, &own, (Dialect::OpenAiChat, upstream), key);
+        assert_eq!(to(Dialect::OpenAiResponses, Some("theirs")).unwrap(), ["authorization: Bearer own"]);
+        assert_eq!(to(Dialect::AnthropicMessages, Some("theirs")).unwrap(), ["x-api-key: theirs"]);
+        assert_eq!(to(Dialect::Gemini, Some("theirs")).unwrap(), ["x-goog-api-key: theirs"]);
+        let refusal = to(Dialect::Gemini, None).unwrap_err();
+        assert!(refusal.contains("`it`") && refusal.contains("api_key"), "{refusal}");
+    }
+
+    #[test]
     fn in_passthrough_a_client_without_credentials_has_the_upstreams_key() {
-        let got = authorized(&Auth::Passthrough, &[], Dialect::AnthropicMessages, Some("theirs"));
+        let got = authorized(&Auth::Passthrough, &[], MESSAGES, Some("theirs")).unwrap();
         assert_eq!(got, ["x-api-key: theirs"]);
-        assert!(authorized(&Auth::Passthrough, &[], Dialect::OpenAiChat, None).is_empty());
+        assert!(authorized(&Auth::Passthrough, &[], CHAT, None).unwrap().is_empty());
     }
 
     #[test]
     fn with_keys_only_the_upstreams_key_goes_upstream() {
         let client = [("authorization", "Bearer secret-1"), ("x-goog-api-key", "own")];
-        assert_eq!(authorized(&keys(), &client, Dialect::OpenAiChat, Some("theirs")), ["authorization: Bearer theirs"]);
-        assert!(authorized(&keys(), &client, Dialect::OpenAiChat, None).is_empty());
+        assert_eq!(authorized(&keys(), &client, CHAT, Some("theirs")).unwrap(), ["authorization: Bearer theirs"]);
+        assert!(authorized(&keys(), &client, CHAT, None).unwrap().is_empty());
     }
 }

@@ -10,6 +10,7 @@ mod tests;
 use std::{fmt, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use http::Uri;
+use luthien_call::dialect::UpstreamOptions;
 use luthien_proto::{message::FailureMode, request::Dialect};
 use luthien_service::Secret;
 use serde::Deserialize;
@@ -19,7 +20,8 @@ pub use section::Section;
 
 use crate::{
     auth,
-    routes::{self, Route},
+    passthrough::{Listed, Passthrough},
+    routes::{self, Route, Routes},
 };
 
 /// Everything that the data plane is told at its start.
@@ -37,6 +39,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Rules that pick an upstream; the first that matches wins.
     pub routes: Vec<RouteRule>,
+    /// Paths that are forwarded as they are, and judged by nobody.
+    pub passthrough_paths: Vec<PassthroughRule>,
     /// Whom to serve.
     pub auth: Auth,
     /// What may be spent.
@@ -56,6 +60,10 @@ pub struct Upstream {
     pub base_url: Uri,
     /// Its key, for clients that bring no credentials of their own.
     pub api_key: Option<Secret>,
+    /// The same, as a token that goes into `authorization: Bearer`, whatever the dialect.
+    pub auth_token: Option<Secret>,
+    /// What requests that are converted for it have to know.
+    pub options: UpstreamOptions,
     /// Whether it is told, in `traceparent`, which trace a call belongs to.
     pub forward_traceparent: bool,
 }
@@ -69,6 +77,15 @@ pub struct RouteRule {
     pub upstream: String,
     /// The model's name there, if it differs.
     pub rename: Option<String>,
+}
+
+/// Paths that are forwarded as they are.
+#[derive(Clone, Debug)]
+pub struct PassthroughRule {
+    /// A glob over the path: `*` is within a segment, `**` any number of segments.
+    pub path: String,
+    /// The upstream's name; `None`: the first that the path fits.
+    pub upstream: Option<String>,
 }
 
 /// Whom to serve.
@@ -231,38 +248,52 @@ impl Config {
         Section::default().check(variable)
     }
 
-    /// The routes, with the upstreams that they lead to.
-    pub(crate) fn resolve(&self) -> Result<routes::Routes, Invalid> {
+    /// The routes and the paths that are forwarded, with the upstreams that they lead to.
+    pub(crate) fn resolve(&self) -> Result<(Routes, Passthrough), Invalid> {
         let upstreams: Vec<_> = self.upstreams.iter().map(Upstream::resolve).collect::<Result<_, _>>()?;
+        let named = |name: &str, key: String| {
+            let found = upstreams.iter().find(|upstream| upstream.name == name).cloned();
+            found.ok_or_else(|| {
+                let known: Vec<_> = self.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+                Invalid::new(key, format!("is no upstream; there is {}", known.join(", ")))
+            })
+        };
         let mut routes = Vec::with_capacity(self.routes.len());
         for (i, rule) in self.routes.iter().enumerate() {
-            let upstream = upstreams.iter().find(|upstream| upstream.name == rule.upstream).ok_or_else(|| {
-                let known: Vec<_> = self.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
-                let reason = format!("is no upstream; there is {}", known.join(", "));
-                Invalid::new(format_args!("routes[{i}].upstream"), reason)
-            })?;
-            let route = Route::new(&rule.model, upstream.clone(), rule.rename.clone())
+            let upstream = named(&rule.upstream, format!("routes[{i}].upstream"))?;
+            let route = Route::new(&rule.model, upstream, rule.rename.clone())
                 .map_err(|error| Invalid::new(format_args!("routes[{i}].model"), error.kind().to_string()))?;
             routes.push(route);
         }
-        Ok(routes::Routes(routes))
+        let mut listed = Vec::with_capacity(self.passthrough_paths.len());
+        for (i, rule) in self.passthrough_paths.iter().enumerate() {
+            let key = |part: &str| format!("passthrough_paths[{i}]{part}");
+            let upstream = rule.upstream.as_ref().map(|name| named(name, key(".upstream"))).transpose()?;
+            let path = Listed::new(&rule.path, upstream);
+            listed.push(path.map_err(|error| Invalid::new(key(""), error.kind().to_string()))?);
+        }
+        let upstreams = routes.iter().map(|route| route.upstream.clone()).collect();
+        Ok((Routes(routes), Passthrough { listed, upstreams }))
     }
 }
 
 impl Upstream {
     fn resolve(&self) -> Result<Arc<routes::Upstream>, Invalid> {
         let key = |field: &str| format!("upstreams.{}.{field}", self.name);
-        let base = self.base_url.to_string();
-        let uri = format!("{}{}", base.trim_end_matches('/'), routes::path(self.dialect).unwrap_or_default());
-        let uri = uri.parse().map_err(|_| Invalid::new(key("base_url"), "is not a URL"))?;
-        let api_key = match &self.api_key {
-            None => None,
-            Some(secret) => {
-                let value = auth::key_value(self.dialect, secret.expose());
-                Some(value.ok_or_else(|| Invalid::new(key("api_key"), "can't be sent in a header"))?)
-            }
+        let (field, found) = match (&self.api_key, &self.auth_token) {
+            (Some(_), Some(_)) => return Err(Invalid::new(key("auth_token"), "there is an api_key as well")),
+            (Some(secret), None) => ("api_key", Some(auth::api_key(self.dialect, secret.expose()))),
+            (None, Some(secret)) => ("auth_token", Some(auth::bearer_token(secret.expose()))),
+            (None, None) => ("", None),
         };
-        let (name, dialect, forward_traceparent) = (self.name.clone(), self.dialect, self.forward_traceparent);
-        Ok(Arc::new(routes::Upstream { name, dialect, uri, api_key, forward_traceparent }))
+        let unusable = || Invalid::new(key(field), "can't be sent in a header");
+        Ok(Arc::new(routes::Upstream {
+            name: self.name.clone(),
+            dialect: self.dialect,
+            base: self.base_url.to_string().trim_end_matches('/').to_owned(),
+            credentials: found.map(|found| found.ok_or_else(unusable)).transpose()?,
+            forward_traceparent: self.forward_traceparent,
+            options: self.options.clone(),
+        }))
     }
 }

@@ -54,10 +54,10 @@ impl Driver<'_> {
                 }
             }
             self.watch.settled(&self.call);
-            let wanted = self.call.wants_upstream();
+            let (wanted, reads) = (self.call.wants_upstream(), self.call.reads_upstream());
             let input = select! {
                 input = self.service.next() => input,
-                input = self.upstream.next(wanted) => input,
+                input = self.upstream.next(wanted, reads) => input,
                 input = self.client.next() => input,
                 () = alarm.ring(self.call.deadline()) => Input::Tick,
                 () = self.cut.cancelled(), if !cut => {

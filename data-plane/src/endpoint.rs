@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use luthien_proto::request::Dialect;
 use luthien_service::{metrics, telemetry::SpanContext};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, error, field::display, info, info_span};
 use uuid::Uuid;
 
-use crate::{client::Body, headers::CALL_ID, intake, plane::Plane, refusal::Refusal};
+use crate::{client::Body, counting, headers::CALL_ID, intake, models, passthrough, plane::Plane, refusal::Refusal};
 
 /// What is under a path.
 #[derive(Clone, Copy)]
@@ -22,6 +22,10 @@ enum Endpoint {
     Ready,
     Metrics,
     Calls(Dialect),
+    /// How many tokens a request has.
+    Count(Dialect),
+    Models,
+    Model,
 }
 
 impl Endpoint {
@@ -34,26 +38,37 @@ impl Endpoint {
             "/v1/chat/completions" => Self::Calls(Dialect::OpenAiChat),
             "/v1/messages" => Self::Calls(Dialect::AnthropicMessages),
             "/v1/responses" => Self::Calls(Dialect::OpenAiResponses),
+            "/v1/messages/count_tokens" => Self::Count(Dialect::AnthropicMessages),
+            "/v1/models" => Self::Models,
+            _ if path.strip_prefix(MODEL).is_some_and(|id| !id.is_empty()) => Self::Model,
             _ => return None,
         })
     }
 
     fn methods(self) -> &'static str {
         match self {
-            Self::Root | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
-            Self::Calls(_) => "POST",
+            Self::Root | Self::Health | Self::Ready | Self::Metrics | Self::Models | Self::Model => "GET, HEAD",
+            Self::Calls(_) | Self::Count(_) => "POST",
         }
     }
 }
 
+const MODEL: &str = "/v1/models/";
+
 /// The dialect in which errors are told under a path.
-fn dialect(path: &str) -> Dialect {
+fn dialect(path: &str, headers: &HeaderMap) -> Dialect {
     match Endpoint::at(path) {
-        Some(Endpoint::Calls(dialect)) => dialect,
-        Some(_) => Dialect::OpenAiChat,
-        None if path == "/v1/messages" || path.starts_with("/v1/messages/") => Dialect::AnthropicMessages,
-        None => Dialect::OpenAiChat,
+        Some(Endpoint::Calls(dialect) | Endpoint::Count(dialect)) => dialect,
+        Some(Endpoint::Models | Endpoint::Model) => models::dialect(headers),
+        Some(Endpoint::Root | Endpoint::Health | Endpoint::Ready | Endpoint::Metrics) => Dialect::OpenAiChat,
+        None if path.starts_with("/v1/responses/") => Dialect::OpenAiResponses,
+        None => passthrough::dialect(path, headers),
     }
+}
+
+/// Whether a client asks for a WebSocket, as some do before they post.
+fn is_web_socket(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Answers a request, whatever happens. `connection` breaks the client's connection off.
@@ -63,7 +78,7 @@ pub(crate) async fn answer(
     connection: CancellationToken,
 ) -> Response<Body> {
     let id = Uuid::now_v7();
-    let dialect = dialect(request.uri().path());
+    let dialect = dialect(request.uri().path(), request.headers());
     let mut trace = None;
     let answered = AssertUnwindSafe(dispatch(plane.clone(), request, id, connection, &mut trace)).catch_unwind().await;
     let mut response = match answered {
@@ -102,7 +117,15 @@ async fn dispatch(
     trace: &mut Option<SpanContext>,
 ) -> Result<Response<Body>, Refusal> {
     let path = request.uri().path();
-    let endpoint = Endpoint::at(path).ok_or_else(|| Refusal::UnknownPath(path.to_owned()))?;
+    let Some(endpoint) = Endpoint::at(path) else {
+        let upstream = plane.passthrough().upstream(path, request.headers()).cloned();
+        let upstream = upstream.ok_or_else(|| Refusal::UnknownPath(path.to_owned()))?;
+        let dialect = passthrough::dialect(path, request.headers());
+        return passthrough::forward(plane, upstream, dialect, request, connection).await;
+    };
+    if matches!(endpoint, Endpoint::Calls(_)) && is_web_socket(request.headers()) {
+        return Err(Refusal::WebSocket);
+    }
     if !endpoint.methods().split(", ").any(|method| method == request.method().as_str()) {
         let method: Method = request.method().clone();
         return Err(Refusal::WrongMethod { method, path: path.to_owned(), allow: endpoint.methods() });
@@ -115,6 +138,12 @@ async fn dispatch(
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}")),
         }),
         Endpoint::Metrics => Ok(page(plane.metrics_page())),
+        Endpoint::Models => models::list(&plane, request.headers(), request.uri().query()).await,
+        Endpoint::Model => {
+            let id = models::decoded(path.strip_prefix(MODEL).unwrap_or_default());
+            models::one(&plane, request.headers(), &id).await
+        }
+        Endpoint::Count(dialect) => counting::count(plane, dialect, request, connection).await,
         Endpoint::Calls(dialect) => intake::call(plane, dialect, request, id, connection, trace).await,
     }
 }

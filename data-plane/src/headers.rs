@@ -1,6 +1,11 @@
 //! Which headers pass, in either direction.
 
+mod converted;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use luthien_proto::request::Dialect;
+
+pub(crate) use converted::{dropped, tell_dropped, to_client_converted};
 
 /// RFC 9110, section 7.6.1, and what is like them. Besides these, whatever `connection` names.
 const HOP_BY_HOP: &[&str] = &[
@@ -35,6 +40,16 @@ const NOT_UPSTREAM: &[&str] = &[
 ];
 const NOT_UPSTREAM_PREFIXES: &[&str] = &["x-luthien-", "x-forwarded-", "sec-", "access-control-"];
 
+/// What agents and SDKs tell the provider whose dialect they speak, and no other.
+const OF_CLIENTS_DIALECT: &[&str] =
+    &["accept", "x-app", "originator", "version", "session-id", "session_id", "thread-id", "conversation_id"];
+const OF_CLIENTS_DIALECT_PREFIXES: &[&str] =
+    &["anthropic-", "openai-", "x-stainless-", "x-claude-", "x-codex-", "chatgpt-", "x-goog-", "x-openai-"];
+
+pub(crate) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+/// The version that converted requests are written in.
+const ANTHROPIC_VERSION_CONVERTED: &str = "2023-06-01";
+
 /// Headers that carry credentials, of whichever dialect.
 pub(crate) const CREDENTIALS: &[&str] = &["authorization", "x-api-key", "x-goog-api-key", "api-key"];
 
@@ -55,6 +70,9 @@ const TO_CLIENT_PREFIXES: &[&str] = &["anthropic-", "openai-", "x-ratelimit-", "
 /// Bound to the origin that sent them, which toward the client is not the upstream.
 const NOT_TO_CLIENT: &[&str] = &["alt-svc", "strict-transport-security"];
 
+/// The fields of a request that were lost in its conversion, on the response.
+pub(crate) const DROPPED: HeaderName = HeaderName::from_static("x-luthien-dropped");
+
 /// The id of a call, on every response.
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-luthien-call-id");
 
@@ -64,6 +82,32 @@ pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
         !NOT_UPSTREAM.contains(&name) && !starts(NOT_UPSTREAM_PREFIXES, name) && !CREDENTIALS.contains(&name)
     });
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+/// The headers of a request that is forwarded as it is, whatever its body.
+pub(crate) fn to_upstream_whole(client: &HeaderMap) -> HeaderMap {
+    let mut headers = to_upstream(client);
+    for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+        if let Some(value) = client.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    match client.get(header::ACCEPT_ENCODING) {
+        Some(accepted) => drop(headers.insert(header::ACCEPT_ENCODING, accepted.clone())),
+        None => drop(headers.remove(header::ACCEPT_ENCODING)),
+    }
+    headers
+}
+
+/// The headers of the request to an upstream of another dialect: without what belongs to the client's.
+pub(crate) fn to_foreign_upstream(client: &HeaderMap, upstream: Dialect) -> HeaderMap {
+    let mut headers = filter(&to_upstream(client), |name| {
+        !OF_CLIENTS_DIALECT.contains(&name) && !starts(OF_CLIENTS_DIALECT_PREFIXES, name)
+    });
+    if upstream == Dialect::AnthropicMessages {
+        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static(ANTHROPIC_VERSION_CONVERTED));
+    }
     headers
 }
 
@@ -136,6 +180,23 @@ mod tests {
                 x-app=cli
                 x-claude-code-session-id=i
                 x-stainless-lang=js"#]],
+        );
+    }
+
+    #[test]
+    fn a_converted_request_says_nothing_in_the_clients_own_words() {
+        check(
+            |headers| to_foreign_upstream(headers, Dialect::AnthropicMessages),
+            "host=luthien content-type=application/json accept=text/event-stream user-agent=codex/1 openai-beta=x \
+             openai-organization=o x-stainless-lang=js originator=codex session_id=s idempotency-key=k \
+             anthropic-version=2026-10-21 anthropic-beta=a x-title=mine authorization=Bearer-x",
+            expect![[r#"
+                accept-encoding=identity
+                anthropic-version=2023-06-01
+                content-type=application/json
+                idempotency-key=k
+                user-agent=codex/1
+                x-title=mine"#]],
         );
     }
 

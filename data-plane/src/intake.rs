@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use luthien_call::{
     call::Call,
+    conversion::Unconvertible,
     dialect::{self, ClientRequest},
 };
 use luthien_proto::{message::CallStarted, request::Dialect};
@@ -30,7 +31,8 @@ use crate::{
     plane::Plane,
     policy_service::Conversation,
     refusal::Refusal,
-    routes::Routes,
+    routes::{Asked, Routes},
+    session,
     trace::Trace,
     upstream::Exchange,
     watch::Watch,
@@ -55,7 +57,7 @@ pub(crate) async fn call(
     let caller = plane.auth().caller(&parts.headers)?;
     let mut trace = Trace::begin(id, dialect, &parts.headers, plane.auth().knows_clients());
     *context = Some(trace.context().clone());
-    let taken = take(&plane, Asked { id, at, dialect, parts, caller }, body, &mut trace).await;
+    let taken = take(&plane, Wanted { id, at, dialect, parts, caller }, body, &mut trace).await;
     let (started, exchange, permit) = taken.inspect_err(|refusal| trace.refused(refusal))?;
     let (client, answer) = client::channel(plane.timeouts().client_stall, connection);
     start(&plane, started, exchange, client, trace, permit);
@@ -69,11 +71,11 @@ pub(crate) async fn call(
 /// Reads the request, and finds out where it goes.
 async fn take(
     plane: &Plane,
-    asked: Asked,
+    wanted: Wanted,
     body: Incoming,
     trace: &mut Trace,
 ) -> Result<(CallStarted, Exchange, OwnedSemaphorePermit), Refusal> {
-    let (dialect, headers) = (asked.dialect, &asked.parts.headers);
+    let (dialect, headers) = (wanted.dialect, &wanted.parts.headers);
     if !dialect::is_client(dialect) {
         return Err(Refusal::DialectNotBuilt(dialect.name()));
     }
@@ -81,12 +83,12 @@ async fn take(
     let permit = plane.open_call()?;
     let body = read(body, headers, plane.limits().body, plane.timeouts().request).await?;
     let request = dialect::decode_request(dialect, body)?;
-    let (started, exchange) = asked.routed(request, plane.routes(), trace)?;
+    let (started, exchange) = wanted.routed(request, plane.routes(), trace)?;
     Ok((started, exchange, permit))
 }
 
 /// A call that somebody may make.
-struct Asked {
+struct Wanted {
     id: Uuid,
     at: SystemTime,
     dialect: Dialect,
@@ -94,7 +96,7 @@ struct Asked {
     caller: Caller,
 }
 
-impl Asked {
+impl Wanted {
     /// What the policy service is told of the call, and the exchange that it asks leave for.
     fn routed(
         self,
@@ -110,10 +112,10 @@ impl Asked {
             return Err(Refusal::ConversionNotBuilt { model: model.clone(), client, upstream });
         }
         let upstream_model = route.upstream_model(model).to_owned();
+        let asked = Asked::Call { model: &upstream_model, stream: request.request.stream };
+        let uri = upstream.uri(asked, self.parts.uri.query()).ok_or(Refusal::Internal)?;
         let mut headers = headers::to_upstream(&self.parts.headers);
-        let client = self.caller.name.clone();
-        self.caller.authorize(upstream.dialect, upstream.api_key.as_ref(), &mut headers);
-        let uri = upstream.uri_with(self.parts.uri.query());
+        self.caller.authorize(self.dialect, upstream, &mut headers)?;
         if upstream.forward_traceparent
             && let Some(value) = trace.header()
         {
@@ -121,7 +123,7 @@ impl Asked {
         }
         let body = request.upstream_body(&upstream_model);
         let started = CallStarted {
-            session: String::new(),
+            session: session::marker(&self.parts.headers, &request.request),
             dropped: Vec::new(),
             omitted: Vec::new(),
             call_id: self.id,
@@ -131,7 +133,7 @@ impl Asked {
             upstream: upstream.name.clone(),
             route: route.pattern.clone(),
             upstream_model,
-            client,
+            client: self.caller.name,
             request: request.request,
         };
         trace.routed(&started, &uri);
@@ -175,7 +177,7 @@ fn start(
     plane.calls.spawn(drive.instrument(span));
 }
 
-fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
     let text =
         |name| headers.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let content_type = text(header::CONTENT_TYPE);
@@ -189,7 +191,12 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-async fn read(mut body: Incoming, headers: &HeaderMap, limit: usize, patience: Duration) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(
+    mut body: Incoming,
+    headers: &HeaderMap,
+    limit: usize,
+    patience: Duration,
+) -> Result<Bytes, Refusal> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut read = timeout(patience, collect(&mut body, announced, limit)).await.unwrap_or(Err(Refusal::BodyTimeout));
     let waits_for_leave = headers.contains_key(header::EXPECT);
@@ -227,6 +234,12 @@ async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
         }
     }
     Ok(None)
+}
+
+/// What a client is told whose request can't be converted.
+pub(crate) fn unconvertible(why: Unconvertible) -> Refusal {
+    let Unconvertible { path, reason, code } = why;
+    Refusal::Unconvertible { path, reason, code }
 }
 
 fn micros(at: SystemTime) -> i64 {

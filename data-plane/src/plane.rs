@@ -12,6 +12,8 @@ use crate::{
     auth::Auth,
     config::{Config, Invalid, Limits, Timeouts},
     metrics::Metrics,
+    models::Listings,
+    passthrough::Passthrough,
     policy_service::{Reach, Services},
     refusal::Refusal,
     routes::Routes,
@@ -23,17 +25,19 @@ pub(crate) struct Shared {
     config: Config,
     routes: Routes,
     auth: Auth,
+    passthrough: Passthrough,
+    listings: Listings,
     open_calls: Arc<Semaphore>,
     metrics: Metrics,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Result<Self, Invalid> {
-        let routes = config.resolve()?;
+        let (routes, passthrough) = config.resolve()?;
         let auth = Auth::new(&config.auth);
         let open_calls = Arc::new(Semaphore::new(config.limits.open_calls));
         let metrics = Metrics::new(&config.upstreams);
-        Ok(Self { config, routes, auth, open_calls, metrics })
+        Ok(Self { config, routes, auth, passthrough, listings: Listings::default(), open_calls, metrics })
     }
 
     /// This thread's connections to the policy services.
@@ -74,6 +78,15 @@ impl Plane {
 
     pub(crate) fn auth(&self) -> &Auth {
         &self.shared.auth
+    }
+
+    pub(crate) fn passthrough(&self) -> &Passthrough {
+        &self.shared.passthrough
+    }
+
+    /// What upstreams listed lately.
+    pub(crate) fn listings(&self) -> &Listings {
+        &self.shared.listings
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -30,6 +30,25 @@ pub(crate) enum Refusal {
     BodyBroken,
     #[error(transparent)]
     Request(#[from] RequestError),
+    #[error("{path}: {reason}")]
+    Unconvertible { path: String, reason: String, code: Option<&'static str> },
+    #[error(
+        "the upstream `{upstream}` speaks {dialect}, so the credentials that came are for another provider; \
+         the configuration has to give the upstream an api_key"
+    )]
+    ForeignKey { upstream: String, dialect: &'static str },
+    #[error("tokens can't be counted for the model `{0}`: its upstream has no way to")]
+    NotCountable(String),
+    #[error("there is no model `{0}`")]
+    UnknownModel(String),
+    #[error("WebSockets are not spoken here; POST the request")]
+    WebSocket,
+    #[error("the upstream can't be reached, or broke off")]
+    UpstreamFailed,
+    #[error("the upstream did not answer in time")]
+    UpstreamTimeout,
+    #[error("the upstream's answer can't be read")]
+    UpstreamUnreadable,
     #[error("no route leads the model `{0}` anywhere")]
     NoRoute(String),
     #[error("the dialect {0} is not built yet")]
@@ -64,6 +83,9 @@ impl Refusal {
             // SDKs try every other 5xx again.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
+        if status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+        }
         if let Some(allow) = allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
@@ -74,6 +96,7 @@ impl Refusal {
         let (status, code) = self.status_and_code();
         let param = match &self {
             Self::NoRoute(_) => "model".to_owned(),
+            Self::Unconvertible { path, .. } => path.clone(),
             Self::Request(RequestError::Field { path, .. }) => path.clone(),
             _ => String::new(),
         };
@@ -84,7 +107,13 @@ impl Refusal {
     fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::UnknownPath(_) => (404, ""),
-            Self::NoRoute(_) => (404, "model_not_found"),
+            Self::NoRoute(_) | Self::UnknownModel(_) => (404, "model_not_found"),
+            Self::NotCountable(_) => (404, ""),
+            Self::Unconvertible { code, .. } => (400, code.unwrap_or_default()),
+            Self::ForeignKey { .. } => (401, "invalid_api_key"),
+            Self::WebSocket => (426, ""),
+            Self::UpstreamFailed | Self::UpstreamUnreadable => (502, ""),
+            Self::UpstreamTimeout => (504, ""),
             Self::WrongMethod { .. } => (405, ""),
             Self::NoKey | Self::WrongKey => (401, "invalid_api_key"),
             Self::ContentType(_) | Self::ContentEncoding(_) => (415, ""),
@@ -104,6 +133,14 @@ impl Refusal {
         match self {
             Self::UnknownPath(_) => "unknown_path",
             Self::NoRoute(_) => "no_route",
+            Self::Unconvertible { .. } => "unconvertible",
+            Self::ForeignKey { .. } => "foreign_key",
+            Self::NotCountable(_) => "not_countable",
+            Self::UnknownModel(_) => "unknown_model",
+            Self::WebSocket => "web_socket",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamUnreadable => "upstream_unreadable",
             Self::WrongMethod { .. } => "wrong_method",
             Self::NoKey => "no_key",
             Self::WrongKey => "wrong_key",

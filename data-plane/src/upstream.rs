@@ -1,10 +1,13 @@
 //! The way to the upstreams: one pooled client per thread, and one exchange per call.
 
+mod decoded;
+
 use std::{error::Error, io, time::Duration};
 
 use bytes::Bytes;
+use decoded::Decoded;
 use http::{HeaderMap, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -20,9 +23,17 @@ use luthien_call::call::{Content, Input, UpstreamHead};
 /// connection that is being closed.
 const POOL_IDLE: Duration = Duration::from_secs(50);
 
+/// The body of a request to an upstream.
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, hyper::Error>;
+
+/// A body that is there.
+pub(crate) fn whole_body(bytes: Bytes) -> RequestBody {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
 /// A pooled HTTP client.
 pub struct Upstreams {
-    send: Box<dyn Fn(Request<Full<Bytes>>) -> ResponseFuture + Send + Sync>,
+    send: Box<dyn Fn(Request<RequestBody>) -> ResponseFuture + Send + Sync>,
 }
 
 impl Upstreams {
@@ -33,6 +44,11 @@ impl Upstreams {
             .pool_idle_timeout(POOL_IDLE)
             .build(connector);
         Self { send: Box::new(move |request| client.request(request)) }
+    }
+
+    /// Sends a request that belongs to no call.
+    pub(crate) fn send(&self, request: Request<RequestBody>) -> ResponseFuture {
+        (self.send)(request)
     }
 }
 
@@ -61,9 +77,11 @@ pub(crate) struct Exchange {
 }
 
 enum State {
-    Ready(Box<Request<Full<Bytes>>>),
+    Ready(Box<Request<RequestBody>>),
     Head(Box<ResponseFuture>),
     Body(Incoming),
+    /// It came compressed, and has to be read.
+    Decoded(Box<Decoded>),
     /// Broken off by us: the text is told once.
     Failed(&'static str),
     Over,
@@ -72,7 +90,7 @@ enum State {
 impl Exchange {
     pub(crate) fn new(uri: Uri, headers: HeaderMap, body: Bytes) -> Self {
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(whole_body(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
@@ -82,8 +100,8 @@ impl Exchange {
     /// Sends the request. Once.
     pub(crate) fn forward(&mut self, upstreams: &Upstreams) {
         self.state = match std::mem::replace(&mut self.state, State::Over) {
-            State::Ready(request) => State::Head(Box::new((upstreams.send)(*request))),
-            other @ (State::Head(_) | State::Body(_) | State::Failed(_) | State::Over) => other,
+            State::Ready(request) => State::Head(Box::new(upstreams.send(*request))),
+            other @ (State::Head(_) | State::Body(_) | State::Decoded(_) | State::Failed(_) | State::Over) => other,
         };
     }
 
@@ -94,7 +112,7 @@ impl Exchange {
 
     /// Breaks the exchange off where one runs; the call hears of it as of an upstream that failed.
     pub(crate) fn break_off(&mut self, why: &'static str) {
-        if matches!(self.state, State::Head(_) | State::Body(_)) {
+        if matches!(self.state, State::Head(_) | State::Body(_) | State::Decoded(_)) {
             self.state = State::Failed(why);
         }
     }
@@ -104,15 +122,23 @@ impl Exchange {
         self.head.as_ref()
     }
 
-    /// What happens next on this side; the body is read only if `wanted`. May be dropped and called again.
-    pub(crate) async fn next(&mut self, wanted: bool) -> Input {
+    /// What happens next on this side; the body is read only if `wanted`. A body that is compressed is decoded where the
+    /// call `reads` it. May be dropped and called again.
+    pub(crate) async fn next(&mut self, wanted: bool, reads: bool) -> Input {
         match &mut self.state {
             State::Head(response) => match response.await {
                 Ok(response) => {
                     let (parts, body) = response.into_parts();
-                    let content = content(&parts.headers);
+                    let decoder = if reads { decoded::decoder(&parts.headers) } else { None };
+                    let content = match (decoder.is_some(), is_encoded(&parts.headers)) {
+                        (false, true) => Content::Encoded,
+                        (_, _) => content(&parts.headers),
+                    };
                     self.head = Some((parts.status, parts.headers));
-                    self.state = State::Body(body);
+                    self.state = match decoder {
+                        Some(decoder) => State::Decoded(Box::new(Decoded::new(body, decoder))),
+                        None => State::Body(body),
+                    };
                     Input::UpstreamHead(UpstreamHead { status: parts.status.as_u16(), content })
                 }
                 Err(error) => self.fail(&error),
@@ -131,12 +157,20 @@ impl Exchange {
                     }
                 }
             },
+            State::Decoded(decoded) if wanted => match decoded.next().await {
+                Ok(Some(data)) => Input::UpstreamData(data),
+                Ok(None) => {
+                    self.state = State::Over;
+                    Input::UpstreamEnd
+                }
+                Err(error) => self.fail(&*error),
+            },
             State::Failed(why) => {
                 let why = (*why).to_owned();
                 self.state = State::Over;
                 Input::UpstreamFailed(why)
             }
-            State::Ready(_) | State::Body(_) | State::Over => std::future::pending().await,
+            State::Ready(_) | State::Body(_) | State::Decoded(_) | State::Over => std::future::pending().await,
         }
     }
 
@@ -147,7 +181,7 @@ impl Exchange {
 }
 
 /// The innermost cause says most; what lies around it says where.
-fn causes(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -161,11 +195,12 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-fn content(headers: &HeaderMap) -> Content {
+fn is_encoded(headers: &HeaderMap) -> bool {
     let encoded = |value: &http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(header::CONTENT_ENCODING).iter().any(encoded) {
-        return Content::Encoded;
-    }
+    headers.get_all(header::CONTENT_ENCODING).iter().any(encoded)
+}
+
+fn content(headers: &HeaderMap) -> Content {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
@@ -183,14 +218,14 @@ mod tests {
     #[test]
     fn content_is_told_by_type_and_coding() {
         let table = [
-            (Some("text/event-stream; charset=utf-8"), None, Content::Sse),
-            (Some("Application/JSON"), None, Content::Json),
-            (Some("application/problem+json"), Some("identity"), Content::Json),
-            (Some("text/html"), None, Content::Other),
-            (None, None, Content::Other),
-            (Some("application/json"), Some("gzip"), Content::Encoded),
+            (Some("text/event-stream; charset=utf-8"), None, Content::Sse, false),
+            (Some("Application/JSON"), None, Content::Json, false),
+            (Some("application/problem+json"), Some("identity"), Content::Json, false),
+            (Some("text/html"), None, Content::Other, false),
+            (None, None, Content::Other, false),
+            (Some("application/json"), Some("gzip"), Content::Json, true),
         ];
-        for (content_type, encoding, expected) in table {
+        for (content_type, encoding, expected, encoded) in table {
             let mut headers = HeaderMap::new();
             if let Some(value) = content_type {
                 headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
@@ -198,7 +233,7 @@ mod tests {
             if let Some(value) = encoding {
                 headers.insert(header::CONTENT_ENCODING, value.parse().unwrap());
             }
-            assert_eq!(content(&headers), expected, "{content_type:?} {encoding:?}");
+            assert_eq!((content(&headers), is_encoded(&headers)), (expected, encoded), "{content_type:?} {encoding:?}");
         }
     }
 
@@ -208,7 +243,7 @@ mod tests {
         let uri = Uri::from_static("http://127.0.0.1:1/v1/messages");
         let mut exchange = Exchange::new(uri, HeaderMap::new(), Bytes::new());
         exchange.forward(&upstreams);
-        let Input::UpstreamFailed(text) = exchange.next(false).await else { panic!("a refused connection") };
+        let Input::UpstreamFailed(text) = exchange.next(false, false).await else { panic!("a refused connection") };
         assert!(text.starts_with("127.0.0.1:1: ") && text.contains("refused"), "{text}");
     }
 }

@@ -4,13 +4,16 @@
 use std::{collections::HashSet, net::SocketAddr, num::NonZeroUsize, thread, time::Duration};
 
 use http::{Uri, uri::Scheme};
+use luthien_call::dialect::UpstreamOptions;
 use luthien_proto::{message::FailureMode, request::Dialect};
 use luthien_service::Secret;
 use tokio::sync::Semaphore;
 
 use super::{
-    Auth, ClientKey, Config, Invalid, Limits, RouteRule, Section, Timeouts, Upstream,
-    section::{Addresses, AuthMode, AuthSection, KeySection, OnLoss, RouteSection, UpstreamSection},
+    Auth, ClientKey, Config, Invalid, Limits, PassthroughRule, RouteRule, Section, Timeouts, Upstream,
+    section::{
+        Addresses, AuthMode, AuthSection, KeySection, OnLoss, PassthroughSection, RouteSection, UpstreamSection,
+    },
 };
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
@@ -42,6 +45,7 @@ impl Section {
             },
             upstreams,
             routes,
+            passthrough_paths: passthrough_paths(self.passthrough_paths)?,
             auth: auth(self.auth)?,
             limits: limits(self.limits)?,
             timeouts: timeouts(self.timeouts)?,
@@ -64,6 +68,8 @@ fn defaults(variable: impl Fn(&str) -> Option<String>) -> (Vec<Upstream>, Vec<Ro
         dialect,
         base_url: Uri::from_static(base_url),
         api_key,
+        auth_token: None,
+        options: UpstreamOptions::default(),
         forward_traceparent: false,
     };
     let route = |model: &str, upstream: &str| RouteRule {
@@ -132,8 +138,20 @@ fn upstream(name: String, section: UpstreamSection) -> Result<Upstream, Invalid>
         Invalid::new(key("dialect"), format!("is none of {known}"))
     })?;
     let base_url = url(&key("base_url"), &section.base_url)?;
-    let UpstreamSection { api_key, forward_traceparent, .. } = section;
-    Ok(Upstream { name, dialect, base_url, api_key, forward_traceparent })
+    let UpstreamSection { api_key, auth_token, forward_traceparent, compatible, reasoning_echo, .. } = section;
+    let chat_only = [("compatible", compatible), ("reasoning_echo", reasoning_echo)];
+    if let Some((field, _)) = chat_only.into_iter().find(|(_, said)| *said && dialect != Dialect::OpenAiChat) {
+        return Err(Invalid::new(key(field), "is only for upstreams that speak openai-chat"));
+    }
+    let max_output_tokens = section.max_output_tokens;
+    if max_output_tokens == Some(0) {
+        return Err(Invalid::new(key("max_output_tokens"), "has to be at least 1"));
+    }
+    if max_output_tokens.is_some() && dialect != Dialect::AnthropicMessages {
+        return Err(Invalid::new(key("max_output_tokens"), "is only for upstreams that speak anthropic-messages"));
+    }
+    let options = UpstreamOptions { compatible, reasoning_echo, max_output_tokens };
+    Ok(Upstream { name, dialect, base_url, api_key, auth_token, options, forward_traceparent })
 }
 
 /// An http or https URL of a host, without what has no place in it.
@@ -161,6 +179,16 @@ fn route(i: usize, section: RouteSection) -> Result<RouteRule, Invalid> {
         return Err(Invalid::new(key("as"), "is empty; without it the model keeps its name"));
     }
     Ok(RouteRule { model: section.model, upstream: section.upstream, rename: section.rename })
+}
+
+fn passthrough_paths(sections: Vec<PassthroughSection>) -> Result<Vec<PassthroughRule>, Invalid> {
+    for (i, section) in sections.iter().enumerate() {
+        if !section.path.starts_with('/') {
+            return Err(Invalid::new(format_args!("passthrough_paths[{i}]"), "does not begin with /"));
+        }
+    }
+    let rule = |PassthroughSection { path, upstream }| PassthroughRule { path, upstream };
+    Ok(sections.into_iter().map(rule).collect())
 }
 
 fn auth(section: AuthSection) -> Result<Auth, Invalid> {

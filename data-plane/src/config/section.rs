@@ -20,6 +20,7 @@ pub struct Section {
     pub(super) on_control_plane_loss: OnLoss,
     pub(super) upstreams: Option<BTreeMap<String, UpstreamSection>>,
     pub(super) routes: Option<Vec<RouteSection>>,
+    pub(super) passthrough_paths: Vec<PassthroughSection>,
     pub(super) auth: AuthSection,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
@@ -46,8 +47,14 @@ pub(super) struct UpstreamSection {
     pub(super) dialect: String,
     pub(super) base_url: String,
     pub(super) api_key: Option<Secret>,
+    pub(super) auth_token: Option<Secret>,
     #[serde(default)]
     pub(super) forward_traceparent: bool,
+    #[serde(default)]
+    pub(super) compatible: bool,
+    #[serde(default)]
+    pub(super) reasoning_echo: bool,
+    pub(super) max_output_tokens: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -107,6 +114,45 @@ impl<'de> Deserialize<'de> for Addresses {
         }
 
         deserializer.deserialize_any(OneOrList)
+    }
+}
+
+/// A path, with or without an upstream.
+#[derive(Clone, Debug)]
+pub(super) struct PassthroughSection {
+    pub(super) path: String,
+    pub(super) upstream: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for PassthroughSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Led {
+            path: String,
+            upstream: String,
+        }
+
+        struct PathOrLed;
+
+        impl<'de> Visitor<'de> for PathOrLed {
+            type Value = PassthroughSection;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path, or { path, upstream }")
+            }
+
+            fn visit_str<E: Error>(self, path: &str) -> Result<PassthroughSection, E> {
+                Ok(PassthroughSection { path: path.to_owned(), upstream: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PassthroughSection, A::Error> {
+                let Led { path, upstream } = Led::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(PassthroughSection { path, upstream: Some(upstream) })
+            }
+        }
+
+        deserializer.deserialize_any(PathOrLed)
     }
 }
 

@@ -46,12 +46,13 @@ timeouts: { idle: 5s, hold: 1m30s }
         .resolve()
         .unwrap()
         .0
+        .0
         .iter()
-        .map(|route| format!("{} -> {} {}", route.pattern, route.upstream.uri, route.upstream_model("asked")))
+        .map(|route| format!("{} -> {} {}", route.pattern, route.upstream.base, route.upstream_model("asked")))
         .collect();
     expect![[r#"
-        claude-* -> https://api.anthropic.com/v1/messages asked
-        fast -> https://api.openai.com/v1/chat/completions gpt-5-mini"#]]
+        claude-* -> https://api.anthropic.com asked
+        fast -> https://api.openai.com/v1 gpt-5-mini"#]]
     .assert_eq(&routes.join("\n"));
     expect![[r#"
         (0.0.0.0:80, 3, [http://one:1/, http://two:2/], Open)
@@ -95,7 +96,7 @@ fn an_unknown_key_is_an_error() {
     check_error(
         "listen: 127.0.0.1:1\nlisten_on: 2",
         &expect![
-            "luthien.yaml:3:3: data_plane.listen_on: unknown key; expected one of listen, threads, control_plane, on_control_plane_loss, upstreams, routes, auth, limits, timeouts"
+            "luthien.yaml:3:3: data_plane.listen_on: unknown key; expected one of listen, threads, control_plane, on_control_plane_loss, upstreams, routes, passthrough_paths, auth, limits, timeouts"
         ],
     );
     check_error(
@@ -233,6 +234,62 @@ fn routes_lead_somewhere() {
     check_error_beside_an_upstream(
         "routes: [{ model: 'a', upstream: openai, as: '' }]",
         &expect!["luthien.yaml:3:48: data_plane.routes[0].as: is empty; without it the model keeps its name"],
+    );
+}
+
+#[test]
+fn what_an_upstream_needs_to_know_is_said_where_it_means_something() {
+    let upstream = |dialect: &str, fields: &str| {
+        format!(
+            "upstreams:\n  it: {{ dialect: {dialect}, base_url: 'https://a', {fields} }}\nroutes: [{{ model: '*', upstream: it }}]"
+        )
+    };
+    let options = |dialect, fields| load(&upstream(dialect, fields)).unwrap().upstreams[0].options.clone();
+    let compatible = UpstreamOptions { compatible: true, reasoning_echo: true, max_output_tokens: None };
+    assert_eq!(options("openai-chat", "compatible: true, reasoning_echo: true"), compatible);
+    assert_eq!(options("anthropic-messages", "max_output_tokens: 9").max_output_tokens, Some(9));
+    check_error(
+        &upstream("gemini", "compatible: true"),
+        &expect!["luthien.yaml:3:65: data_plane.upstreams.it.compatible: is only for upstreams that speak openai-chat"],
+    );
+    check_error(
+        &upstream("openai-chat", "max_output_tokens: 9"),
+        &expect![
+            "luthien.yaml:3:77: data_plane.upstreams.it.max_output_tokens: is only for upstreams that speak anthropic-messages"
+        ],
+    );
+    check_error(
+        &upstream("anthropic-messages", "max_output_tokens: 0"),
+        &expect!["luthien.yaml:3:84: data_plane.upstreams.it.max_output_tokens: has to be at least 1"],
+    );
+    check_error(
+        &upstream("anthropic-messages", "api_key: a, auth_token: b"),
+        &expect!["luthien.yaml:3:84: data_plane.upstreams.it.auth_token: there is an api_key as well"],
+    );
+}
+
+#[test]
+fn paths_to_forward_are_paths_and_lead_somewhere() {
+    let routes = "routes: [{ model: '*', upstream: openai }]\n";
+    let with = |paths: &str| format!("{routes}passthrough_paths: {paths}");
+    assert_eq!(
+        load(&format!("{UPSTREAM}{}", with("[/v1/embeddings, { path: '/x/**', upstream: openai }]")))
+            .unwrap()
+            .passthrough_paths
+            .len(),
+        2
+    );
+    check_error_beside_an_upstream(
+        &with("[v1/embeddings]"),
+        &expect!["luthien.yaml:4:23: data_plane.passthrough_paths[0]: does not begin with /"],
+    );
+    check_error_beside_an_upstream(
+        &with("[/a, { path: /b, upstream: other }]"),
+        &expect!["luthien.yaml:4:48: data_plane.passthrough_paths[1].upstream: is no upstream; there is openai"],
+    );
+    check_error_beside_an_upstream(
+        &with("['/a[']"),
+        &expect!["luthien.yaml:4:23: data_plane.passthrough_paths[0]: unclosed character class; missing ']'"],
     );
 }
 

@@ -183,6 +183,11 @@ impl Call {
         matches!(self.upstream, Upstream::Reading(_)) && !self.is_full()
     }
 
+    /// Whether the upstream's body has to be read: a compressed one is of no use then.
+    pub fn reads_upstream(&self) -> bool {
+        self.judged.passage() != Passage::Relay
+    }
+
     /// The bytes that arrived and were not given out for the client.
     pub fn held_bytes(&self) -> usize {
         self.judged.held_bytes()
