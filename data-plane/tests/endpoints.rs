@@ -136,10 +136,10 @@ async fn what_is_not_there_is_told_in_the_dialect_of_the_path() {
         404 Not Found
         content-type: application/json
         {"error":{"message":"luthien: there is nothing at /v1/embeddings","type":"invalid_request_error","param":null,"code":null}}"#]]).await;
-    plane.check("/v1/messages/count_tokens", JSON, "{}", expect![[r#"
+    plane.check("/v1/messages/batches", JSON, "{}", expect![[r#"
         404 Not Found
         content-type: application/json
-        {"type":"error","error":{"type":"not_found_error","message":"luthien: there is nothing at /v1/messages/count_tokens"}}"#]]).await;
+        {"type":"error","error":{"type":"not_found_error","message":"luthien: there is nothing at /v1/messages/batches"}}"#]]).await;
     plane.check("/v1/responses", JSON, "{}", expect![[r#"
         501 Not Implemented
         content-type: application/json

@@ -250,21 +250,21 @@ fn what_an_upstream_needs_to_know_is_said_where_it_means_something() {
     assert_eq!(options("anthropic-messages", "max_output_tokens: 9").max_output_tokens, Some(9));
     check_error(
         &upstream("gemini", "compatible: true"),
-        &expect!["luthien.yaml:3:65: data_plane.upstreams.it.compatible: is only for upstreams that speak openai-chat"],
+        &expect!["luthien.yaml:3:63: data_plane.upstreams.it.compatible: is only for upstreams that speak openai-chat"],
     );
     check_error(
         &upstream("openai-chat", "max_output_tokens: 9"),
         &expect![
-            "luthien.yaml:3:77: data_plane.upstreams.it.max_output_tokens: is only for upstreams that speak anthropic-messages"
+            "luthien.yaml:3:75: data_plane.upstreams.it.max_output_tokens: is only for upstreams that speak anthropic-messages"
         ],
     );
     check_error(
         &upstream("anthropic-messages", "max_output_tokens: 0"),
-        &expect!["luthien.yaml:3:84: data_plane.upstreams.it.max_output_tokens: has to be at least 1"],
+        &expect!["luthien.yaml:3:82: data_plane.upstreams.it.max_output_tokens: has to be at least 1"],
     );
     check_error(
         &upstream("anthropic-messages", "api_key: a, auth_token: b"),
-        &expect!["luthien.yaml:3:84: data_plane.upstreams.it.auth_token: there is an api_key as well"],
+        &expect!["luthien.yaml:3:87: data_plane.upstreams.it.auth_token: there is an api_key as well"],
     );
 }
 
@@ -285,7 +285,7 @@ fn paths_to_forward_are_paths_and_lead_somewhere() {
     );
     check_error_beside_an_upstream(
         &with("[/a, { path: /b, upstream: other }]"),
-        &expect!["luthien.yaml:4:48: data_plane.passthrough_paths[1].upstream: is no upstream; there is openai"],
+        &expect!["luthien.yaml:4:49: data_plane.passthrough_paths[1].upstream: is no upstream; there is openai"],
     );
     check_error_beside_an_upstream(
         &with("['/a[']"),
