@@ -2,8 +2,7 @@
 
 use std::{pin::Pin, time::Instant};
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use luthien_call::call::{Call, Head, Input, Output};
+use luthien_call::call::{Call, Input, Output};
 use luthien_proto::message::{CallEnded, ToService};
 use tokio::{
     select,
@@ -13,14 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    client::{AnswerHead, Client},
-    headers,
+    client::Client,
+    headers::Heads,
     policy_service::Conversation,
     upstream::{Exchange, Upstreams},
     watch::Watch,
 };
-
-const EVENT_STREAM: &str = "text/event-stream";
 
 /// A call and its three sides.
 pub(crate) struct Driver<'a> {
@@ -28,6 +25,7 @@ pub(crate) struct Driver<'a> {
     pub(crate) client: Client,
     pub(crate) upstreams: &'a Upstreams,
     pub(crate) upstream: Exchange,
+    pub(crate) heads: Heads,
     pub(crate) service: Conversation<'a>,
     /// The grace of a shutdown is over.
     pub(crate) cut: CancellationToken,
@@ -81,7 +79,7 @@ impl Driver<'_> {
             }
             Output::Forward => self.upstream.forward(self.upstreams),
             Output::CancelUpstream => self.upstream.cancel(),
-            Output::Head(head) => self.client.send_head(answer_head(&head, self.upstream.head())),
+            Output::Head(head) => self.client.send_head(self.heads.answer(&head, self.upstream.head())),
             Output::Write(bytes) => self.client.write(bytes),
             Output::Finish => self.client.finish(),
             Output::Abort => self.client.abort(),
@@ -130,47 +128,4 @@ impl Alarm {
         }
         sleep.as_mut().await;
     }
-}
-
-/// The head of the answer to the client, but for the id of the call.
-fn answer_head(head: &Head, upstream: Option<&AnswerHead>) -> AnswerHead {
-    match (head, upstream) {
-        (Head::Upstream { intact }, Some((status, upstream))) => {
-            let filter = if *intact { headers::to_client_intact } else { headers::to_client_listed };
-            let mut headers = filter(upstream);
-            if headers
-                .get(header::CONTENT_TYPE)
-                .is_some_and(|value| value.as_bytes().starts_with(EVENT_STREAM.as_bytes()))
-            {
-                keep_flowing(&mut headers);
-            }
-            (*status, headers)
-        }
-        (Head::Converted { status, content_type }, upstream) => {
-            let mut headers = upstream.map(|(_, upstream)| headers::to_client_listed(upstream)).unwrap_or_default();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            if content_type.starts_with(EVENT_STREAM) {
-                keep_flowing(&mut headers);
-            }
-            (StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY), headers)
-        }
-        (Head::Upstream { .. }, None) => (StatusCode::BAD_GATEWAY, HeaderMap::new()),
-        (Head::Own { status, content_type, retry_after }, _) => {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            if let Some(seconds) = retry_after {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
-            }
-            if content_type.starts_with(EVENT_STREAM) {
-                keep_flowing(&mut headers);
-            }
-            (StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), headers)
-        }
-    }
-}
-
-/// Tells proxies on the way not to collect the stream.
-fn keep_flowing(headers: &mut HeaderMap) {
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
-    headers.entry("x-accel-buffering").or_insert(HeaderValue::from_static("no"));
 }

@@ -1,11 +1,13 @@
 //! Which headers pass, in either direction.
 
 mod converted;
+mod heads;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use luthien_proto::request::Dialect;
 
-pub(crate) use converted::{dropped, tell_dropped, to_client_converted};
+pub(crate) use converted::to_client_converted;
+pub(crate) use heads::Heads;
 
 /// RFC 9110, section 7.6.1, and what is like them. Besides these, whatever `connection` names.
 const HOP_BY_HOP: &[&str] = &[

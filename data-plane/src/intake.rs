@@ -1,40 +1,34 @@
 //! Takes a call in: who asks, what for, where it goes. Then a driver has it.
 
+mod routed;
+
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use luthien_call::{
-    call::Call,
-    conversion::Unconvertible,
-    dialect::{self, ClientRequest},
-};
-use luthien_proto::{message::CallStarted, request::Dialect};
+use luthien_call::{call::Call, conversion::Unconvertible, dialect};
+use luthien_proto::request::Dialect;
 use luthien_service::telemetry::SpanContext;
+use routed::{Routed, Wanted};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
 use uuid::Uuid;
 
 use crate::{
-    auth::Caller,
     client::{self, Body, Client},
     driver::{self, Driver},
-    headers,
     plane::Plane,
     policy_service::Conversation,
     refusal::Refusal,
-    routes::{Asked, Routes},
-    session,
     trace::Trace,
-    upstream::Exchange,
     watch::Watch,
 };
 
@@ -58,9 +52,9 @@ pub(crate) async fn call(
     let mut trace = Trace::begin(id, dialect, &parts.headers, plane.auth().knows_clients());
     *context = Some(trace.context().clone());
     let taken = take(&plane, Wanted { id, at, dialect, parts, caller }, body, &mut trace).await;
-    let (started, exchange, permit) = taken.inspect_err(|refusal| trace.refused(refusal))?;
+    let (routed, permit) = taken.inspect_err(|refusal| trace.refused(refusal))?;
     let (client, answer) = client::channel(plane.timeouts().client_stall, connection);
-    start(&plane, started, exchange, client, trace, permit);
+    start(&plane, routed, client, trace, permit);
     let (status, headers) = answer.head.await.map_err(|_| Refusal::Internal)?;
     let mut response = Response::new(answer.body);
     *response.status_mut() = status;
@@ -74,7 +68,7 @@ async fn take(
     wanted: Wanted,
     body: Incoming,
     trace: &mut Trace,
-) -> Result<(CallStarted, Exchange, OwnedSemaphorePermit), Refusal> {
+) -> Result<(Routed, OwnedSemaphorePermit), Refusal> {
     let (dialect, headers) = (wanted.dialect, &wanted.parts.headers);
     if !dialect::is_client(dialect) {
         return Err(Refusal::DialectNotBuilt(dialect.name()));
@@ -83,73 +77,12 @@ async fn take(
     let permit = plane.open_call()?;
     let body = read(body, headers, plane.limits().body, plane.timeouts().request).await?;
     let request = dialect::decode_request(dialect, body)?;
-    let (started, exchange) = wanted.routed(request, plane.routes(), trace)?;
-    Ok((started, exchange, permit))
-}
-
-/// A call that somebody may make.
-struct Wanted {
-    id: Uuid,
-    at: SystemTime,
-    dialect: Dialect,
-    parts: Parts,
-    caller: Caller,
-}
-
-impl Wanted {
-    /// What the policy service is told of the call, and the exchange that it asks leave for.
-    fn routed(
-        self,
-        request: ClientRequest,
-        routes: &Routes,
-        trace: &mut Trace,
-    ) -> Result<(CallStarted, Exchange), Refusal> {
-        let model = &request.request.model;
-        let route = routes.find(model).ok_or_else(|| Refusal::NoRoute(model.clone()))?;
-        let upstream = &route.upstream;
-        if upstream.dialect != self.dialect {
-            let (client, upstream) = (self.dialect.name(), upstream.dialect.name());
-            return Err(Refusal::ConversionNotBuilt { model: model.clone(), client, upstream });
-        }
-        let upstream_model = route.upstream_model(model).to_owned();
-        let asked = Asked::Call { model: &upstream_model, stream: request.request.stream };
-        let uri = upstream.uri(asked, self.parts.uri.query()).ok_or(Refusal::Internal)?;
-        let mut headers = headers::to_upstream(&self.parts.headers);
-        self.caller.authorize(self.dialect, upstream, &mut headers)?;
-        if upstream.forward_traceparent
-            && let Some(value) = trace.header()
-        {
-            headers.insert("traceparent", value);
-        }
-        let body = request.upstream_body(&upstream_model);
-        let started = CallStarted {
-            session: session::marker(&self.parts.headers, &request.request),
-            dropped: Vec::new(),
-            omitted: Vec::new(),
-            call_id: self.id,
-            started_at_us: micros(self.at),
-            dialect: self.dialect,
-            upstream_dialect: upstream.dialect,
-            upstream: upstream.name.clone(),
-            route: route.pattern.clone(),
-            upstream_model,
-            client: self.caller.name,
-            request: request.request,
-        };
-        trace.routed(&started, &uri);
-        Ok((started, Exchange::new(uri, headers, body)))
-    }
+    Ok((wanted.routed(request, plane.routes(), trace)?, permit))
 }
 
 /// Sends a call on its way. It counts as open until its last word, whether or not the client is still there.
-fn start(
-    plane: &Arc<Plane>,
-    started: CallStarted,
-    upstream: Exchange,
-    client: Client,
-    trace: Trace,
-    permit: OwnedSemaphorePermit,
-) {
+fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permit: OwnedSemaphorePermit) {
+    let Routed { started, exchange: upstream, conversion, heads } = routed;
     let span = info_span!(
         "call",
         call_id = %started.call_id,
@@ -160,7 +93,7 @@ fn start(
         client = started.client,
     );
     let (dialect, upstream_name) = (started.dialect, started.upstream.clone());
-    let setup = plane.setup(started);
+    let setup = plane.setup(started, conversion);
     let driven = plane.clone();
     let drive = async move {
         let began = driver::now();
@@ -168,7 +101,7 @@ fn start(
         let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services, trace.context()));
         let cut = driven.cut.clone();
         let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
-        let driver = Driver { call, client, upstreams, upstream, service, cut, watch, began };
+        let driver = Driver { call, client, upstreams, upstream, heads, service, cut, watch, began };
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             error!("a call's driver panicked");
         }
@@ -240,9 +173,4 @@ async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
 pub(crate) fn unconvertible(why: Unconvertible) -> Refusal {
     let Unconvertible { path, reason, code } = why;
     Refusal::Unconvertible { path, reason, code }
-}
-
-fn micros(at: SystemTime) -> i64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use luthien_call::call::{self, Setup};
+use luthien_call::{
+    call::{self, Setup},
+    conversion,
+};
 use luthien_proto::message::CallStarted;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -123,7 +126,7 @@ impl Plane {
         self.services.ready().await
     }
 
-    pub(crate) fn setup(&self, started: CallStarted) -> Setup {
+    pub(crate) fn setup(&self, started: CallStarted, conversion: Option<conversion::Response>) -> Setup {
         let Config { limits, timeouts, on_control_plane_loss, .. } = &self.shared.config;
         Setup {
             started,
@@ -143,7 +146,7 @@ impl Plane {
                 close: timeouts.close,
             },
             on_loss: *on_control_plane_loss,
-            conversion: None,
+            conversion,
         }
     }
 }

@@ -53,10 +53,6 @@ pub(crate) enum Refusal {
     NoRoute(String),
     #[error("the dialect {0} is not built yet")]
     DialectNotBuilt(&'static str),
-    #[error(
-        "the model `{model}` is behind an upstream that speaks {upstream}; conversion from {client} is not built yet"
-    )]
-    ConversionNotBuilt { model: String, client: &'static str, upstream: &'static str },
     #[error("too many calls are open")]
     Busy,
     #[error("shutting down")]
@@ -120,9 +116,7 @@ impl Refusal {
             Self::TooLarge { .. } => (413, ""),
             Self::BodyTimeout => (408, ""),
             Self::BodyBroken | Self::Request(RequestError::Json(_) | RequestError::Field { .. }) => (400, ""),
-            Self::Request(RequestError::NotBuilt(_)) | Self::DialectNotBuilt(_) | Self::ConversionNotBuilt { .. } => {
-                (501, "")
-            }
+            Self::Request(RequestError::NotBuilt(_)) | Self::DialectNotBuilt(_) => (501, ""),
             Self::Busy | Self::ShuttingDown => (503, ""),
             Self::Internal => (500, ""),
         }
@@ -151,7 +145,6 @@ impl Refusal {
             Self::BodyBroken => "body_broke_off",
             Self::Request(_) => "unreadable_request",
             Self::DialectNotBuilt(_) => "dialect_not_built",
-            Self::ConversionNotBuilt { .. } => "conversion_not_built",
             Self::Busy => "too_many_calls",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",

@@ -140,10 +140,11 @@ async fn what_is_not_there_is_told_in_the_dialect_of_the_path() {
         404 Not Found
         content-type: application/json
         {"type":"error","error":{"type":"not_found_error","message":"luthien: there is nothing at /v1/messages/batches"}}"#]]).await;
-    plane.check("/v1/responses", JSON, "{}", expect![[r#"
-        501 Not Implemented
+    let socket = "GET /v1/responses HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\nconnection: close, upgrade\r\n\r\n";
+    expect![[r#"
+        426 Upgrade Required
         content-type: application/json
-        {"error":{"message":"luthien: the dialect openai-responses is not built yet","type":"server_error","param":null,"code":null}}"#]]).await;
+        {"error":{"message":"luthien: WebSockets are not spoken here; POST the request","type":"invalid_request_error","param":null,"code":null}}"#]].assert_eq(&seen(&plane.send(socket.as_bytes()).await));
     let wrong_method = "GET /v1/messages HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
     expect![[r#"
         405 Method Not Allowed
@@ -153,7 +154,7 @@ async fn what_is_not_there_is_told_in_the_dialect_of_the_path() {
 }
 
 #[tokio::test]
-async fn models_that_no_route_or_no_codec_serves_are_told_so() {
+async fn models_that_no_route_serves_are_told_so() {
     let plane = Plane::start("").await;
     plane.check("/v1/chat/completions", JSON, &CHAT.replace("gpt-5", "llama"), expect![[r#"
         404 Not Found
@@ -163,14 +164,6 @@ async fn models_that_no_route_or_no_codec_serves_are_told_so() {
         404 Not Found
         content-type: application/json
         {"type":"error","error":{"type":"not_found_error","message":"luthien: no route leads the model `llama` anywhere"}}"#]]).await;
-    plane.check("/v1/messages", JSON, &MESSAGES.replace("claude-x", "gpt-5"), expect![[r#"
-        501 Not Implemented
-        content-type: application/json
-        {"type":"error","error":{"type":"api_error","message":"luthien: the model `gpt-5` is behind an upstream that speaks openai-chat; conversion from anthropic-messages is not built yet"}}"#]]).await;
-    plane.check("/v1/chat/completions", JSON, &CHAT.replace("gpt-5", "gemini-x"), expect![[r#"
-        501 Not Implemented
-        content-type: application/json
-        {"error":{"message":"luthien: the model `gemini-x` is behind an upstream that speaks gemini; conversion from openai-chat is not built yet","type":"server_error","param":null,"code":null}}"#]]).await;
 }
 
 #[tokio::test]

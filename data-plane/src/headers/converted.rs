@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use luthien_proto::request::Dialect;
 
-use super::{DROPPED, to_client_listed};
+use super::to_client_listed;
 use crate::routes::{Family, family};
 
 /// What means the same in every dialect.
@@ -41,7 +41,7 @@ pub(crate) fn to_client_converted(upstream: &HeaderMap, from: Dialect, to: Diale
 }
 
 /// The names of what was dropped, as the value of their header; `None`: nothing was.
-pub(crate) fn dropped(fields: &[String]) -> Option<HeaderValue> {
+pub(super) fn dropped(fields: &[String]) -> Option<HeaderValue> {
     let mut text = String::new();
     for field in fields {
         // A name may come from the client, and be anything.
@@ -54,13 +54,6 @@ pub(crate) fn dropped(fields: &[String]) -> Option<HeaderValue> {
         text.push_str(&field);
     }
     if text.is_empty() { None } else { HeaderValue::from_str(&text).ok() }
-}
-
-/// Adds what was dropped, where anything was.
-pub(crate) fn tell_dropped(dropped: Option<&HeaderValue>, headers: &mut HeaderMap) {
-    if let Some(dropped) = dropped {
-        headers.insert(DROPPED, dropped.clone());
-    }
 }
 
 fn to_openai_limits(upstream: &HeaderMap, headers: &mut HeaderMap, now: Timestamp) {

@@ -121,32 +121,6 @@ async fn models_that_no_route_leads_anywhere_are_not_found() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_yet_is_said_so() {
-    let upstreams = json!({
-        "upstreams": {
-            "responses": {"dialect": "openai-responses", "base_url": "http://127.0.0.1:9/v1"},
-            "gemini": {"dialect": "gemini", "base_url": "http://127.0.0.1:9"},
-        },
-        "routes": [
-            {"model": "r", "upstream": "responses"},
-            {"model": "g", "upstream": "gemini"},
-            {"model": "claude-*", "upstream": "anthropic"},
-            {"model": "*", "upstream": "openai"},
-        ],
-    });
-    let gateway = Setup::noop().with_data_plane(upstreams).start().await;
-    for dialect in Dialect::ALL {
-        for model in ["r", "g"] {
-            refused(&gateway, Ask::call(dialect, &json!({"model": model})), dialect, 501).await;
-        }
-    }
-    refused(&gateway, Ask::call(Dialect::OpenAi, &json!({"model": "claude-x"})), Dialect::OpenAi, 501).await;
-    refused(&gateway, Ask::call(Dialect::Anthropic, &json!({"model": "gpt-x"})), Dialect::Anthropic, 501).await;
-    let responses = Ask::post(Dialect::OpenAi, r#"{"model":"r","input":"hi"}"#).to("/v1/responses");
-    refused(&gateway, responses, Dialect::OpenAi, 501).await;
-}
-
-#[tokio::test]
 async fn more_calls_than_may_be_open_are_refused_for_now() {
     let gateway = Setup::noop().with_data_plane(json!({"limits": {"open_calls": 1}})).start().await;
     let head = Gate::new();

@@ -1,0 +1,122 @@
+//! Finds out where a call goes, and what it is told there: what the client said, as it came or in another dialect.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::request::Parts;
+use luthien_call::{
+    conversion::{self, Converted, Target},
+    dialect::{self, ClientRequest, Lost},
+};
+use luthien_proto::{message::CallStarted, request::Dialect};
+use uuid::Uuid;
+
+use super::unconvertible;
+use crate::{
+    auth::Caller,
+    headers::{self, Heads},
+    refusal::Refusal,
+    routes::{Asked, Family, Routes, family},
+    session,
+    trace::Trace,
+    upstream::Exchange,
+};
+
+/// The longest key of a prompt cache that OpenAI takes.
+const CACHE_KEY_LONGEST: usize = 64;
+
+/// A call that somebody may make.
+pub(super) struct Wanted {
+    pub(super) id: Uuid,
+    pub(super) at: SystemTime,
+    pub(super) dialect: Dialect,
+    pub(super) parts: Parts,
+    pub(super) caller: Caller,
+}
+
+/// A call, and how it goes on.
+pub(super) struct Routed {
+    /// What the policy service is told of it.
+    pub(super) started: CallStarted,
+    /// The exchange that it asks leave for.
+    pub(super) exchange: Exchange,
+    /// What the answer passes where the upstream speaks another dialect.
+    pub(super) conversion: Option<conversion::Response>,
+    /// What becomes of the answer's headers.
+    pub(super) heads: Heads,
+}
+
+impl Wanted {
+    pub(super) fn routed(
+        self,
+        mut request: ClientRequest,
+        routes: &Routes,
+        trace: &mut Trace,
+    ) -> Result<Routed, Refusal> {
+        let model = &request.request.model;
+        let route = routes.find(model).ok_or_else(|| Refusal::NoRoute(model.clone()))?;
+        let upstream = &route.upstream;
+        if !dialect::is_built(upstream.dialect) {
+            return Err(Refusal::DialectNotBuilt(upstream.dialect.name()));
+        }
+        let same = upstream.dialect == self.dialect;
+        let upstream_model = route.upstream_model(model).to_owned();
+        let asked = Asked::Call { model: &upstream_model, stream: request.request.stream };
+        let uri = upstream.uri(asked, self.parts.uri.query().filter(|_| same)).ok_or(Refusal::Internal)?;
+        let mut headers = match same {
+            true => headers::to_upstream(&self.parts.headers),
+            false => headers::to_foreign_upstream(&self.parts.headers, upstream.dialect),
+        };
+        self.caller.authorize(self.dialect, upstream, &mut headers)?;
+        if upstream.forward_traceparent
+            && let Some(value) = trace.header()
+        {
+            headers.insert("traceparent", value);
+        }
+        let session = session::marker(&self.parts.headers, &request.request);
+        let (body, lost, conversion) = if same {
+            (request.upstream_body(&upstream_model), Lost::default(), None)
+        } else {
+            let to = Target { dialect: upstream.dialect, model: &upstream_model, options: &upstream.options };
+            let Converted { body, lost, response } = self.convert(&mut request, &to, &session)?;
+            (body, lost, Some(response))
+        };
+        let heads = Heads::new(self.dialect, upstream.dialect, &lost.dropped);
+        let started = CallStarted {
+            session,
+            dropped: lost.dropped,
+            omitted: lost.omitted,
+            call_id: self.id,
+            started_at_us: micros(self.at),
+            dialect: self.dialect,
+            upstream_dialect: upstream.dialect,
+            upstream: upstream.name.clone(),
+            route: route.pattern.clone(),
+            upstream_model,
+            client: self.caller.name,
+            request: request.request,
+        };
+        trace.routed(&started, &uri);
+        Ok(Routed { started, exchange: Exchange::new(uri, headers, body), conversion, heads })
+    }
+
+    /// An agent that speaks Anthropic's dialect marks what is to be cached in its messages, which OpenAI can't read: there
+    /// the calls of its session share a cache.
+    fn convert(&self, request: &mut ClientRequest, to: &Target<'_>, session: &str) -> Result<Converted, Refusal> {
+        let keyed = family(self.dialect) == Family::Anthropic && family(to.dialect) == Family::OpenAi;
+        let cache_key = &mut request.request.service.cache_key;
+        let lent = keyed && cache_key.is_empty() && session.len() <= CACHE_KEY_LONGEST;
+        if lent {
+            session.clone_into(cache_key);
+        }
+        let converted = conversion::convert(request, to).map_err(unconvertible);
+        if lent {
+            request.request.service.cache_key.clear();
+        }
+        converted
+    }
+}
+
+fn micros(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
