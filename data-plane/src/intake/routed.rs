@@ -55,7 +55,7 @@ impl Wanted {
         let model = &request.request.model;
         let route = routes.find(model).ok_or_else(|| Refusal::NoRoute(model.clone()))?;
         let upstream = &route.upstream;
-        if !dialect::is_built(upstream.dialect) {
+        if !dialect::is_upstream(upstream.dialect) {
             return Err(Refusal::DialectNotBuilt(upstream.dialect.name()));
         }
         let same = upstream.dialect == self.dialect;
