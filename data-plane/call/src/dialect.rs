@@ -9,13 +9,14 @@ mod failure;
 mod fields;
 mod gemini;
 mod openai_chat;
+mod openai_responses;
 mod request;
 mod source;
 mod target;
 mod write;
 
 use bytes::{Bytes, BytesMut};
-use luthien_proto::{Event, Request, Step, event::CallError, request::Dialect};
+use luthien_proto::{Event, Request, Step, event::CallError, json::Extras, request::Dialect};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -71,10 +72,26 @@ pub fn encode_request(dialect: Dialect, request: &Request, options: &UpstreamOpt
     let body = match dialect {
         Dialect::OpenAiChat => openai_chat::encode_request(request, options, lost),
         Dialect::AnthropicMessages => anthropic_messages::encode_request(request, options, lost),
-        Dialect::OpenAiResponses => fields::Object::new(),
+        Dialect::OpenAiResponses => openai_responses::encode_request(request, options, lost),
         Dialect::Gemini => gemini::encode_request(request, lost),
     };
     Value::Object(body).to_string().into()
+}
+
+/// The least that a provider of the dialect accepts as a limit of its answer.
+pub fn least_output_tokens(dialect: Dialect) -> u64 {
+    match dialect {
+        Dialect::OpenAiResponses => openai_responses::LEAST_OUTPUT_TOKENS,
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::Gemini => 1,
+    }
+}
+
+/// What an answer repeats of its request where the dialect's answers do so: the extras of its Started.
+pub fn echo(dialect: Dialect, request: &Request) -> Extras {
+    match dialect {
+        Dialect::OpenAiResponses => openai_responses::echo(request),
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::Gemini => Extras::NONE,
+    }
 }
 
 /// Decodes a streamed response.

@@ -18,6 +18,8 @@ mod generate;
 mod openai_chat;
 #[path = "codec/requests.rs"]
 mod requests;
+#[path = "codec/requests_responses.rs"]
+mod requests_responses;
 #[path = "codec/round_trip.rs"]
 mod round_trip;
 #[path = "codec/show.rs"]

@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::{
     anthropic_messages,
     fields::{Object, take_string},
-    openai_chat,
+    openai_chat, openai_responses,
 };
 
 /// A request that can't be read: what is wrong with it, and where.
@@ -61,8 +61,8 @@ pub struct ClientRequest {
     model: Range<usize>,
 }
 
-/// Decodes the body of a request. `model` and `messages` must be there; what a provider accepts beyond them is the
-/// provider's affair: it is kept as it is.
+/// Decodes the body of a request. `model` must be there, and `messages` where the dialect has them; what a provider accepts
+/// beyond them is the provider's affair: it is kept as it is.
 ///
 /// # Errors
 /// The body is not JSON, names a key twice, or has no `model` or `messages` of the right type.
@@ -73,7 +73,8 @@ pub fn decode_request(dialect: Dialect, body: Bytes) -> Result<ClientRequest, Re
     let request = match dialect {
         Dialect::OpenAiChat => openai_chat::decode_request(model, object),
         Dialect::AnthropicMessages => anthropic_messages::decode_request(model, object),
-        Dialect::OpenAiResponses | Dialect::Gemini => Err(RequestError::NotBuilt(dialect.name())),
+        Dialect::OpenAiResponses => Ok(openai_responses::decode_request(model, object)),
+        Dialect::Gemini => Err(RequestError::NotBuilt(dialect.name())),
     }?;
     Ok(ClientRequest { dialect, request, model: model_span(&body)?, body })
 }

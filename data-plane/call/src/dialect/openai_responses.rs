@@ -1,0 +1,5 @@
+//! OpenAI Responses: the output is a list of items, some of them with parts.
+
+mod request;
+
+pub(super) use request::{LEAST_OUTPUT_TOKENS, decode as decode_request, echo, encode as encode_request};

@@ -1,0 +1,228 @@
+//! The tools, and the choice among them.
+
+use luthien_proto::{
+    Request,
+    json::Extras,
+    request::{Tool, ToolChoice, ToolKind},
+};
+use serde_json::{Value, json};
+
+use crate::dialect::fields::{Object, drop_null, merge, take_array, take_bool, take_string, take_value};
+
+/// On a tool, the fields of its group.
+const GROUP: &str = "namespace";
+
+/// The tools, those of a namespace one by one.
+pub(super) fn take(body: &mut Object) -> Vec<Tool> {
+    take_array(body, "tools").into_iter().flatten().flat_map(decode).collect()
+}
+
+fn decode(raw: Value) -> Vec<Tool> {
+    if let Value::Object(group) = &raw
+        && is_group(group)
+    {
+        return members(group.clone());
+    }
+    vec![tool(raw)]
+}
+
+/// A group with a name and with tools; any other is a tool that isn't known.
+fn is_group(tool: &Object) -> bool {
+    tool.get("type").and_then(Value::as_str) == Some("namespace")
+        && tool.get("name").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
+        && tool.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty())
+}
+
+fn members(mut group: Object) -> Vec<Tool> {
+    let tools = take_array(&mut group, "tools").unwrap_or_default();
+    let namespace = take_string(&mut group, "name").unwrap_or_default();
+    group.shift_remove("type");
+    drop_null(&mut group, "description");
+    let member = |raw: Value| {
+        // Two things of one name can't stand in one place.
+        let mut tool = if raw.get(GROUP).is_some() { hosted(raw) } else { tool(raw) };
+        tool.namespace = namespace.clone();
+        tool.extras.insert(GROUP, Value::Object(group.clone()));
+        tool
+    };
+    tools.into_iter().map(member).collect()
+}
+
+fn tool(raw: Value) -> Tool {
+    if let Value::Object(raw) = &raw {
+        match raw.get("type").and_then(Value::as_str) {
+            Some("function") if raw.get("name").is_some_and(Value::is_string) => return function(raw.clone()),
+            Some("custom") if raw.get("name").is_some_and(Value::is_string) => return custom(raw.clone()),
+            Some(_) | None => {}
+        }
+    }
+    hosted(raw)
+}
+
+fn function(mut raw: Object) -> Tool {
+    let schema = take_value(&mut raw, "parameters").unwrap_or_default();
+    let strict = take_bool(&mut raw, "strict");
+    if schema.is_null() {
+        raw.insert("parameters".to_owned(), Value::Null);
+    }
+    if strict.is_none() {
+        raw.entry("strict").or_insert(Value::Null);
+    }
+    declared(raw, ToolKind::Function { schema, strict })
+}
+
+fn custom(mut raw: Object) -> Tool {
+    let format = take_value(&mut raw, "format").unwrap_or_default();
+    declared(raw, ToolKind::Custom { format })
+}
+
+fn declared(mut raw: Object, kind: ToolKind) -> Tool {
+    raw.shift_remove("type");
+    let mut text = |key| take_string(&mut raw, key).unwrap_or_default();
+    let (name, description) = (text("name"), text("description"));
+    Tool { name, namespace: String::new(), description, kind, extras: Extras::from(raw) }
+}
+
+fn hosted(raw: Value) -> Tool {
+    let text = |key| raw.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (name, description) = (text("name"), text("description"));
+    Tool { name, namespace: String::new(), description, kind: ToolKind::Hosted(raw), extras: Extras::NONE }
+}
+
+/// The choice, as far as it can be written again from what it is.
+pub(super) fn take_choice(body: &mut Object, tools: &[Tool]) -> Option<ToolChoice> {
+    let raw = take_value(body, "tool_choice")?;
+    let known = match raw.as_str() {
+        Some("auto") => Some(ToolChoice::Auto),
+        Some("none") => Some(ToolChoice::None),
+        Some("required") => Some(ToolChoice::Required),
+        Some(_) => None,
+        None => referred(&raw, tools).map(ToolChoice::Named).or_else(|| allowed(&raw, tools)),
+    };
+    Some(known.unwrap_or(ToolChoice::Opaque(raw)))
+}
+
+/// The tool's name, if the reference says nothing else.
+fn referred(reference: &Value, tools: &[Tool]) -> Option<String> {
+    let name = reference.get("name")?.as_str()?;
+    (*reference == refer(name, tools)).then(|| name.to_owned())
+}
+
+fn allowed(raw: &Value, tools: &[Tool]) -> Option<ToolChoice> {
+    let required = match raw.get("mode")?.as_str()? {
+        "auto" => false,
+        "required" => true,
+        _ => return None,
+    };
+    let names: Option<Vec<_>> = raw.get("tools")?.as_array()?.iter().map(|tool| referred(tool, tools)).collect();
+    let choice = ToolChoice::Allowed { required, names: names? };
+    (encode_choice(&choice, tools) == *raw).then_some(choice)
+}
+
+fn refer(name: &str, tools: &[Tool]) -> Value {
+    let is_custom = |tool: &Tool| tool.name == name && matches!(tool.kind, ToolKind::Custom { .. });
+    let type_ = if tools.iter().any(is_custom) { "custom" } else { "function" };
+    json!({"type": type_, "name": name})
+}
+
+/// Writes the tools, the choice, and whether several may be called at once.
+pub(super) fn encode(request: &Request, body: &mut Object) {
+    if !request.tools.is_empty() {
+        body.insert("tools".to_owned(), encode_tools(&request.tools));
+    }
+    if let Some(choice) = &request.tool_choice {
+        body.insert("tool_choice".to_owned(), encode_choice(choice, &request.tools));
+    }
+    if let Some(parallel) = request.parallel_tool_calls {
+        body.insert("parallel_tool_calls".to_owned(), Value::from(parallel));
+    }
+}
+
+/// Neighbours of one group are written as one.
+fn encode_tools(tools: &[Tool]) -> Value {
+    let is_together = |one: &Tool, next: &Tool| {
+        !one.namespace.is_empty() && one.namespace == next.namespace && one.extras.get(GROUP) == next.extras.get(GROUP)
+    };
+    tools.chunk_by(is_together).map(encode_group).collect()
+}
+
+fn encode_group(tools: &[Tool]) -> Value {
+    match tools {
+        [first, ..] if !first.namespace.is_empty() => {
+            let mut group = Object::new();
+            group.insert("type".to_owned(), Value::from("namespace"));
+            group.insert("name".to_owned(), Value::from(first.namespace.as_str()));
+            if let Some(Value::Object(fields)) = first.extras.get(GROUP) {
+                merge(&mut group, fields);
+            }
+            group.insert("tools".to_owned(), tools.iter().map(encode_tool).collect());
+            Value::Object(group)
+        }
+        [tool, ..] => encode_tool(tool),
+        [] => Value::Null,
+    }
+}
+
+fn encode_tool(tool: &Tool) -> Value {
+    let mut raw = Object::new();
+    let mut field = |key: &str, value: Value| {
+        raw.insert(key.to_owned(), value);
+    };
+    let mut declare = |type_: &str| {
+        field("type", Value::from(type_));
+        field("name", Value::from(tool.name.as_str()));
+        if !tool.description.is_empty() {
+            field("description", Value::from(tool.description.as_str()));
+        }
+    };
+    match &tool.kind {
+        ToolKind::Hosted(raw) => return raw.clone(),
+        ToolKind::Function { schema, strict } => {
+            declare("function");
+            // Its default is not that of the other dialects.
+            let strict = match strict {
+                Some(strict) => Some(*strict),
+                None => tool.extras.get("strict").is_none().then_some(false),
+            };
+            if !schema.is_null() {
+                field("parameters", schema.clone());
+            } else if tool.extras.get("parameters").is_none() {
+                field("parameters", json!({"type": "object", "properties": {}}));
+            }
+            if let Some(strict) = strict {
+                field("strict", Value::from(strict));
+            }
+        }
+        ToolKind::Custom { format } => {
+            declare("custom");
+            if !format.is_null() {
+                field("format", format.clone());
+            }
+        }
+    }
+    let mut extras = tool.extras.clone().into_map();
+    if !tool.namespace.is_empty() {
+        extras.shift_remove(GROUP);
+    }
+    // What a schema says is said by the schema alone.
+    if raw.contains_key("parameters") {
+        extras.shift_remove("parameters");
+    }
+    merge(&mut raw, &extras);
+    Value::Object(raw)
+}
+
+fn encode_choice(choice: &ToolChoice, tools: &[Tool]) -> Value {
+    match choice {
+        ToolChoice::Auto => Value::from("auto"),
+        ToolChoice::None => Value::from("none"),
+        ToolChoice::Required => Value::from("required"),
+        ToolChoice::Named(name) => refer(name, tools),
+        ToolChoice::Allowed { required, names } => {
+            let mode = if *required { "required" } else { "auto" };
+            let tools: Vec<_> = names.iter().map(|name| refer(name, tools)).collect();
+            json!({"type": "allowed_tools", "mode": mode, "tools": tools})
+        }
+        ToolChoice::Opaque(choice) => choice.clone(),
+    }
+}
