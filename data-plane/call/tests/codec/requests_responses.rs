@@ -181,6 +181,13 @@ fn a_turn_of_codex_is_written_as_it_came() {
 }
 
 #[test]
+fn the_fixture_is_understood() {
+    understood(
+        &serde_json::from_str(include_str!("../../../../tests/fixtures/openai-responses/request.json")).unwrap(),
+    );
+}
+
+#[test]
 fn every_field_finds_its_place_and_comes_back() {
     let request = kept(
         &json!({

@@ -18,22 +18,18 @@ pub(super) fn take(body: &mut Object) -> Vec<Tool> {
 }
 
 fn decode(raw: Value) -> Vec<Tool> {
-    if let Value::Object(group) = &raw
-        && is_group(group)
-    {
-        return members(group.clone());
-    }
-    vec![tool(raw)]
+    if is_group(&raw) { members(raw) } else { vec![tool(raw)] }
 }
 
 /// A group with a name and with tools; any other is a tool that isn't known.
-fn is_group(tool: &Object) -> bool {
-    tool.get("type").and_then(Value::as_str) == Some("namespace")
-        && tool.get("name").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
-        && tool.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty())
+fn is_group(tool: &Value) -> bool {
+    let has_name = tool.get("name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+    let has_tools = tool.get("tools").and_then(Value::as_array).is_some_and(|tools| !tools.is_empty());
+    tool.get("type").is_some_and(|type_| type_ == "namespace") && has_name && has_tools
 }
 
-fn members(mut group: Object) -> Vec<Tool> {
+fn members(group: Value) -> Vec<Tool> {
+    let mut group = fields(group);
     let tools = take_array(&mut group, "tools").unwrap_or_default();
     let namespace = take_string(&mut group, "name").unwrap_or_default();
     group.shift_remove("type");
@@ -49,14 +45,16 @@ fn members(mut group: Object) -> Vec<Tool> {
 }
 
 fn tool(raw: Value) -> Tool {
-    if let Value::Object(raw) = &raw {
-        match raw.get("type").and_then(Value::as_str) {
-            Some("function") if raw.get("name").is_some_and(Value::is_string) => return function(raw.clone()),
-            Some("custom") if raw.get("name").is_some_and(Value::is_string) => return custom(raw.clone()),
-            Some(_) | None => {}
-        }
+    let is_named = raw.get("name").is_some_and(Value::is_string);
+    match raw.get("type").and_then(Value::as_str) {
+        Some("function") if is_named => function(fields(raw)),
+        Some("custom") if is_named => custom(fields(raw)),
+        Some(_) | None => hosted(raw),
     }
-    hosted(raw)
+}
+
+fn fields(raw: Value) -> Object {
+    if let Value::Object(fields) = raw { fields } else { Object::new() }
 }
 
 fn function(mut raw: Object) -> Tool {
