@@ -25,7 +25,7 @@ pub struct Reporter {
     ended: Option<CallEnded>,
     batch_bytes: usize,
     unsent_bytes: usize,
-    /// The last chunk that was sent.
+    /// The last chunk that was sent as such. What a block tells of says nothing of the chunks before it.
     sent_seq: u64,
     told: u64,
     seen: u64,
@@ -48,7 +48,7 @@ impl Reporter {
         }
     }
 
-    /// The last chunk that the policy service was sent.
+    /// The last chunk that a verdict may be on: the last that the policy service was sent as such.
     pub fn sent_seq(&self) -> u64 {
         self.sent_seq
     }
@@ -117,7 +117,6 @@ impl Reporter {
     fn next_block(&mut self) -> Option<ToService> {
         let (block, size) = self.blocks.pop_front()?;
         self.unsent_bytes -= size;
-        self.sent_seq = self.sent_seq.max(block.last);
         Some(ToService::Block(block))
     }
 
@@ -132,7 +131,7 @@ impl Reporter {
             batch.extend(self.chunks.pop_front().map(|(chunk, _)| chunk));
         }
         self.unsent_bytes -= bytes;
-        self.sent_seq = self.sent_seq.max(batch.last()?.seq);
+        self.sent_seq = batch.last()?.seq;
         Some(ToService::Chunks(batch))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use luthien_call::call::{Content, Head, Input};
 use luthien_proto::{
     event::{BlockDelta, BlockKey, Delta, Kind, Step},
-    message::{Decision, Interest, Level, Outcome},
+    message::{Decision, Interest, Level, Outcome, ToService},
     request::Dialect,
 };
 
@@ -244,4 +244,18 @@ fn an_opaque_piece_of_a_block_that_is_told_is_told_too() {
     assert_eq!(rig.text(), stream);
     let opaque = |step: &Step| matches!(step, Step::BlockDelta(BlockDelta { delta: Delta::Opaque(_), .. }));
     assert!(rig.chunks().iter().any(|chunk| opaque(&chunk.event.step)));
+}
+
+#[test]
+fn a_recorded_block_says_nothing_of_the_chunks_before_it() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL.with(Kind::Text, Level::Record));
+    rig.data(message_start());
+    // One message is under way: the tool call waits for the next, and the block of text goes before it.
+    rig.data(tool_start(0, "t", "f") + &stop(0) + &text_block(1, &["a"]));
+    rig.pass(rig.chunks().last().unwrap().seq);
+    let Some(ToService::Block(block)) = rig.told.last() else { panic!("{:?}", rig.told) };
+    let last = block.last;
+    rig.pass(last);
+    assert_eq!(outline(rig.text()).last().unwrap(), "error api_error");
+    assert!(!rig.text().contains("tool_use"), "{}", rig.text());
 }

@@ -49,7 +49,7 @@ fn a_failure_ends_a_stream_at_any_point() {
     assert_eq!((turn.text().as_str(), turn.finish()), ("Half an ans", ""));
     assert_eq!(turn.failure.unwrap().type_, "server_error");
     let error = json!({"type": "error", "code": "server_error", "message": "no", "param": null});
-    assert!(stream(&body(&[error.clone()])).is_ok());
+    assert!(stream(&body(std::slice::from_ref(&error))).is_ok());
     assert!(stream(&body(&[events("text")[0].clone(), error])).is_ok());
 }
 
