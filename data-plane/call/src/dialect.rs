@@ -78,15 +78,8 @@ pub fn encode_request(dialect: Dialect, request: &Request, options: &UpstreamOpt
     Value::Object(body).to_string().into()
 }
 
-/// The least that a provider of the dialect accepts as a limit of its answer.
-pub fn least_output_tokens(dialect: Dialect) -> u64 {
-    match dialect {
-        Dialect::OpenAiResponses => openai_responses::LEAST_OUTPUT_TOKENS,
-        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::Gemini => 1,
-    }
-}
-
-/// What an answer repeats of its request where the dialect's answers do so: the extras of its Started.
+/// What an answer repeats of its request where the dialect's answers do so: fields of the answer itself, which OpenAI
+/// Responses has in the extras of Started under `response`.
 pub fn echo(dialect: Dialect, request: &Request) -> Extras {
     match dialect {
         Dialect::OpenAiResponses => openai_responses::echo(request),

@@ -2,4 +2,4 @@
 
 mod request;
 
-pub(super) use request::{LEAST_OUTPUT_TOKENS, decode as decode_request, echo, encode as encode_request};
+pub(super) use request::{decode as decode_request, echo, encode as encode_request};
