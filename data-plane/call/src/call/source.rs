@@ -64,6 +64,9 @@ impl Call {
             let arrivals = reader.data(data);
             self.arrived(arrivals);
         }
+        if self.conversion.as_ref().is_some_and(|conversion| conversion.held_bytes() > self.limits.body) {
+            self.upstream_failed(502, "The arguments of a tool call are longer than what can be read", None);
+        }
     }
 
     pub(super) fn upstream_ended(&mut self) {

@@ -174,6 +174,20 @@ fn a_stream_that_is_cut_anywhere_ends_in_an_error() {
 }
 
 #[test]
+fn arguments_that_have_to_be_read_whole_are_not_read_for_ever() {
+    let tool = bridge_of_tool(OpenAiChat, AnthropicMessages, "p", "p", ToolForm::Custom);
+    let mut rig = Rig::converting(tool, true, NOTHING);
+    rig.head(200, Content::Sse);
+    rig.data(message_start() + &tool_start(0, "c", "p"));
+    let piece = tool_delta(0, &"x".repeat(60_000));
+    for _ in 0..=LIMITS.body / 60_000 {
+        rig.data(&piece);
+    }
+    assert!(rig.upstream_cancelled);
+    assert_eq!(bodies(rig.text()).last().unwrap()["error"]["type"], "server_error");
+}
+
+#[test]
 fn an_error_of_ours_keeps_its_own_head() {
     let mut rig = Rig::converting(bridge(AnthropicMessages, OpenAiChat), true, GATE_ALL);
     rig.head(200, Content::Sse);
