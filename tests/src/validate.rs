@@ -2,6 +2,7 @@
 //! and gives back what a client would have understood.
 
 pub mod anthropic;
+pub mod gemini;
 pub mod openai;
 pub mod responses;
 pub mod sse;

@@ -14,8 +14,14 @@ mod gemini;
 mod gemini_requests;
 #[path = "codec/generate.rs"]
 mod generate;
+#[path = "codec/generate_request.rs"]
+mod generate_request;
 #[path = "codec/openai_chat.rs"]
 mod openai_chat;
+#[path = "codec/openai_responses.rs"]
+mod openai_responses;
+#[path = "codec/request_bodies.rs"]
+mod request_bodies;
 #[path = "codec/requests.rs"]
 mod requests;
 #[path = "codec/requests_responses.rs"]

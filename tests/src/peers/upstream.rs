@@ -2,6 +2,7 @@
 //! asked.
 
 mod body;
+mod gemini;
 mod reply;
 
 pub use reply::Reply;

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::{harness::Ask, peers::Gate, validate::Dialect};
 
@@ -46,4 +48,39 @@ async fn it_notices_when_the_other_side_goes_away() {
     answer.until("one").await;
     drop(answer);
     upstream.cancelled().await;
+}
+
+#[tokio::test]
+async fn it_speaks_gemini_and_refuses_what_google_would() {
+    let upstream = Upstream::start().await;
+    let turn = vec![
+        json!({"candidates": [{"content": {"parts": [{"text": "a"}], "role": "model"}, "index": 0}], "responseId": "R"}),
+        json!({"candidates": [{"content": {"parts": [{"text": "b"}]}, "finishReason": "STOP", "index": 0}], "responseId": "R"}),
+    ];
+    upstream.speak_gemini("secret", [turn.clone(), turn.clone()]);
+    let ask = |method: &str, body: &Value| {
+        let path = format!("/v1beta/models/gemini-2.5-flash:{method}");
+        Ask::new(Method::POST, &path, body.to_string().into())
+            .header("content-type", "application/json")
+            .header("x-goog-api-key", "secret")
+    };
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]});
+    let sent = async |ask: Ask| {
+        let answer = ask.send(upstream.address()).await;
+        (answer.status, String::from_utf8(answer.complete().await).expect("UTF-8"))
+    };
+    let (status, text) = sent(ask("generateContent", &body)).await;
+    assert_eq!(
+        (status, text.as_str()),
+        (
+            200,
+            r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"ab"}]},"index":0,"finishReason":"STOP"}],"responseId":"R"}"#
+        )
+    );
+    let (status, text) = sent(ask("streamGenerateContent?alt=sse", &body)).await;
+    assert_eq!((status, text), (200, format!("data: {}\r\n\r\ndata: {}\r\n\r\n", turn[0], turn[1])));
+    assert_eq!(sent(ask("generateContent", &body)).await.0, 500);
+    assert_eq!(sent(ask("generateContent", &json!({"messages": []}))).await.0, 400);
+    let (status, text) = sent(ask("generateContent", &body).header("x-goog-api-key", "other")).await;
+    assert_eq!((status, text.contains("API key not valid")), (400, true));
 }

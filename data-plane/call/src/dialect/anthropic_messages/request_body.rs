@@ -24,7 +24,9 @@ pub(in crate::dialect) fn encode(request: &Request, options: &UpstreamOptions, l
     let mut body = Object::new();
     let max_tokens = request.sampling.max_output_tokens.or(options.max_output_tokens).unwrap_or(MAX_TOKENS);
     put(&mut body, "model", request.model.as_str());
-    put(&mut body, "max_tokens", max_tokens);
+    if request.extras.get("max_tokens").is_none() {
+        put(&mut body, "max_tokens", max_tokens);
+    }
     if request.stream {
         put(&mut body, "stream", true);
     }
@@ -46,7 +48,7 @@ pub(in crate::dialect) fn encode(request: &Request, options: &UpstreamOptions, l
 /// A message that says nothing is refused.
 fn encode_message(message: &Message, lost: &mut Lost) -> Option<Value> {
     let content = blocks::encode(&message.content, lost);
-    if content.is_empty() && !message.extras.iter().any(|(key, _)| key == "content") {
+    if content.is_empty() && message.extras.is_empty() {
         return None;
     }
     let role = match message.role.as_str() {
@@ -55,7 +57,7 @@ fn encode_message(message: &Message, lost: &mut Lost) -> Option<Value> {
         role => role,
     };
     let mut out = Object::new();
-    put(&mut out, "role", role);
+    put_text(&mut out, "role", role);
     put_filled(&mut out, "content", blocks::text_or_list(content));
     merge(&mut out, &message.extras.clone().into_map());
     Some(out.into())

@@ -145,7 +145,7 @@ impl Choice {
             None => self.calls.is_empty(),
         };
         let has_place = !reasoning.is_empty() || is_open || details.iter().all(|detail| detail.text().is_none());
-        let is_clear = has_place && (texts.is_empty() || texts == reasoning);
+        let is_clear = has_place && details.iter().all(Detail::has_place) && (texts.is_empty() || texts == reasoning);
         if self.is_finished() || !is_clear || !details.iter().any(Detail::is_proof) {
             return Vec::new();
         }

@@ -140,6 +140,17 @@ impl Detail {
         }
     }
 
+    /// Whether all that it says has a place among the steps of a response: one that is no proof is its text.
+    pub(super) fn has_place(&self) -> bool {
+        let is_number = |(key, value): (&String, &Value)| key == "index" && value.is_u64();
+        match self {
+            Self::Text { signature, id, rest, .. } if signature.is_empty() => {
+                id.is_empty() && rest.iter().all(is_number)
+            }
+            Self::Text { .. } | Self::Encrypted { .. } => true,
+        }
+    }
+
     /// Whether the other is the next piece of this one.
     pub(super) fn goes_on_with(&self, other: &Self) -> bool {
         let (Self::Text { signature, id, rest, .. }, Self::Text { id: next_id, rest: next, .. }) = (self, other) else {

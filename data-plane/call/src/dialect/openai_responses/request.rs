@@ -23,10 +23,7 @@ use luthien_proto::{
 };
 use serde_json::Value;
 
-pub(in crate::dialect) use self::{
-    echo::echo,
-    encode::{LEAST_OUTPUT_TOKENS, encode},
-};
+pub(in crate::dialect) use self::{echo::echo, encode::encode};
 use crate::dialect::fields::{
     Object, drop_if, take_bool, take_f64, take_object, take_string, take_u32, take_u64, take_value,
 };

@@ -7,7 +7,7 @@ use luthien_proto::{
 use serde_json::Value;
 
 use crate::dialect::{
-    fields::{Object, drop_if, put_back, take_bool, take_object, take_string, take_value},
+    fields::{Object, drop_if, put_back, take_bool, take_object, take_string},
     request::{known, take_content},
 };
 
@@ -25,9 +25,9 @@ pub(super) fn block(block: Object) -> Content {
 fn read(block: &mut Object) -> Option<ContentBlock> {
     match block.get("type").and_then(Value::as_str)? {
         "text" => take_string(block, "text").map(ContentBlock::Text),
-        "thinking" => take_string(block, "thinking").map(|text| thinking(text, block)),
+        "thinking" => thinking(block),
         "redacted_thinking" => take_string(block, "data").map(ContentBlock::RedactedThinking),
-        "tool_use" | "server_tool_use" | "mcp_tool_use" => take_string(block, "name").map(|name| call(name, block)),
+        "tool_use" | "server_tool_use" | "mcp_tool_use" => call(block),
         "tool_result" => take_string(block, "tool_use_id").map(|id| result(id, block)),
         "image" => {
             let source = take_source(block)?;
@@ -41,19 +41,22 @@ fn read(block: &mut Object) -> Option<ContentBlock> {
     }
 }
 
-fn thinking(text: String, block: &mut Object) -> ContentBlock {
+fn thinking(block: &mut Object) -> Option<ContentBlock> {
+    let text = take_string(block, "thinking")?;
     let signature = take_string(block, "signature").unwrap_or_default();
-    ContentBlock::Thinking { text, signature, id: String::new() }
+    (!block.contains_key("signature")).then_some(ContentBlock::Thinking { text, signature, id: String::new() })
 }
 
-fn call(name: String, block: &mut Object) -> ContentBlock {
-    let type_ = take_string(block, "type").unwrap_or_default();
+fn call(block: &mut Object) -> Option<ContentBlock> {
+    let name = take_string(block, "name")?;
+    let type_ = take_string(block, "type")?;
     let (form, type_) =
         if type_ == "tool_use" { (ToolForm::Function, String::new()) } else { (ToolForm::Server, type_) };
     let id = take_string(block, "id").unwrap_or_default();
+    let input = take_object(block, "input");
     let call = ToolCall { id, name, namespace: String::new(), form, type_ };
-    let arguments = take_value(block, "input").map(|input| input.to_string()).unwrap_or_default();
-    ContentBlock::ToolCall { call, arguments }
+    let arguments = input.map(|input| Value::Object(input).to_string()).unwrap_or_default();
+    (!block.contains_key("input")).then_some(ContentBlock::ToolCall { call, arguments })
 }
 
 fn result(id: String, block: &mut Object) -> ContentBlock {
@@ -80,7 +83,8 @@ fn take_source(block: &mut Object) -> Option<Source> {
         "file" => Source::FileId(take_string(&mut source, "file_id")?),
         "text" => {
             drop_if(&mut source, "media_type", |media_type| media_type == "text/plain");
-            Source::Text(take_string(&mut source, "data")?)
+            let text = take_string(&mut source, "data")?;
+            Some(Source::Text(text)).filter(|_| !source.contains_key("media_type"))?
         }
         _ => return None,
     };

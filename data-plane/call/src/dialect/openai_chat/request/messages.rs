@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{mark, parts::part, reasoning};
 use crate::dialect::{
-    fields::{Object, drop_if, put_back, take_array, take_object, take_string},
+    fields::{Object, put_back, take_array, take_object, take_string, take_value},
     request::{known, take_content},
 };
 
@@ -31,23 +31,27 @@ fn spoken(message: &mut Object) -> Vec<Content> {
     content.extend(take_content(message, "content", part));
     content.extend(take_string(message, "refusal").map(|text| Content::from(ContentBlock::Refusal(text))));
     content.extend(take_array(message, "tool_calls").into_iter().flatten().map(call));
-    content.extend(take_object(message, "function_call").map(legacy_call));
+    content.extend(take_legacy_call(message));
     content
 }
 
 fn call(entry: Value) -> Content {
-    let Value::Object(mut entry) = entry else { return unknown(entry) };
-    let (form, place, arguments) = match entry.get("type").and_then(Value::as_str) {
-        Some("custom") => (ToolForm::Custom, "custom", "input"),
-        Some("function") | None => (ToolForm::Function, "function", "arguments"),
-        Some(_) => return unknown(Value::Object(entry)),
+    read_call(&entry).unwrap_or_else(|| unknown(entry))
+}
+
+fn read_call(entry: &Value) -> Option<Content> {
+    let mut entry = entry.as_object()?.clone();
+    let (form, place, arguments) = match take_value(&mut entry, "type") {
+        None => (ToolForm::Function, "function", "arguments"),
+        Some(type_) if type_ == "function" => (ToolForm::Function, "function", "arguments"),
+        Some(type_) if type_ == "custom" => (ToolForm::Custom, "custom", "input"),
+        Some(_) => return None,
     };
-    let Some(mut inner) = take_object(&mut entry, place) else { return unknown(Value::Object(entry)) };
-    drop_if(&mut entry, "type", |_| true);
+    let mut inner = take_object(&mut entry, place)?;
     let id = take_string(&mut entry, "id").unwrap_or_default();
-    let block = take_call(id, form, arguments, &mut inner);
+    let block = take_call(id, form, arguments, &mut inner)?;
     put_back(&mut entry, place, inner);
-    known(block, entry)
+    Some(known(block, entry))
 }
 
 fn unknown(entry: Value) -> Content {
@@ -56,13 +60,22 @@ fn unknown(entry: Value) -> Content {
     content
 }
 
-fn legacy_call(mut inner: Object) -> Content {
-    let block = take_call(String::new(), ToolForm::Legacy, "arguments", &mut inner);
-    known(block, inner)
+fn take_legacy_call(message: &mut Object) -> Option<Content> {
+    let mut inner = message.get("function_call")?.as_object()?.clone();
+    let block = take_call(String::new(), ToolForm::Legacy, "arguments", &mut inner)?;
+    message.shift_remove("function_call");
+    Some(known(block, inner))
 }
 
-fn take_call(id: String, form: ToolForm, arguments: &str, inner: &mut Object) -> ContentBlock {
-    let name = take_string(inner, "name").unwrap_or_default();
+/// Arguments are text; some clients send the object itself.
+fn take_call(id: String, form: ToolForm, arguments: &str, inner: &mut Object) -> Option<ContentBlock> {
+    let name = take_string(inner, "name")?;
+    let arguments = match take_value(inner, arguments) {
+        None => String::new(),
+        Some(Value::String(text)) => text,
+        Some(object @ Value::Object(_)) if form.is_json() => object.to_string(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => return None,
+    };
     let call = ToolCall { id, name, namespace: String::new(), form, type_: String::new() };
-    ContentBlock::ToolCall { call, arguments: take_string(inner, arguments).unwrap_or_default() }
+    Some(ContentBlock::ToolCall { call, arguments })
 }

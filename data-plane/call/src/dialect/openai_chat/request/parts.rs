@@ -59,6 +59,9 @@ fn file(part: &mut Object) -> Option<ContentBlock> {
         None => Source::FileId(take_string(&mut inner, "file_id")?),
     };
     let title = take_string(&mut inner, "filename").unwrap_or_default();
+    if inner.contains_key("filename") {
+        return None;
+    }
     put_back(part, "file", inner);
     Some(ContentBlock::Document { source, title })
 }

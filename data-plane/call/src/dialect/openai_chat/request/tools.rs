@@ -22,9 +22,10 @@ fn tool(raw: Value) -> Tool {
 
 fn read(raw: &Value) -> Option<Tool> {
     let mut rest = raw.as_object()?.clone();
-    let place = match take_string(&mut rest, "type").as_deref() {
-        Some("function") | None => "function",
-        Some("custom") => "custom",
+    let place = match take_value(&mut rest, "type") {
+        None => "function",
+        Some(type_) if type_ == "function" => "function",
+        Some(type_) if type_ == "custom" => "custom",
         Some(_) => return None,
     };
     let mut inner = take_object(&mut rest, place)?;

@@ -68,11 +68,11 @@ impl Writer<'_> {
     fn message(&mut self, role: &str, content: &[Content], extras: &Extras) {
         let role = if role == "developer" && self.options.compatible { "system" } else { role };
         let mut out = Object::new();
-        put(&mut out, "role", role);
+        put_text(&mut out, "role", role);
         let said: Vec<_> = content.iter().filter(|content| is_said(content)).collect();
         if role == "assistant" {
             self.answer(content, &said, extras, &mut out);
-        } else {
+        } else if !said.is_empty() || !role.is_empty() {
             put(&mut out, "content", parts::encode(&said, self.lost));
         }
         merge(&mut out, &extras.clone().into_map());

@@ -7,14 +7,8 @@ use super::encode::settings;
 use crate::dialect::fields::Object;
 
 /// The fields of a Response object that tell what was asked for, of a request that came in this dialect, where an
-/// upstream of another doesn't say it: the extras of Started.
+/// upstream of another doesn't say it.
 pub(in crate::dialect) fn echo(request: &Request) -> Extras {
-    let mut extras = Extras::NONE;
-    extras.insert("response", Value::Object(fields(request)));
-    extras
-}
-
-fn fields(request: &Request) -> Object {
     let mut asked = Object::new();
     settings(request, &mut asked);
     for content in &request.system {
@@ -39,7 +33,7 @@ fn fields(request: &Request) -> Object {
     for key in ["user", "safety_identifier", "prompt_cache_key", "service_tier", "top_logprobs"] {
         echo.extend(asked.shift_remove(key).map(|value| (key.to_owned(), value)));
     }
-    echo
+    echo.into()
 }
 
 /// What always stands in a response, and what stands there where nothing was asked.

@@ -10,39 +10,37 @@ use super::{LOGPROBS, items, parts, tools};
 use crate::dialect::{
     fields::{Object, merge},
     target::{Lost, UpstreamOptions},
+    write::{number, put, put_filled, put_some, put_text},
 };
-
-/// The least that the provider accepts as a limit of its answer.
-pub(in crate::dialect) const LEAST_OUTPUT_TOKENS: u64 = 16;
 
 pub(in crate::dialect) fn encode(request: &Request, _options: &UpstreamOptions, lost: &mut Lost) -> Object {
     let mut body = Object::new();
-    body.insert("model".to_owned(), Value::from(request.model.as_str()));
+    put(&mut body, "model", request.model.as_str());
     let mut input = items::encode(&request.messages, lost);
-    match instructions(&request.system) {
-        Some(Ok(text)) => {
-            body.insert("instructions".to_owned(), text);
-        }
-        Some(Err(message)) => input.insert(0, message),
-        None => {}
+    match &request.system[..] {
+        [] => {}
+        [Content { block: ContentBlock::Text(text), .. }] => put(&mut body, "instructions", text.as_str()),
+        parts => input.insert(0, instructions(parts)),
     }
-    if !input.is_empty() {
-        body.insert("input".to_owned(), Value::from(input));
-    }
+    put_filled(&mut body, "input", input);
     name_unsayable(&request.sampling, lost);
     settings(request, &mut body);
-    body.insert("stream".to_owned(), Value::from(request.stream));
+    put(&mut body, "stream", request.stream);
     body
+}
+
+/// Instructions are one text. Where there are several, they are a message, as which they keep their bounds.
+fn instructions(parts: &[Content]) -> Value {
+    let content: Vec<_> = parts.iter().filter_map(|part| parts::encode(part, parts::INPUT_TEXT)).collect();
+    json!({"type": "message", "role": "developer", "content": content})
 }
 
 /// Everything but the conversation.
 pub(super) fn settings(request: &Request, body: &mut Object) {
     tools::encode(request, body);
     sampling(&request.sampling, body);
-    let nested = [("reasoning", reasoning(request)), ("text", text(request))];
-    for (key, fields) in nested.into_iter().filter(|(_, fields)| !fields.is_empty()) {
-        body.insert(key.to_owned(), Value::Object(fields));
-    }
+    put_filled(body, "reasoning", reasoning(request));
+    put_filled(body, "text", text(request));
     service(request, body);
     let mut extras = request.extras.clone().into_map();
     extras.retain(|key, value| key != "user" || !value.is_null());
@@ -57,27 +55,11 @@ pub(super) fn settings(request: &Request, body: &mut Object) {
     }
 }
 
-/// Instructions are one text; where there are several, or where they have fields of their own, they are a message, as
-/// which they keep their bounds.
-fn instructions(system: &[Content]) -> Option<Result<Value, Value>> {
-    match system {
-        [] => None,
-        [Content { block: ContentBlock::Text(text), .. }] => Some(Ok(Value::from(text.as_str()))),
-        parts => {
-            let content: Vec<_> = parts.iter().filter_map(|part| parts::encode(part, parts::INPUT_TEXT)).collect();
-            Some(Err(json!({"type": "message", "role": "developer", "content": content})))
-        }
-    }
-}
-
 fn sampling(sampling: &Sampling, body: &mut Object) {
-    let fields = [
-        ("max_output_tokens", sampling.max_output_tokens.map(Value::from)),
-        ("temperature", sampling.temperature.map(Value::from)),
-        ("top_p", sampling.top_p.map(Value::from)),
-        ("top_logprobs", sampling.logprobs.filter(|count| *count > 0).map(Value::from)),
-    ];
-    put(body, fields);
+    put_some(body, "max_output_tokens", sampling.max_output_tokens);
+    put_some(body, "temperature", sampling.temperature.map(number));
+    put_some(body, "top_p", sampling.top_p.map(number));
+    put_some(body, "top_logprobs", sampling.logprobs.filter(|count| *count > 0));
 }
 
 fn name_unsayable(sampling: &Sampling, lost: &mut Lost) {
@@ -112,54 +94,39 @@ fn reasoning(request: &Request) -> Object {
         ReasoningMode::Unset | ReasoningMode::Adaptive | ReasoningMode::Budget(_) => &reasoning.effort,
     };
     let mut fields = Object::new();
-    put(&mut fields, [("effort", said(effort)), ("summary", is_shown.then(|| Value::from("auto")))]);
+    put_text(&mut fields, "effort", effort);
+    put_some(&mut fields, "summary", is_shown.then_some("auto"));
     fields
 }
 
 fn text(request: &Request) -> Object {
     let mut fields = Object::new();
-    let format = match &request.output {
-        None => None,
-        Some(OutputFormat::Text) => Some(json!({"type": "text"})),
-        Some(OutputFormat::JsonObject) => Some(json!({"type": "json_object"})),
-        Some(OutputFormat::JsonSchema { name, description, schema, strict }) => {
-            let name = if name.is_empty() { "response" } else { name };
-            let mut format = Object::new();
-            let known = [
-                ("type", Some(Value::from("json_schema"))),
-                ("name", Some(Value::from(name))),
-                ("description", said(description)),
-                ("schema", Some(schema.clone())),
-                ("strict", strict.map(Value::from)),
-            ];
-            put(&mut format, known);
-            Some(Value::Object(format))
-        }
-    };
-    put(&mut fields, [("format", format), ("verbosity", said(&request.service.verbosity))]);
+    put_some(&mut fields, "format", request.output.as_ref().map(format));
+    put_text(&mut fields, "verbosity", &request.service.verbosity);
     fields
+}
+
+fn format(output: &OutputFormat) -> Object {
+    let mut format = Object::new();
+    match output {
+        OutputFormat::Text => put(&mut format, "type", "text"),
+        OutputFormat::JsonObject => put(&mut format, "type", "json_object"),
+        OutputFormat::JsonSchema { name, description, schema, strict } => {
+            put(&mut format, "type", "json_schema");
+            put(&mut format, "name", if name.is_empty() { "response" } else { name });
+            put_text(&mut format, "description", description);
+            put(&mut format, "schema", schema.clone());
+            put_some(&mut format, "strict", *strict);
+        }
+    }
+    format
 }
 
 fn service(request: &Request, body: &mut Object) {
     let service = &request.service;
     let is_in_user = request.extras.get("user").is_some_and(Value::is_null);
-    let fields = [
-        (if is_in_user { "user" } else { "safety_identifier" }, said(&service.end_user)),
-        ("prompt_cache_key", said(&service.cache_key)),
-        ("service_tier", said(&service.tier)),
-        ("store", service.store.map(Value::from)),
-    ];
-    put(body, fields);
-}
-
-fn said(text: &str) -> Option<Value> {
-    (!text.is_empty()).then(|| Value::from(text))
-}
-
-fn put<const N: usize>(into: &mut Object, fields: [(&str, Option<Value>); N]) {
-    for (key, value) in fields {
-        if let Some(value) = value {
-            into.insert(key.to_owned(), value);
-        }
-    }
+    put_text(body, if is_in_user { "user" } else { "safety_identifier" }, &service.end_user);
+    put_text(body, "prompt_cache_key", &service.cache_key);
+    put_text(body, "service_tier", &service.tier);
+    put_some(body, "store", service.store);
 }

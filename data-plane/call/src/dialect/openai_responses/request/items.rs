@@ -14,6 +14,7 @@ use crate::dialect::{
     fields::{Object, drop_if, drop_null, merge, take_array, take_string, take_value},
     request::{known, take_content},
     target::Lost,
+    write::{put, put_text},
 };
 
 const FUNCTION_OUTPUT: &str = "function_call_output";
@@ -248,10 +249,8 @@ fn call_item(call: &ToolCall, arguments: &str) -> Object {
     let type_ = if call.form.is_json() { "function_call" } else { "custom_tool_call" };
     let arguments = or_none(call.form, arguments);
     let mut item = object(json!({"type": type_, "call_id": call.id, "name": call.name}));
-    if !call.namespace.is_empty() {
-        item.insert("namespace".to_owned(), Value::from(call.namespace.as_str()));
-    }
-    item.insert(arguments_key(call.form).to_owned(), Value::from(arguments));
+    put_text(&mut item, "namespace", &call.namespace);
+    put(&mut item, arguments_key(call.form), arguments);
     item
 }
 
@@ -272,9 +271,7 @@ fn reasoning_item(text: &str, signature: &str, id: &str, extras: &Extras) -> Opt
         return None;
     }
     let mut item = object(json!({"type": "reasoning"}));
-    if !id.is_empty() {
-        item.insert("id".to_owned(), Value::from(id));
-    }
+    put_text(&mut item, "id", id);
     let summary = match is_marked && shown(&rest) == text {
         true => rest.shift_remove("summary").unwrap_or_else(|| json!([])),
         false => {
@@ -283,10 +280,8 @@ fn reasoning_item(text: &str, signature: &str, id: &str, extras: &Extras) -> Opt
             summary_of(text)
         }
     };
-    item.insert("summary".to_owned(), summary);
-    if !signature.is_empty() {
-        item.insert("encrypted_content".to_owned(), Value::from(signature));
-    }
+    put(&mut item, "summary", summary);
+    put_text(&mut item, "encrypted_content", signature);
     merge(&mut item, &rest);
     Some(Value::Object(item))
 }

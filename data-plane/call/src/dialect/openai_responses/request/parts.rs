@@ -7,6 +7,7 @@ use crate::dialect::{
     fields::{Object, drop_if, drop_null, merge, take_object, take_string},
     request::known,
     source::{data_url, from_url, split_data_url},
+    write::{put, put_text},
 };
 
 pub(super) const INPUT_TEXT: &str = "input_text";
@@ -39,13 +40,29 @@ fn text(part: &mut Object) -> Option<ContentBlock> {
 }
 
 fn image(part: &mut Object) -> Option<ContentBlock> {
-    let source = match take_string(part, "image_url") {
+    let (url, nested_detail) = match part.get("image_url") {
+        Some(Value::Object(nested)) => nested_url(nested)?,
+        Some(_) | None => (None, String::new()),
+    };
+    if url.is_some() {
+        part.shift_remove("image_url");
+    }
+    let source = match url.or_else(|| take_string(part, "image_url")) {
         Some(url) => from_url(url),
         None => Source::FileId(take_string(part, "file_id")?),
     };
     // That is what it is without it, and the field has to be there.
     drop_if(part, "detail", |detail| detail == "auto");
-    Some(ContentBlock::Image { source, detail: take_string(part, "detail").unwrap_or_default() })
+    Some(ContentBlock::Image { source, detail: take_string(part, "detail").unwrap_or(nested_detail) })
+}
+
+/// Where OpenAI Chat has it, and how closely to look, if that is all.
+fn nested_url(nested: &Object) -> Option<(Option<String>, String)> {
+    let mut nested = nested.clone();
+    let url = take_string(&mut nested, "url")?;
+    drop_if(&mut nested, "detail", |detail| detail == "auto");
+    let detail = take_string(&mut nested, "detail").unwrap_or_default();
+    nested.is_empty().then_some((Some(url), detail))
 }
 
 fn file(part: &mut Object) -> Option<ContentBlock> {
@@ -128,35 +145,24 @@ pub(super) fn encode(content: &Content, text_type: &str) -> Option<Value> {
 
 fn document(source: &Source, title: &str, marked: Option<&Value>, text_type: &str) -> Value {
     let mut part = Object::new();
-    let mut field = |key: &str, value: &str| part.insert(key.to_owned(), Value::from(value));
+    put(&mut part, "type", "input_file");
     match source {
         Source::Text(text) => {
             let titled = if title.is_empty() { text.clone() } else { format!("{title}\n\n{text}") };
             return json!({"type": text_type, "text": titled});
         }
         Source::Base64 { media_type, data } => {
-            field("type", "input_file");
             // Content has to have a name, by which the provider knows what it is.
-            match title {
-                "" if marked.is_some() => None,
-                "" => field("filename", file_name(media_type)),
-                title => field("filename", title),
-            };
-            field("file_data", &if media_type.is_empty() { data.clone() } else { data_url(media_type, data) });
-            return Value::Object(part);
+            if title.is_empty() && marked.is_none() {
+                put(&mut part, "filename", file_name(media_type));
+            }
+            let data = if media_type.is_empty() { data.clone() } else { data_url(media_type, data) };
+            put(&mut part, "file_data", data);
         }
-        Source::Url(url) => {
-            field("type", "input_file");
-            field("file_url", url);
-        }
-        Source::FileId(id) => {
-            field("type", "input_file");
-            field("file_id", id);
-        }
+        Source::Url(url) => put(&mut part, "file_url", url.as_str()),
+        Source::FileId(id) => put(&mut part, "file_id", id.as_str()),
     }
-    if !title.is_empty() {
-        field("filename", title);
-    }
+    put_text(&mut part, "filename", title);
     Value::Object(part)
 }
 

@@ -7,7 +7,10 @@ use luthien_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::dialect::fields::{Object, drop_null, merge, take_array, take_bool, take_string, take_value};
+use crate::dialect::{
+    fields::{Object, drop_null, merge, take_array, take_bool, take_string, take_value},
+    write::{arguments_schema, put, put_filled, put_some, put_text},
+};
 
 /// On a tool, the fields of its group.
 const GROUP: &str = "namespace";
@@ -125,15 +128,9 @@ fn refer(name: &str, tools: &[Tool]) -> Value {
 
 /// Writes the tools, the choice, and whether several may be called at once.
 pub(super) fn encode(request: &Request, body: &mut Object) {
-    if !request.tools.is_empty() {
-        body.insert("tools".to_owned(), encode_tools(&request.tools));
-    }
-    if let Some(choice) = &request.tool_choice {
-        body.insert("tool_choice".to_owned(), encode_choice(choice, &request.tools));
-    }
-    if let Some(parallel) = request.parallel_tool_calls {
-        body.insert("parallel_tool_calls".to_owned(), Value::from(parallel));
-    }
+    put_filled(body, "tools", encode_tools(&request.tools));
+    put_some(body, "tool_choice", request.tool_choice.as_ref().map(|choice| encode_choice(choice, &request.tools)));
+    put_some(body, "parallel_tool_calls", request.parallel_tool_calls);
 }
 
 /// Neighbours of one group are written as one.
@@ -148,12 +145,12 @@ fn encode_group(tools: &[Tool]) -> Value {
     match tools {
         [first, ..] if !first.namespace.is_empty() => {
             let mut group = Object::new();
-            group.insert("type".to_owned(), Value::from("namespace"));
-            group.insert("name".to_owned(), Value::from(first.namespace.as_str()));
+            put(&mut group, "type", "namespace");
+            put(&mut group, "name", first.namespace.as_str());
             if let Some(Value::Object(fields)) = first.extras.get(GROUP) {
                 merge(&mut group, fields);
             }
-            group.insert("tools".to_owned(), tools.iter().map(encode_tool).collect());
+            put(&mut group, "tools", tools.iter().map(encode_tool).collect::<Value>());
             Value::Object(group)
         }
         [tool, ..] => encode_tool(tool),
@@ -163,39 +160,20 @@ fn encode_group(tools: &[Tool]) -> Value {
 
 fn encode_tool(tool: &Tool) -> Value {
     let mut raw = Object::new();
-    let mut field = |key: &str, value: Value| {
-        raw.insert(key.to_owned(), value);
-    };
-    let mut declare = |type_: &str| {
-        field("type", Value::from(type_));
-        field("name", Value::from(tool.name.as_str()));
-        if !tool.description.is_empty() {
-            field("description", Value::from(tool.description.as_str()));
-        }
-    };
     match &tool.kind {
         ToolKind::Hosted(raw) => return raw.clone(),
         ToolKind::Function { schema, strict } => {
-            declare("function");
-            // Its default is not that of the other dialects.
-            let strict = match strict {
-                Some(strict) => Some(*strict),
-                None => tool.extras.get("strict").is_none().then_some(false),
-            };
-            if !schema.is_null() {
-                field("parameters", schema.clone());
-            } else if tool.extras.get("parameters").is_none() {
-                field("parameters", json!({"type": "object", "properties": {}}));
+            declare(&mut raw, "function", tool);
+            if !schema.is_null() || tool.extras.get("parameters").is_none() {
+                put(&mut raw, "parameters", arguments_schema(schema));
             }
-            if let Some(strict) = strict {
-                field("strict", Value::from(strict));
-            }
+            // What it is by default differs from the other dialects.
+            let default = tool.extras.get("strict").is_none().then_some(false);
+            put_some(&mut raw, "strict", strict.or(default));
         }
         ToolKind::Custom { format } => {
-            declare("custom");
-            if !format.is_null() {
-                field("format", format.clone());
-            }
+            declare(&mut raw, "custom", tool);
+            put_some(&mut raw, "format", Some(format).filter(|format| !format.is_null()).cloned());
         }
     }
     let mut extras = tool.extras.clone().into_map();
@@ -208,6 +186,12 @@ fn encode_tool(tool: &Tool) -> Value {
     }
     merge(&mut raw, &extras);
     Value::Object(raw)
+}
+
+fn declare(raw: &mut Object, type_: &str, tool: &Tool) {
+    put(raw, "type", type_);
+    put(raw, "name", tool.name.as_str());
+    put_text(raw, "description", &tool.description);
 }
 
 fn encode_choice(choice: &ToolChoice, tools: &[Tool]) -> Value {
