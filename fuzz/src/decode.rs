@@ -26,6 +26,22 @@ pub fn check(dialect: Dialect, data: &[u8]) {
     }
 }
 
+/// A case of a dialect that only upstreams speak, so that nothing is written in it.
+pub fn check_upstream(dialect: Dialect, data: &[u8]) {
+    let mut input = Input::new(data);
+    let form = input.below(3);
+    let number = input.byte();
+    let bytes = input.rest();
+    match form {
+        0 => grammar::check_whole(&Read::of(dialect, bytes).events()),
+        1 => {
+            let events = decode_whole(dialect, &Bytes::copy_from_slice(bytes));
+            events.iter().for_each(|events| grammar::check_whole(events));
+        }
+        _ => error(dialect, 400 + u16::from(number) % 200, bytes),
+    }
+}
+
 /// A stream as it was read: each SSE event with its steps, and what stands behind them.
 pub struct Read {
     pub frames: Vec<(SseEvent, Vec<Event>)>,

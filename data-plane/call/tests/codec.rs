@@ -16,6 +16,9 @@ mod gemini_requests;
 mod generate;
 #[path = "codec/generate_request.rs"]
 mod generate_request;
+#[expect(dead_code, reason = "fuzzing asks more of it")]
+#[path = "../../../fuzz/src/grammar.rs"]
+mod grammar;
 #[path = "codec/openai_chat.rs"]
 mod openai_chat;
 #[path = "codec/openai_responses.rs"]
