@@ -23,6 +23,10 @@ mod grammar;
 mod openai_chat;
 #[path = "codec/openai_responses.rs"]
 mod openai_responses;
+#[path = "codec/pitfalls.rs"]
+mod pitfalls;
+#[path = "codec/pitfalls_of_requests.rs"]
+mod pitfalls_of_requests;
 #[path = "codec/request_bodies.rs"]
 mod request_bodies;
 #[path = "codec/requests.rs"]
