@@ -51,8 +51,6 @@ pub(crate) enum Refusal {
     UpstreamUnreadable,
     #[error("no route leads the model `{0}` anywhere")]
     NoRoute(String),
-    #[error("the dialect {0} is not built yet")]
-    DialectNotBuilt(&'static str),
     #[error("too many calls are open")]
     Busy,
     #[error("shutting down")]
@@ -116,7 +114,7 @@ impl Refusal {
             Self::TooLarge { .. } => (413, ""),
             Self::BodyTimeout => (408, ""),
             Self::BodyBroken | Self::Request(RequestError::Json(_) | RequestError::Field { .. }) => (400, ""),
-            Self::Request(RequestError::NotBuilt(_)) | Self::DialectNotBuilt(_) => (501, ""),
+            Self::Request(RequestError::NotBuilt(_)) => (501, ""),
             Self::Busy | Self::ShuttingDown => (503, ""),
             Self::Internal => (500, ""),
         }
@@ -144,7 +142,6 @@ impl Refusal {
             Self::BodyTimeout => "body_too_slow",
             Self::BodyBroken => "body_broke_off",
             Self::Request(_) => "unreadable_request",
-            Self::DialectNotBuilt(_) => "dialect_not_built",
             Self::Busy => "too_many_calls",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
