@@ -63,7 +63,7 @@ impl Refusal {
     /// The refusal as an answer of that dialect.
     pub(crate) fn into_response(self, dialect: Dialect) -> Response<Body> {
         let allow = if let Self::WrongMethod { allow, .. } = &self { Some(*allow) } else { None };
-        let error = self.into_error();
+        let error = self.into_error(dialect);
         let body = dialect::error_body(dialect, &error);
         let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = Response::new(Body::full(body));
@@ -86,8 +86,11 @@ impl Refusal {
         response
     }
 
-    fn into_error(self) -> CallError {
+    fn into_error(self, dialect: Dialect) -> CallError {
         let (status, code) = self.status_and_code();
+        // OpenAI's words for what Anthropic's types say already.
+        let is_openais = !matches!(self, Self::Unconvertible { .. });
+        let code = if dialect == Dialect::AnthropicMessages && is_openais { "" } else { code };
         let param = match &self {
             Self::NoRoute(_) => "model".to_owned(),
             Self::Unconvertible { path, .. } => path.clone(),
