@@ -895,6 +895,13 @@ fn what_breaks_the_grammar() {
         &[CREATED, "output_item.added {\"output_index\":0,\"item\":{\"type\":\"reasoning\"}}\noutput_text.delta {\"output_index\":0,\"delta\":\"a\"}"].concat(),
         &[CREATED, "output_item.done {\"output_index\":0,\"item\":{\"type\":\"reasoning\"}}\nreasoning_text.delta {\"output_index\":0,\"delta\":\"a\"}"].concat(),
         &[CREATED, COMPLETED, r#"keepalive {"x":1}"#].concat(),
+        // Nothing but repetitions, for ever.
+        &[
+            CREATED,
+            "output_item.added {\"output_index\":0,\"item\":{\"type\":\"reasoning\"}}\n",
+            &"reasoning_text.done {\"output_index\":0}\n".repeat(65),
+        ]
+        .concat(),
     ] {
         let listing = stream::listing(Dialect::OpenAiResponses, &full(lines));
         out.push_str(listing.lines().next().unwrap());
@@ -911,6 +918,7 @@ fn what_breaks_the_grammar() {
         error: SSE event response.output_text.delta: it is not of its item's type
         error: SSE event response.reasoning_text.delta: its item is done
         error: SSE event of an unknown type: it comes after the end of the response
+        error: SSE event of an unknown type: too much before it says nothing
     "#]]
     .assert_eq(&out);
 }

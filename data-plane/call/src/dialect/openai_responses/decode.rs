@@ -24,6 +24,8 @@ use crate::dialect::{
 };
 
 const DONE: &[u8] = b"[DONE]";
+/// So many events in a row that are no steps are kept together. A few are usual.
+const SILENT: u32 = 64;
 
 #[derive(Debug, Default)]
 pub(in crate::dialect) struct Decoder {
@@ -37,6 +39,8 @@ pub(in crate::dialect) struct Decoder {
     over: bool,
     /// Whether what came last goes on in the next event.
     amid: bool,
+    /// How many events in a row were of that sort.
+    silent: u32,
     /// Whether a client may read something else in what came since this was asked last.
     ambiguous: bool,
 }
@@ -61,7 +65,13 @@ impl Decoder {
         drop_if(&mut event, "sequence_number", Value::is_u64);
         let mut steps = Vec::new();
         self.typed(&type_, event, &mut steps).map_err(error)?;
-        if !steps.is_empty() {
+        if steps.is_empty() {
+            self.silent += u32::from(self.amid);
+            if self.silent > SILENT {
+                return Err(error("too much before it says nothing"));
+            }
+        } else {
+            self.silent = 0;
             self.amid = self.open().and_then(|open| self.items.get(&open)).is_some_and(Incoming::is_only_announced);
             // Written anew later, it would be announced twice.
             self.ambiguous |= self.amid;
