@@ -1,7 +1,8 @@
 //! OpenAI Responses: the output is a list of items, some of them with parts.
 //!
 //! A part of a message is a block (text, refusal), a call of a function or a custom tool is one, reasoning is one, and so
-//! is every other item, as an opaque block. Keys are counted by block: an item's place in the output is not one.
+//! is every other item, as an opaque block. Items that call the client's own shell and the like are calls of that type, with
+//! their own fields for arguments. Keys are counted by block: an item's place in the output is not one.
 //!
 //! What a response says beyond the model is
 //!

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     failure,
     incoming::{Incoming, Keys, Said, typed},
-    item::{PartKind, Sort},
+    item::{PartKind, Sort, TOLD_OF_ACTIONS, is_action},
     place,
     rest::{beyond, says_nothing},
     snapshot::{self, Snapshot},
@@ -24,6 +24,8 @@ use crate::dialect::{
 };
 
 const DONE: &[u8] = b"[DONE]";
+/// So many events in a row that are no steps are kept together. A few are usual.
+const SILENT: u32 = 64;
 
 #[derive(Debug, Default)]
 pub(in crate::dialect) struct Decoder {
@@ -37,6 +39,8 @@ pub(in crate::dialect) struct Decoder {
     over: bool,
     /// Whether what came last goes on in the next event.
     amid: bool,
+    /// How many events in a row were of that sort.
+    silent: u32,
     /// Whether a client may read something else in what came since this was asked last.
     ambiguous: bool,
 }
@@ -61,11 +65,16 @@ impl Decoder {
         drop_if(&mut event, "sequence_number", Value::is_u64);
         let mut steps = Vec::new();
         self.typed(&type_, event, &mut steps).map_err(error)?;
-        if !steps.is_empty() {
-            self.amid = false;
+        if steps.is_empty() {
+            self.silent += u32::from(self.amid);
+            if self.silent > SILENT {
+                return Err(error("too much before it says nothing"));
+            }
+        } else {
+            self.silent = 0;
+            self.amid = self.open().and_then(|open| self.items.get(&open)).is_some_and(Incoming::is_only_announced);
             // Written anew later, it would be announced twice.
-            let announced = self.open().and_then(|open| self.items.get(&open)).is_some_and(Incoming::is_only_announced);
-            self.ambiguous |= announced;
+            self.ambiguous |= self.amid;
         }
         Ok(steps)
     }
@@ -258,7 +267,7 @@ impl Decoder {
     /// What it means that the response is complete.
     fn complete_reason(&self) -> FinishReason {
         let has = |is: fn(&Incoming) -> bool| self.items.values().any(is);
-        if has(|item| matches!(item.item.sort, Sort::Call(_))) {
+        if has(|item| matches!(item.item.sort, Sort::Call(_) | Sort::Action)) {
             FinishReason::ToolUse
         } else if has(|item| item.item.parts.iter().any(|part| part.kind == PartKind::Refusal)) {
             FinishReason::Refusal
@@ -280,9 +289,7 @@ impl Decoder {
         self.ambiguous |= index != next || self.open().is_some();
         let (mut incoming, mut content) = Incoming::begin(item, event, &mut self.keys, steps)?;
         incoming.content(&mut content, &mut self.keys, steps)?;
-        if !content.is_empty() {
-            incoming.done_rest("response.output_item.added", content, steps);
-        }
+        incoming.keep(content, steps);
         self.amid = steps.is_empty();
         self.ambiguous |= std::mem::take(&mut incoming.ambiguous);
         self.last = Some(index);
@@ -340,6 +347,9 @@ impl Decoder {
                 begun.insert("status".to_owned(), "in_progress".into());
             }
             begun.shift_remove("encrypted_content");
+        } else if is_action(&item) {
+            begun.retain(|key, _| TOLD_OF_ACTIONS.contains(&key.as_str()));
+            drop_if(&mut begun, "status", |status| status == "completed");
         }
         let (mut incoming, _) = Incoming::begin(begun, Object::new(), &mut self.keys, steps)?;
         incoming.complete(item, done, &mut self.keys, steps)?;

@@ -303,7 +303,7 @@ impl Outgoing {
                 self.opaque(at, event, annotations, out);
             }
             (
-                Sort::Reasoning | Sort::Message | Sort::Call(_) | Sort::Other,
+                Sort::Reasoning | Sort::Message | Sort::Call(_) | Sort::Action | Sort::Other,
                 Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) | Delta::Opaque(_),
             ) => self.item.add(delta, extras),
         }
@@ -323,7 +323,7 @@ impl Outgoing {
 
     fn opaque(&mut self, at: usize, event: &Object, annotations: usize, out: &mut Out<'_>) {
         let Some(type_) = event.get("type").and_then(Value::as_str) else { return };
-        let is_others = self.item.sort == Sort::Other && type_ != "response.output_item.done";
+        let is_others = matches!(self.item.sort, Sort::Other | Sort::Action) && type_ != "response.output_item.done";
         if STRUCTURAL.contains(&type_) && !is_others {
             add(self.more.entry(type_.to_owned()).or_default(), event);
             return;
