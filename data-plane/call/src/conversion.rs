@@ -7,6 +7,8 @@
 mod bridge;
 mod envelope;
 pub(crate) mod failure;
+mod names;
+mod request;
 mod response;
 
 use bytes::Bytes;
@@ -59,8 +61,7 @@ pub struct Unconvertible {
 /// # Errors
 /// The request depends on what only a provider of its own dialect can know.
 pub fn convert(request: &ClientRequest, to: &Target<'_>) -> Result<Converted, Unconvertible> {
-    let mut lost = Lost::default();
-    let body = encode_request(to.dialect, &request.request, to.options, &mut lost);
-    let bridge = Bridge::new(request.dialect, to);
+    let (converted, mut lost, bridge) = request::convert(request, to)?;
+    let body = encode_request(to.dialect, &converted, to.options, &mut lost);
     Ok(Converted { body, lost, response: Response::new(bridge) })
 }
