@@ -1,0 +1,102 @@
+//! What depends on the target's model.
+
+use expect_test::{Expect, expect};
+use luthien_call::dialect::UpstreamOptions;
+use luthien_proto::request::Dialect;
+use serde_json::{Value, json};
+
+use crate::convert_body;
+
+/// How the target's models are told to reason, and what the client is told of it.
+fn check(client: Dialect, target: Dialect, model: &str, fields: Value, expect: Expect) {
+    let mut body = match client {
+        Dialect::OpenAiResponses => json!({"model": "m", "input": "Hi"}),
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::Gemini => {
+            json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+        }
+    };
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let converted = convert_body(client, &body.to_string(), target, model, &UpstreamOptions::default()).unwrap();
+    let sent: Value = serde_json::from_slice(&converted.body).unwrap();
+    let mut shown = String::new();
+    for key in ["thinking", "output_config", "reasoning", "reasoning_effort", "temperature", "top_k", "include"] {
+        if !sent[key].is_null() {
+            shown.push_str(&format!("{key}: {}\n", sent[key]));
+        }
+    }
+    if !sent["generationConfig"]["thinkingConfig"].is_null() {
+        shown.push_str(&format!("thinkingConfig: {}\n", sent["generationConfig"]["thinkingConfig"]));
+    }
+    shown.push_str(&format!("lost: {:?} {:?}\n", converted.lost.dropped, converted.lost.omitted));
+    expect.assert_eq(&shown);
+}
+
+fn chat_to_anthropic(model: &str, fields: Value, expect: Expect) {
+    check(Dialect::OpenAiChat, Dialect::AnthropicMessages, model, fields, expect);
+}
+
+#[test]
+fn effort_is_told_to_new_models_and_a_budget_to_older_ones() {
+    chat_to_anthropic("claude-opus-4-6", json!({"reasoning_effort": "minimal"}), expect![[""]]);
+    chat_to_anthropic("claude-opus-4-6", json!({"reasoning_effort": "none"}), expect![[""]]);
+    chat_to_anthropic("claude-sonnet-4-5", json!({"reasoning_effort": "medium"}), expect![[""]]);
+    chat_to_anthropic("claude-sonnet-4-5", json!({"reasoning_effort": "max", "max_tokens": 4000}), expect![[""]]);
+    chat_to_anthropic("claude-sonnet-4-5", json!({"reasoning_effort": "low", "max_tokens": 500}), expect![[""]]);
+    chat_to_anthropic("claude-3-5-haiku-latest", json!({"reasoning_effort": "low"}), expect![[""]]);
+}
+
+#[test]
+fn how_to_pick_tokens_gives_way_to_thinking_and_to_new_models() {
+    chat_to_anthropic("claude-opus-4-6", json!({"temperature": 0.5}), expect![[""]]);
+    chat_to_anthropic("claude-opus-4-6", json!({"temperature": 0.5, "reasoning_effort": "low"}), expect![[""]]);
+    chat_to_anthropic("claude-opus-4-7", json!({"temperature": 0.5, "top_k": 3}), expect![[""]]);
+    chat_to_anthropic("claude-opus-4-7", json!({"temperature": 1}), expect![[""]]);
+}
+
+#[test]
+fn a_tool_that_must_be_called_wins_over_thinking() {
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let fields = json!({"reasoning_effort": "high", "tools": tools, "tool_choice": "required"});
+    chat_to_anthropic("claude-sonnet-4-5", fields.clone(), expect![[""]]);
+    chat_to_anthropic("claude-opus-4-6", fields, expect![[""]]);
+}
+
+#[test]
+fn an_older_model_does_not_think_in_a_turn_whose_thinking_is_lost() {
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let messages = json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "1"}]);
+    let fields = json!({"reasoning_effort": "high", "messages": messages});
+    chat_to_anthropic("claude-sonnet-4-5", fields.clone(), expect![[""]]);
+    chat_to_anthropic("claude-opus-4-6", fields, expect![[""]]);
+}
+
+#[test]
+fn thinking_of_anthropics_clients_is_an_effort_elsewhere() {
+    for (thinking, chat, responses, gemini) in [
+        (json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}), expect![[""]], expect![[""]], expect![[""]]),
+        (json!({"thinking": {"type": "enabled", "budget_tokens": 4096}}), expect![[""]], expect![[""]], expect![[""]]),
+        (json!({"thinking": {"type": "disabled"}}), expect![[""]], expect![[""]], expect![[""]]),
+        (json!({"thinking": {"type": "adaptive", "display": "omitted"}}), expect![[""]], expect![[""]], expect![[""]]),
+        (json!({}), expect![[""]], expect![[""]], expect![[""]]),
+    ] {
+        let client = Dialect::AnthropicMessages;
+        check(client, Dialect::OpenAiChat, "gpt-5.5", thinking.clone(), chat);
+        check(client, Dialect::OpenAiResponses, "gpt-5.5", thinking.clone(), responses);
+        check(client, Dialect::Gemini, "gemini-2.5-flash", thinking, gemini);
+    }
+}
+
+#[test]
+fn models_that_never_reason_are_not_asked_to_bring_back_what_they_did() {
+    check(Dialect::AnthropicMessages, Dialect::OpenAiResponses, "gpt-4.1", json!({}), expect![[""]]);
+    check(Dialect::OpenAiChat, Dialect::OpenAiResponses, "o4-mini", json!({}), expect![[""]]);
+}
+
+#[test]
+fn openais_relatives_have_words_of_their_own() {
+    let openrouter = |reasoning: Value| json!({"reasoning": reasoning});
+    chat_to_anthropic("claude-opus-4-6", openrouter(json!({"effort": "high", "exclude": true})), expect![[""]]);
+    chat_to_anthropic("claude-sonnet-4-5", openrouter(json!({"max_tokens": 3000})), expect![[""]]);
+    chat_to_anthropic("claude-opus-4-6", openrouter(json!({"enabled": false})), expect![[""]]);
+}
