@@ -16,7 +16,7 @@ mod tools;
 use luthien_proto::{Request, request::Dialect};
 
 use super::{Bridge, Target, Unconvertible, names::Names};
-use crate::dialect::{ClientRequest, Lost};
+use crate::dialect::{ClientRequest, Lost, echo};
 
 /// What is known of a conversion throughout.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ pub(super) fn convert(client: &ClientRequest, to: &Target<'_>) -> Result<(Reques
     let mut bridge = Bridge::new(client.dialect, to);
     bridge.model.clone_from(&request.model);
     bridge.include_usage = fields::wants_usage(&request, client.dialect);
+    bridge.echo = echo(client.dialect, &client.request);
     bridge.tools = tools::bridges(&request.tools, &way);
     request.model = to.model.to_owned();
     fields::convert(&mut request, &way, &mut lost);

@@ -52,8 +52,14 @@ fn chat(body: &Value) -> Checked {
     let mut at = 0;
     while let Some(message) = messages.get(at) {
         at += 1;
-        ensure!(!message["content"].is_null() || !list(message, "tool_calls").is_empty() || !message["refusal"].is_null()
-            || !message["reasoning_content"].is_null() || !message["reasoning_details"].is_null(), "an empty message");
+        ensure!(
+            !message["content"].is_null()
+                || !list(message, "tool_calls").is_empty()
+                || !message["refusal"].is_null()
+                || !message["reasoning_content"].is_null()
+                || !message["reasoning_details"].is_null(),
+            "an empty message"
+        );
         ensure!(text(message, "role") != "tool", "a result without its call: {message}");
         let calls = list(message, "tool_calls");
         for call in calls {
@@ -65,9 +71,15 @@ fn chat(body: &Value) -> Checked {
         for call in calls {
             let result = messages.get(at).ok_or("a call without a result")?;
             at += 1;
-            ensure!(text(result, "role") == "tool" && result["tool_call_id"] == call["id"], "{result} is not of {call}");
+            ensure!(
+                text(result, "role") == "tool" && result["tool_call_id"] == call["id"],
+                "{result} is not of {call}"
+            );
             let parts = list(result, "content");
-            ensure!(parts.iter().all(|part| text(part, "type") == "text"), "a result of other things than text: {result}");
+            ensure!(
+                parts.iter().all(|part| text(part, "type") == "text"),
+                "a result of other things than text: {result}"
+            );
         }
     }
     Ok(())
@@ -127,8 +139,8 @@ fn responses(body: &Value) -> Checked {
     let mut after_thought = false;
     for item in list(body, "input") {
         let type_ = text(item, "type");
-        let is_the_models = matches!(type_, "reasoning" | "function_call" | "custom_tool_call")
-            || text(item, "role") == "assistant";
+        let is_the_models =
+            matches!(type_, "reasoning" | "function_call" | "custom_tool_call") || text(item, "role") == "assistant";
         ensure!(!after_thought || is_the_models, "reasoning of nothing");
         after_thought = type_ == "reasoning";
         match type_ {

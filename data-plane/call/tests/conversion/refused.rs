@@ -23,7 +23,10 @@ fn history_that_only_its_provider_has() {
         (json!({"prompt": {"id": "p"}, "input": "Hi"}), "prompt"),
         (json!({"background": true, "input": "Hi"}), "background"),
         (json!({"input": [{"type": "item_reference", "id": "rs_1"}]}), "input[0]"),
-        (json!({"input": [{"role": "user", "content": "Hi"}, {"type": "compaction", "encrypted_content": "E"}]}), "input[1]"),
+        (
+            json!({"input": [{"role": "user", "content": "Hi"}, {"type": "compaction", "encrypted_content": "E"}]}),
+            "input[1]",
+        ),
     ] {
         let mut body = fields;
         body["model"] = "m".into();
@@ -34,13 +37,15 @@ fn history_that_only_its_provider_has() {
         expected.sort();
         assert_eq!(found, expected, "{body}");
     }
-    let none = json!({"model": "m", "input": "Hi", "previous_response_id": null, "background": false, "conversation": null});
+    let none =
+        json!({"model": "m", "input": "Hi", "previous_response_id": null, "background": false, "conversation": null});
     assert_eq!(refusals(Dialect::OpenAiResponses, &none), Vec::<String>::new());
 }
 
 #[test]
 fn a_thread_says_so_in_the_word_that_makes_the_library_send_all() {
-    let body = json!({"model": "m", "max_tokens": 1, "thread": {"id": "t"}, "messages": [{"role": "user", "content": "Hi"}]});
+    let body =
+        json!({"model": "m", "max_tokens": 1, "thread": {"id": "t"}, "messages": [{"role": "user", "content": "Hi"}]});
     let found = refusals(Dialect::AnthropicMessages, &body);
     assert_eq!(found.len(), 4);
     assert!(found.iter().all(|refusal| refusal.ends_with(" thread thread_unsupported_request")), "{found:?}");
@@ -57,7 +62,8 @@ fn files_of_another_provider() {
         assert_eq!(found.len(), 4, "{body}");
         assert!(found.iter().all(|refusal| refusal.ends_with(" messages[0].content[1] -")), "{found:?}");
     }
-    let body = json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]});
+    let body =
+        json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]});
     let path = "messages[0].content[0] -";
     assert_eq!(refusals(Dialect::OpenAiChat, &body), [format!("anthropic-messages {path}"), format!("gemini {path}")]);
     // OpenAI knows its own.

@@ -24,6 +24,16 @@ pub(super) enum Speaker {
     Assistant,
 }
 
+impl Speaker {
+    fn role(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User | Self::Tool => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
 /// What one of them says before another does.
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
@@ -56,20 +66,46 @@ pub(super) fn convert(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
 
 fn turns(messages: Vec<Message>, way: &Way<'_>, lost: &mut Lost) -> Vec<Turn> {
     let mut blocks = Blocks::new(way, lost);
-    let mut turns = Vec::with_capacity(messages.len());
+    let mut turns: Vec<Turn> = Vec::with_capacity(messages.len());
+    // Whether the last turn is of the same message.
+    let mut goes_on = false;
     for Message { role, content, extras } in messages {
         name_lost(&extras, blocks.lost);
-        let (speaker, role) = match role.as_str() {
-            "system" | "developer" => (Speaker::System, role),
-            "assistant" | "model" => (Speaker::Assistant, "assistant".to_owned()),
-            _ => (Speaker::User, "user".to_owned()),
+        let speaker = match role.as_str() {
+            "system" | "developer" => Speaker::System,
+            "assistant" | "model" => Speaker::Assistant,
+            _ => Speaker::User,
         };
-        let content: Vec<_> = content.into_iter().flat_map(|content| blocks.convert(content, speaker)).collect();
-        if !content.is_empty() {
-            turns.push(Turn { speaker, role, content });
+        for content in content {
+            let speaker = speaker_of(&content.block, speaker);
+            let role = if speaker == Speaker::System { role.as_str() } else { speaker.role() };
+            let content = blocks.convert(content, speaker);
+            match turns.last_mut() {
+                Some(turn) if goes_on && turn.speaker == speaker => turn.content.extend(content),
+                Some(_) | None => turns.push(Turn { speaker, role: role.to_owned(), content }),
+            }
+            goes_on = true;
         }
+        goes_on = false;
     }
+    turns.retain(|turn| !turn.content.is_empty());
     turns
+}
+
+/// Some blocks say themselves who speaks.
+fn speaker_of(block: &ContentBlock, speaker: Speaker) -> Speaker {
+    match block {
+        ContentBlock::ToolCall { .. } | ContentBlock::Thinking { .. } | ContentBlock::RedactedThinking(_) => {
+            Speaker::Assistant
+        }
+        ContentBlock::ToolResult { .. } => Speaker::User,
+        ContentBlock::Text(_)
+        | ContentBlock::Refusal(_)
+        | ContentBlock::Image { .. }
+        | ContentBlock::Document { .. }
+        | ContentBlock::Audio { .. }
+        | ContentBlock::Opaque(_) => speaker,
+    }
 }
 
 /// Names the unknown fields of a message.

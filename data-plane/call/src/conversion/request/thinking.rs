@@ -2,7 +2,7 @@
 
 use luthien_proto::{
     json::Extras,
-    request::{Content, ContentBlock, Dialect, ReasoningMode, Request},
+    request::{Content, ContentBlock, Dialect, Message, ReasoningMode, Request},
 };
 
 use super::Way;
@@ -92,10 +92,16 @@ pub(super) fn is_thinking(content: &Content) -> bool {
     matches!(content.block, ContentBlock::Thinking { .. } | ContentBlock::RedactedThinking(_))
 }
 
-/// Takes the reasoning out of the conversation.
+/// Takes the reasoning out of the conversation, and what nothing remains of.
 pub(super) fn forget(request: &mut Request) {
-    for message in &mut request.messages {
+    let mut messages: Vec<Message> = Vec::with_capacity(request.messages.len());
+    for mut message in std::mem::take(&mut request.messages) {
         message.content.retain(|content| !is_thinking(content));
+        match messages.last_mut() {
+            _ if message.content.is_empty() => {}
+            Some(last) if last.role == message.role => last.content.extend(message.content),
+            Some(_) | None => messages.push(message),
+        }
     }
-    request.messages.retain(|message| !message.content.is_empty());
+    request.messages = messages;
 }
