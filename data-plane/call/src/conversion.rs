@@ -60,8 +60,9 @@ pub struct Unconvertible {
 ///
 /// # Errors
 /// The request depends on what only a provider of its own dialect can know.
-pub fn convert(request: &ClientRequest, to: &Target<'_>) -> Result<Converted, Unconvertible> {
-    let (converted, mut lost, bridge) = request::convert(request, to)?;
+pub fn convert(client: &ClientRequest, to: &Target<'_>) -> Result<Converted, Unconvertible> {
+    let (converted, mut lost, bridge) = request::convert(client, to)?;
     let body = encode_request(to.dialect, &converted, to.options, &mut lost);
+    let lost = request::of_client(lost, client.dialect);
     Ok(Converted { body, lost, response: Response::new(bridge) })
 }

@@ -12,8 +12,11 @@ mod service;
 mod system;
 mod thinking;
 mod tools;
+mod words;
 
 use luthien_proto::{Request, request::Dialect};
+
+pub(super) use words::of_client;
 
 use super::{Bridge, Target, Unconvertible, names::Names};
 use crate::dialect::{ClientRequest, Lost, echo};

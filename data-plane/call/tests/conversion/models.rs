@@ -74,8 +74,8 @@ fn effort_is_told_to_new_models_and_a_budget_to_older_ones() {
         "claude-sonnet-4-5",
         json!({"reasoning_effort": "low", "max_tokens": 500}),
         expect![[r#"
-        lost: ["thinking"] []
-    "#]],
+            lost: ["reasoning_effort"] []
+        "#]],
     );
     chat_to_anthropic(
         "claude-3-5-haiku-latest",

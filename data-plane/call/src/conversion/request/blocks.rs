@@ -108,8 +108,12 @@ impl<'a, 'b> Blocks<'a, 'b> {
             type_: String::new(),
         };
         let thought = thinking::beside_call(&extras, self.way);
+        let mut extras = extras.into_map();
+        if thought.is_some() {
+            extras.shift_remove("extra_content");
+        }
         let block = ContentBlock::ToolCall { call, arguments };
-        thought.into_iter().chain([Content { block, extras: self.extras(extras) }]).collect()
+        thought.into_iter().chain([Content { block, extras: self.extras(extras.into()) }]).collect()
     }
 
     /// What only the client's dialect has a block for.

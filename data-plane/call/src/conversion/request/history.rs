@@ -1,6 +1,6 @@
 //! The conversation: who speaks, in turns, and every call with its result directly behind it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use luthien_proto::{
     Request,
@@ -57,7 +57,7 @@ pub(super) fn convert(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
         }
         Dialect::OpenAiResponses => {
             merge(&mut turns, |speaker| speaker == Speaker::Assistant);
-            turns.iter_mut().for_each(drop_last_thoughts);
+            turns.iter_mut().for_each(|turn| drop_last_thoughts(turn, lost));
         }
         Dialect::OpenAiChat => merge(&mut turns, |speaker| speaker == Speaker::Assistant),
     }
@@ -181,7 +181,8 @@ struct Answers {
     closed: BTreeMap<String, Slot>,
     /// By call: its id, and its result.
     found: BTreeMap<Slot, (String, Option<Content>)>,
-    ids: BTreeSet<String>,
+    /// How often each id was asked for.
+    ids: BTreeMap<String, usize>,
 }
 
 impl Answers {
@@ -194,14 +195,21 @@ impl Answers {
             waiting.retain(|slot| slot.0 == at);
             waiting.push((at, nth));
             self.closed.remove(&call.id);
-            // Ids that occur twice are refused.
-            if self.ids.contains(&call.id) {
-                let others = (2..).map(|nth| fit_id(&format!("{}_{nth}", call.id), target));
-                call.id = others.into_iter().find(|id| !self.ids.contains(id)).unwrap_or_default();
-            }
-            self.ids.insert(call.id.clone());
+            call.id = self.unique(&call.id, target);
             self.found.insert((at, nth), (call.id.clone(), None));
         }
+    }
+
+    /// Ids that occur twice are refused.
+    fn unique(&mut self, id: &str, target: Dialect) -> String {
+        let mut found = id.to_owned();
+        while self.ids.contains_key(&found) {
+            let count = self.ids.entry(id.to_owned()).or_default();
+            *count += 1;
+            found = fit_id(&format!("{id}_{count}"), target);
+        }
+        self.ids.insert(found.clone(), 1);
+        found
     }
 
     /// Takes the results out of a turn. One without a call is told as a text.
@@ -292,10 +300,14 @@ fn begin_with_user(turns: &mut Vec<Turn>) {
 }
 
 /// OpenAI Responses refuses reasoning that nothing came of.
-fn drop_last_thoughts(turn: &mut Turn) {
+fn drop_last_thoughts(turn: &mut Turn, lost: &mut Lost) {
     if turn.speaker == Speaker::Assistant {
         let kept = turn.content.iter().rposition(|content| !super::thinking::is_thinking(content));
-        turn.content.truncate(kept.map_or(0, |at| at + 1));
+        let kept = kept.map_or(0, |at| at + 1);
+        if kept < turn.content.len() {
+            turn.content.truncate(kept);
+            lost.omit("reasoning_content");
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::{Way, thinking};
 use crate::dialect::Lost;
 
+/// What a wish to reason is called.
+const ASKED: &str = "reasoning_effort";
 const ENCRYPTED: &str = "reasoning.encrypted_content";
 
 pub(super) fn convert(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
@@ -81,20 +83,22 @@ fn generation(model: &str) -> Generation {
 
 fn for_messages(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
     let generation = generation(way.to.model);
-    let word = if way.client == Dialect::OpenAiResponses { "reasoning" } else { "reasoning_effort" };
     let reasoning = &mut request.reasoning;
     let is_off = reasoning.mode == ReasoningMode::Off || reasoning.effort == "none";
     let is_asked = !is_off && (reasoning.mode != ReasoningMode::Unset || !reasoning.effort.is_empty());
     match generation {
         Generation::Thoughtless => {
             if is_asked {
-                lost.drop(word);
+                lost.drop(ASKED);
             }
             *reasoning = Reasoning::default();
             thinking::forget(request);
         }
         Generation::Budget => {
             *reasoning = if is_asked { by_budget(reasoning) } else { Reasoning::default() };
+            if !is_asked {
+                thinking::forget(request);
+            }
         }
         Generation::Adaptive { samples } => {
             if is_asked && !matches!(reasoning.mode, ReasoningMode::Budget(_)) {
@@ -111,7 +115,7 @@ fn for_messages(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
         }
     }
     if generation != Generation::Thoughtless {
-        settle(request, word, lost);
+        settle(request, lost);
     }
 }
 
@@ -139,7 +143,7 @@ fn by_effort(reasoning: &Reasoning, budget: u64) -> Reasoning {
 
 /// What doesn't go together with thinking: a tool that must be called wins, and so does what the history lacks; how to pick
 /// tokens doesn't.
-fn settle(request: &mut Request, word: &str, lost: &mut Lost) {
+fn settle(request: &mut Request, lost: &mut Lost) {
     let thinks = |request: &Request| match request.reasoning.mode {
         ReasoningMode::Adaptive | ReasoningMode::Budget(_) => true,
         ReasoningMode::Unset | ReasoningMode::Off => false,
@@ -151,7 +155,7 @@ fn settle(request: &mut Request, word: &str, lost: &mut Lost) {
     if thinks(request) && (is_forced || !thinking::fits_history(request)) {
         request.reasoning =
             Reasoning { mode: ReasoningMode::Unset, shown: None, ..std::mem::take(&mut request.reasoning) };
-        lost.drop(word);
+        lost.drop(ASKED);
         thinking::forget(request);
     } else if thinks(request) {
         forget_sampling(request, lost);

@@ -19,7 +19,7 @@ pub(super) fn convert(text: String, signature: String, id: String, way: &Way<'_>
     };
     let block = own.or_else(|| prose(text, id, way));
     if block.is_none() {
-        lost.omit(name(way.client));
+        lost.omit("reasoning_content");
     }
     block.map(Content::from).into_iter().collect()
 }
@@ -27,17 +27,9 @@ pub(super) fn convert(text: String, signature: String, id: String, way: &Way<'_>
 pub(super) fn convert_redacted(data: String, way: &Way<'_>, lost: &mut Lost) -> Vec<Content> {
     let own = unwrap(&data).and_then(|envelope| own(envelope, way, ""));
     if own.is_none() {
-        lost.omit(name(way.client));
+        lost.omit("reasoning_content");
     }
     own.map(Content::from).into_iter().collect()
-}
-
-fn name(client: Dialect) -> &'static str {
-    match client {
-        Dialect::OpenAiChat => "reasoning_content",
-        Dialect::AnthropicMessages | Dialect::Gemini => "thinking",
-        Dialect::OpenAiResponses => "reasoning",
-    }
 }
 
 /// The block that the target made.
