@@ -74,7 +74,8 @@ impl Wanted {
         }
         let session = session::marker(&self.parts.headers, &request.request);
         let (body, lost, conversion) = if same {
-            (request.upstream_body(&upstream_model), Lost::default(), None)
+            let (body, lost) = conversion::forward(&request, &upstream_model, &upstream.options);
+            (body, lost, None)
         } else {
             let to = Target { dialect: upstream.dialect, model: &upstream_model, options: &upstream.options };
             let Converted { body, lost, response } = self.convert(&mut request, &to, &session)?;
