@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::request::Parts;
 use luthien_call::{
     conversion::{self, Converted, Target},
-    dialect::{self, ClientRequest, Lost},
+    dialect::{self, ClientRequest},
 };
 use luthien_proto::{message::CallStarted, request::Dialect};
 use uuid::Uuid;
