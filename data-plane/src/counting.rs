@@ -66,7 +66,11 @@ pub(crate) async fn count(
         headers::to_foreign_upstream(&parts.headers, upstream.dialect)
     };
     caller.authorize(dialect, upstream, &mut headers)?;
-    let body = if same { request.upstream_body(upstream_model) } else { converted(&request, route)? };
+    let body = if same {
+        conversion::forward(&request, upstream_model, &upstream.options).0
+    } else {
+        converted(&request, route)?
+    };
     let mut asked = Request::new(whole_body(body));
     *asked.method_mut() = http::Method::POST;
     *asked.uri_mut() = uri;

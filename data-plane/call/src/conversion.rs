@@ -7,6 +7,7 @@
 mod bridge;
 mod envelope;
 pub(crate) mod failure;
+mod forward;
 mod names;
 mod request;
 mod response;
@@ -17,6 +18,7 @@ use thiserror::Error;
 
 pub use bridge::{Bridge, BridgedTool};
 pub use envelope::{Envelope, Kind, unwrap, wrap};
+pub use forward::forward;
 pub use response::Response;
 pub(crate) use response::{Arriving, Leaving, id_prefix};
 

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::request::Parts;
 use luthien_call::{
     conversion::{self, Converted, Target},
-    dialect::{ClientRequest, Lost},
+    dialect::ClientRequest,
 };
 use luthien_proto::{message::CallStarted, request::Dialect};
 use uuid::Uuid;
@@ -71,7 +71,8 @@ impl Wanted {
         }
         let session = session::marker(&self.parts.headers, &request.request);
         let (body, lost, conversion) = if same {
-            (request.upstream_body(&upstream_model), Lost::default(), None)
+            let (body, lost) = conversion::forward(&request, &upstream_model, &upstream.options);
+            (body, lost, None)
         } else {
             let to = Target { dialect: upstream.dialect, model: &upstream_model, options: &upstream.options };
             let Converted { body, lost, response } = self.convert(&mut request, &to, &session)?;

@@ -10,7 +10,7 @@ mod reasoning;
 mod refusals;
 mod service;
 mod system;
-mod thinking;
+pub(super) mod thinking;
 mod tools;
 mod words;
 

@@ -5,6 +5,7 @@
 mod bridge;
 mod cases;
 mod check;
+mod forwarded;
 mod models;
 mod property;
 mod refused;

@@ -303,4 +303,33 @@ fn openais_relatives_have_words_of_their_own() {
         lost: [] []
     "#]],
     );
+    let thinking = json!({"thinking": {"type": "enabled", "budget_tokens": 3000}});
+    chat_to_anthropic(
+        "claude-sonnet-4-5",
+        thinking.clone(),
+        expect![[r#"
+        thinking: {"type":"enabled","budget_tokens":3000}
+        lost: [] []
+    "#]],
+    );
+    chat_to_anthropic(
+        "claude-opus-4-6",
+        thinking.clone(),
+        expect![[r#"
+        thinking: {"type":"adaptive","display":"summarized"}
+        output_config: {"effort":"medium"}
+        lost: [] []
+    "#]],
+    );
+    check(
+        Dialect::OpenAiChat,
+        Dialect::OpenAiResponses,
+        "gpt-5.5",
+        thinking,
+        expect![[r#"
+        reasoning: {"effort":"medium"}
+        include: ["reasoning.encrypted_content"]
+        lost: [] []
+    "#]],
+    );
 }

@@ -1,5 +1,10 @@
 //! Whatever a client sends, its conversion is valid for the target, and the same each time.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use luthien_call::{
     conversion::{Kind, wrap},
     dialect::{UpstreamOptions, decode_request},
@@ -143,6 +148,47 @@ fn holds(client: Dialect, body: &Value) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The inputs of all cases.
+fn cases() -> Vec<(Dialect, Value)> {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conversion/requests");
+    let mut folders: Vec<_> = fs::read_dir(tree).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    let inputs = folders.iter().flat_map(|case| Dialect::ALL.map(|dialect| (dialect, case.clone())));
+    let read = |(dialect, case): (Dialect, PathBuf)| {
+        let body = fs::read(case.join(format!("{}.json", dialect.name()))).ok()?;
+        Some((dialect, serde_json::from_slice(&body).unwrap()))
+    };
+    inputs.filter_map(read).collect()
+}
+
+/// Replaces what the steps lead to.
+fn replace(value: &mut Value, steps: &[usize], with: Value) {
+    let place = match (steps, value) {
+        ([step, steps @ ..], Value::Array(items)) if !items.is_empty() => {
+            let len = items.len();
+            Some((&mut items[step % len], steps))
+        }
+        ([step, steps @ ..], Value::Object(fields)) if !fields.is_empty() => {
+            let len = fields.len();
+            fields.values_mut().nth(step % len).map(|value| (value, steps))
+        }
+        (_, value) => {
+            *value = with;
+            return;
+        }
+    };
+    if let Some((value, steps)) = place {
+        replace(value, steps, with);
+    }
+}
+
+fn anything() -> impl Strategy<Value = Value> {
+    let strange =
+        [json!(null), json!(true), json!(-1), json!(1.5), json!([]), json!({}), json!([[]]), json!({"type": "x"})];
+    let texts = ["", "x", "text", "reasoning", "luth1.", "luth1.e30"].map(|text| json!(text));
+    select(strange.into_iter().chain(texts).collect::<Vec<_>>())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -159,5 +205,29 @@ proptest! {
     #[test]
     fn of_openai_responses(body in responses()) {
         holds(Dialect::OpenAiResponses, &body)?;
+    }
+
+    /// What is of an unexpected type, or missing, is an error of reading or is converted; the same each time.
+    #[test]
+    fn of_what_no_provider_would_take(
+        (client, mut body) in select(cases()),
+        changes in vec((vec(any::<usize>(), 1..6), anything()), 1..4),
+    ) {
+        for (steps, with) in changes {
+            replace(&mut body, &steps, with);
+        }
+        let body = body.to_string();
+        let read = decode_request(client, body.clone().into()).is_ok();
+        for (target, options) in targets(client).into_iter().filter(|_| read) {
+            let convert = || convert_body(client, &body, target, model(target), &options);
+            match (convert(), convert()) {
+                (Ok(once), Ok(again)) => {
+                    prop_assert!(luthien_proto::json::parse_object(&once.body).is_ok());
+                    prop_assert_eq!(once.body, again.body);
+                    prop_assert_eq!(once.lost, again.lost);
+                }
+                (once, again) => prop_assert_eq!(once.err(), again.err()),
+            }
+        }
     }
 }

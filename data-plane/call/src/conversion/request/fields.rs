@@ -146,10 +146,9 @@ fn by_name(name: &str, target: Dialect) -> Option<Fate> {
         (Dialect::Gemini, "safety_settings" | "safetySettings") => Fate::Carried("safetySettings"),
         (Dialect::Gemini, "cached_content" | "cachedContent") => Fate::Carried("cachedContent"),
         (Dialect::Gemini, "labels") => Fate::Carried("labels"),
-        (
-            Dialect::AnthropicMessages,
-            "thinking" | "cache_control" | "mcp_servers" | "inference_geo" | "speed" | "output_config",
-        ) => Fate::Kept,
+        (Dialect::AnthropicMessages, "cache_control" | "mcp_servers" | "inference_geo" | "speed" | "output_config") => {
+            Fate::Kept
+        }
         (Dialect::OpenAiResponses, "truncation" | "max_tool_calls" | "include") => Fate::Kept,
         (Dialect::OpenAiChat, "logit_bias" | "prediction" | "modalities" | "audio" | "web_search_options") => {
             Fate::Kept
@@ -158,16 +157,19 @@ fn by_name(name: &str, target: Dialect) -> Option<Fate> {
     })
 }
 
-/// How OpenAI Chat's relatives say how to reason: `reasoning`.
+/// How OpenAI Chat's relatives say how to reason: `reasoning`, or `thinking` as Anthropic does.
 fn take_reasoning(request: &mut Request) {
-    let is_said = !request.reasoning.effort.is_empty();
+    if !request.reasoning.effort.is_empty() {
+        return;
+    }
     let mut extras = std::mem::take(&mut request.extras).into_map();
-    if let (false, Some(Value::Object(fields))) = (is_said, extras.get("reasoning")) {
-        let reasoning = &mut request.reasoning;
+    let number = |fields: &Value, key: &str| fields.get(key).and_then(Value::as_u64);
+    let reasoning = &mut request.reasoning;
+    if let Some(fields) = extras.get("reasoning").filter(|fields| fields.is_object()) {
         let effort = fields.get("effort").and_then(Value::as_str);
         let enabled = fields.get("enabled").and_then(Value::as_bool);
         reasoning.effort = effort.unwrap_or_default().to_owned();
-        reasoning.mode = match (fields.get("max_tokens").and_then(Value::as_u64), enabled) {
+        reasoning.mode = match (number(fields, "max_tokens"), enabled) {
             (_, Some(false)) => ReasoningMode::Off,
             (Some(budget), _) => ReasoningMode::Budget(budget),
             (None, Some(true)) if effort.is_none() => ReasoningMode::Adaptive,
@@ -175,6 +177,19 @@ fn take_reasoning(request: &mut Request) {
         };
         reasoning.shown = fields.get("exclude").and_then(Value::as_bool).map(|excluded| !excluded);
         extras.shift_remove("reasoning");
+    } else if let Some(fields) = extras.get("thinking") {
+        let mode = match fields.get("type").and_then(Value::as_str) {
+            Some("disabled") => Some(ReasoningMode::Off),
+            Some("enabled") => {
+                Some(number(fields, "budget_tokens").map_or(ReasoningMode::Adaptive, ReasoningMode::Budget))
+            }
+            Some("adaptive") => Some(ReasoningMode::Adaptive),
+            Some(_) | None => None,
+        };
+        if let Some(mode) = mode {
+            reasoning.mode = mode;
+            extras.shift_remove("thinking");
+        }
     }
     request.extras = Extras::from(extras);
 }

@@ -66,7 +66,7 @@ pub(super) fn beside_call(extras: &Extras, way: &Way<'_>) -> Option<Content> {
 
 /// A turn of Anthropic's older models that thinks and calls tools begins with its thinking as long as it lasts, and one
 /// that doesn't think has none.
-pub(super) fn fits_history(request: &Request) -> bool {
+pub(in crate::conversion) fn fits_history(request: &Request) -> bool {
     let ReasoningMode::Budget(_) = request.reasoning.mode else { return true };
     let begins_turn = |content: &[Content]| !content.iter().any(is_result);
     let current = request.messages.iter().rposition(|message| message.role == "user" && begins_turn(&message.content));
