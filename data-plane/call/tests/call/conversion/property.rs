@@ -17,11 +17,16 @@ use super::*;
 use crate::{generate, rig::Rig};
 
 /// Clients, and the upstreams that answer them.
-const PAIRS: [(Dialect, Dialect); 4] = [
+const PAIRS: [(Dialect, Dialect); 9] = [
     (Dialect::AnthropicMessages, Dialect::OpenAiChat),
     (Dialect::OpenAiChat, Dialect::AnthropicMessages),
     (Dialect::AnthropicMessages, Dialect::Gemini),
     (Dialect::OpenAiChat, Dialect::Gemini),
+    (Dialect::OpenAiResponses, Dialect::OpenAiChat),
+    (Dialect::OpenAiResponses, Dialect::AnthropicMessages),
+    (Dialect::OpenAiResponses, Dialect::Gemini),
+    (Dialect::OpenAiChat, Dialect::OpenAiResponses),
+    (Dialect::AnthropicMessages, Dialect::OpenAiResponses),
 ];
 
 /// An upstream's answer.
@@ -205,6 +210,12 @@ impl Said {
             (Dialect::AnthropicMessages, FinishReason::ContentFilter) => FinishReason::Refusal,
             (Dialect::OpenAiChat, FinishReason::Refusal) => FinishReason::ContentFilter,
             (Dialect::OpenAiChat, FinishReason::ContextWindow) => FinishReason::MaxTokens,
+            (Dialect::OpenAiResponses, FinishReason::ContextWindow) => FinishReason::MaxTokens,
+            (Dialect::OpenAiResponses, FinishReason::MaxTokens | FinishReason::ContentFilter) => finish,
+            // Complete, and what it holds says how.
+            (Dialect::OpenAiResponses, _) if !self.calls.is_empty() => FinishReason::ToolUse,
+            (Dialect::OpenAiResponses, _) if refuses => FinishReason::Refusal,
+            (Dialect::OpenAiResponses, _) => FinishReason::EndTurn,
             (Dialect::OpenAiChat, FinishReason::Pause) | (_, FinishReason::Other) => FinishReason::EndTurn,
             (_, same) => same,
         });
@@ -280,6 +291,7 @@ fn check(client: Dialect, written: &[u8]) {
     let events = events(text);
     match client {
         Dialect::AnthropicMessages => check_anthropic(text, &events),
+        Dialect::OpenAiResponses => check_responses(text, &events),
         _ => check_chat(&events),
     }
 }
@@ -323,6 +335,43 @@ fn check_anthropic(text: &str, events: &[Value]) {
             other => panic!("{other}"),
         }
     }
+}
+
+fn check_responses(text: &str, events: &[Value]) {
+    let names = text.lines().filter_map(|line| line.strip_prefix("event: "));
+    assert!(names.eq(events.iter().map(|event| event["type"].as_str().unwrap())), "every event has its name");
+    let mut items: Vec<Value> = Vec::new();
+    let mut parts = std::collections::BTreeSet::new();
+    for (at, event) in events.iter().enumerate() {
+        assert_eq!(event["sequence_number"], at, "numbers are dense");
+        if event["response"].is_object() {
+            assert_eq!(event["response"]["id"], events[0]["response"]["id"]);
+            assert_eq!(event["response"]["model"], "m");
+        }
+        let type_ = event["type"].as_str().unwrap();
+        assert_eq!(at == 0, type_ == "response.created");
+        let index = event["output_index"].as_u64().map(|index| usize::try_from(index).unwrap());
+        match type_ {
+            "response.output_item.added" => {
+                assert_eq!(index, Some(items.len()), "added once, in order");
+                items.push(event["item"]["id"].clone());
+            }
+            "response.output_item.done" => assert_eq!(event["item"]["id"], items[index.unwrap()]),
+            _ if index.is_some() => {
+                assert_eq!(event["item_id"], items[index.unwrap()]);
+                let number = event["content_index"].as_u64().or(event["summary_index"].as_u64());
+                if type_.contains("part.added") {
+                    assert!(parts.insert((index, number)));
+                } else if let Some(number) = number {
+                    assert!(parts.contains(&(index, Some(number))), "a part begins before its content");
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut unique = items.clone();
+    unique.dedup();
+    assert_eq!(unique.len(), items.len());
 }
 
 fn check_chat(events: &[Value]) {
