@@ -9,6 +9,7 @@ use luthien_call::{
 use luthien_proto::{
     Event, Step,
     event::{BlockKey, BlockKind, Delta, FinishReason, ToolForm, Usage},
+    message::Decision,
 };
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
@@ -429,6 +430,45 @@ proptest! {
     fn where_a_stream_is_cut_into_pieces_makes_no_difference(answer in answers(), at in proptest::collection::vec(any::<Index>(), 1..8)) {
         let stream = answer.stream.clone();
         prop_assert_eq!(answer.told(true, [stream.clone()]), answer.told(true, cut(&stream, &at)));
+    }
+
+    #[test]
+    fn whatever_policies_do_the_client_gets_an_answer_of_its_dialect(answer in answers(),
+        at in proptest::collection::vec(any::<Index>(), 1..5), verdicts in proptest::collection::vec((1..9u64, 0..8u32), 0..20)) {
+        let mut rig = Rig::converting(bridge(answer.client, answer.upstream), true, GATE_ALL);
+        rig.head(200, Content::Sse);
+        let (mut settled, mut made) = (0, 0);
+        let mut verdicts = verdicts.into_iter();
+        for piece in cut(&answer.stream, &at) {
+            rig.data(piece);
+            prop_assert!(settled > 0 || rig.written.is_empty(), "nothing leaves unjudged");
+            for (count, decision) in verdicts.by_ref().take(4) {
+                let last = rig.chunks().last().map_or(0, |chunk| chunk.seq);
+                if last == settled || rig.finished.is_some() {
+                    break;
+                }
+                settled = last.min(settled + count);
+                made += 1;
+                rig.verdict(settled, match decision {
+                    0 => Decision::Replace(made_text(made, "made")),
+                    1 => Decision::Replace(Vec::new()),
+                    2 => Decision::End { events: made_text(made, "the end"), reason: None },
+                    _ => Decision::Pass,
+                });
+            }
+        }
+        rig.end();
+        while rig.finished.is_none() {
+            rig.pass_all();
+        }
+        if let [Head::Own { .. } | Head::Converted { content_type: "application/json", .. }] = rig.heads[..] {
+            let body: Value = serde_json::from_str(rig.text()).unwrap();
+            prop_assert!(body["error"]["message"].is_string());
+        } else {
+            check(answer.client, &rig.written);
+            let last = decode(answer.client, &rig.written).pop().map(|event| event.step);
+            prop_assert!(matches!(last, Some(Step::Ended | Step::Failed(_))), "{}", rig.text());
+        }
     }
 
     #[test]
