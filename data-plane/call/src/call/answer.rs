@@ -89,7 +89,6 @@ impl Call {
         if !self.is_answering() {
             return;
         }
-        self.open_head();
         let relayed = self.judged.passage() == Passage::Relay;
         match (&self.marks.upstream_error, self.judged.is_ended_by_policy()) {
             (Some(reason), false) if relayed => self.finish(Outcome::Failed, reason.clone()),
@@ -103,7 +102,9 @@ impl Call {
         self.marks.upstream_error.clone().unwrap_or_else(|| failed_reason(error))
     }
 
+    /// The body is complete, if only the head of it.
     pub(super) fn finish(&mut self, outcome: Outcome, reason: String) {
+        self.open_head();
         self.client = Client::Complete(outcome, reason);
         self.out.push_back(Output::Finish);
     }

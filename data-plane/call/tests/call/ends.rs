@@ -31,6 +31,20 @@ fn an_upstream_error_waits_for_its_verdict_and_leaves_as_it_came() {
 }
 
 #[test]
+fn an_upstream_error_without_a_body_leaves_as_it_came_too() {
+    for content in [Content::Json, Content::Other] {
+        let mut rig = Rig::new(Dialect::OpenAiChat);
+        rig.admit(GATE_ALL, FailureMode::Closed);
+        rig.head(502, content);
+        rig.end();
+        rig.pass_all();
+        assert_eq!(rig.heads, [Head::Upstream { intact: false }]);
+        assert_eq!((rig.text(), rig.finished), ("", Some(true)));
+        assert_eq!(rig.call_ended().status, 502);
+    }
+}
+
+#[test]
 fn an_upstream_error_that_a_policy_changes_is_said_anew_with_its_status() {
     let mut rig = Rig::new(Dialect::OpenAiChat);
     rig.admit(GATE_ALL, FailureMode::Closed);
@@ -395,8 +409,9 @@ fn an_end_that_cannot_be_written_fails_the_response_in_any_failure_mode() {
 }
 
 #[test]
-fn the_end_of_a_body_that_has_not_begun_is_nothing() {
+fn what_ends_before_it_has_begun_is_nothing() {
     let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.input(Input::UpstreamFailed("nobody asked".into()));
     rig.admit(GATE_ALL, FailureMode::Closed);
     rig.end();
     rig.head(200, Content::Sse);
