@@ -21,11 +21,13 @@
 
 mod decode;
 mod encode;
+mod ending;
 mod failure;
 mod fold;
 mod incoming;
 mod item;
 mod message;
+mod outgoing;
 mod reasoning;
 mod request;
 mod rest;
@@ -33,8 +35,9 @@ mod snapshot;
 mod usage;
 mod words;
 
-pub(super) use decode::{Decoder, decode_whole};
+pub(super) use decode::Decoder;
 pub(super) use encode::Encoder;
+pub(super) use ending::decode_whole;
 pub(super) use fold::encode_whole;
 pub(super) use request::{decode as decode_request, echo, encode as encode_request};
 
