@@ -5,7 +5,7 @@ use luthien_proto::{event::CallError, message::Outcome};
 
 use super::{
     Head, Output,
-    life::{Call, Client, Form},
+    life::{Call, Client, Form, Upstream},
 };
 use crate::{
     conversion::failure,
@@ -17,7 +17,8 @@ use crate::{
 impl Call {
     /// Writes all that may be written.
     pub(super) fn write(&mut self) {
-        while self.is_answering() {
+        // Until the upstream's status is known nothing is written: neither the head nor the form is known before.
+        while self.is_answering() && !matches!(self.upstream, Upstream::Asked) {
             match self.judged.write_next() {
                 Ok(Some(written)) => self.wrote(written),
                 Ok(None) => return,

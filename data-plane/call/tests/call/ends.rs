@@ -262,6 +262,26 @@ fn whatever_a_policy_says_first_stands_behind_a_start() {
 }
 
 #[test]
+fn what_a_policy_says_before_the_upstream_answers_waits_for_the_form_of_the_answer() {
+    let say = |rig: &mut Rig, ends: bool| match ends {
+        true => rig.verdict(0, Decision::End { events: made_text(0, "first"), reason: None }),
+        false => rig.verdict(0, Decision::Replace(made_text(0, "first"))),
+    };
+    for ends in [true, false] {
+        let mut rig = Rig::new(Dialect::AnthropicMessages);
+        rig.admit(GATE_ALL, FailureMode::Closed);
+        say(&mut rig, ends);
+        assert!(rig.heads.is_empty(), "a status can still be told");
+        rig.head(200, Content::Sse);
+        assert_eq!(
+            outline(rig.text())[..3],
+            ["message_start", "content_block_start 0 text", "content_block_delta 0 first"]
+        );
+        assert_eq!(outline(rig.text()).last().unwrap() == "message_stop", ends);
+    }
+}
+
+#[test]
 fn a_relayed_body_that_nobody_reads_and_that_falls_silent_is_given_up() {
     let mut rig = Rig::new(Dialect::AnthropicMessages);
     rig.admit(Interest::all(Level::Record), FailureMode::Closed);
