@@ -80,3 +80,26 @@ async fn a_tool_runs_and_its_result_comes_back_with_the_signature_of_the_call() 
         }
     }
 }
+
+#[tokio::test]
+async fn tokens_are_counted_of_the_request_that_would_be_sent() {
+    let gateway = Setup::noop().with_upstream_keys().start().await;
+    gateway.upstream.speak_gemini(KEY, []);
+    let body = json!({
+        "model": "gemini-3-flash",
+        "system": "Be brief.",
+        "messages": [
+            {"role": "user", "content": "What does it say?"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read_file", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "done"}]},
+        ],
+        "tools": [{"name": "read_file", "input_schema": {"type": "object"}}],
+        "thinking": {"type": "adaptive"},
+    });
+    let ask = Ask::post(Dialect::Anthropic, body.to_string()).to("/v1/messages/count_tokens");
+    let answer = gateway.ask(ask).await;
+    let (status, text) = (answer.status, String::from_utf8(answer.complete().await).unwrap());
+    assert_eq!(status, 200, "{text}");
+    let counted: Value = serde_json::from_str(&text).unwrap();
+    assert!(counted["input_tokens"].as_u64().is_some_and(|tokens| tokens > 100), "{text}");
+}
