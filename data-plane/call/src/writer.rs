@@ -150,6 +150,13 @@ impl Writer {
         self.out.split().freeze()
     }
 
+    /// Takes note of what is relayed: if it breaks off, its error has to fit what came before.
+    pub fn follow(&mut self, events: &[Event]) {
+        if let Form::Stream(encoder) = &mut self.form {
+            events.iter().for_each(|event| encoder.observe(event));
+        }
+    }
+
     fn write_original(&mut self, original: Bytes, events: &[Event]) -> Result<Written, turn::Error> {
         let mut over = None;
         for event in events {

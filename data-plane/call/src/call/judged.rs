@@ -168,7 +168,12 @@ impl Judged {
     fn write(&mut self, released: Released) -> Result<Written, Fault> {
         match self.passage {
             Passage::Decoded => Ok(self.writer.write(released)?),
-            Passage::Relay => Ok(relay(released)),
+            Passage::Relay => {
+                if released.original.is_some() {
+                    self.writer.follow(&released.events);
+                }
+                Ok(relay(released))
+            }
         }
     }
 
