@@ -70,9 +70,6 @@ async fn take(
     trace: &mut Trace,
 ) -> Result<(Routed, OwnedSemaphorePermit), Refusal> {
     let (dialect, headers) = (wanted.dialect, &wanted.parts.headers);
-    if !dialect::is_client(dialect) {
-        return Err(Refusal::DialectNotBuilt(dialect.name()));
-    }
     check_coding(headers)?;
     let permit = plane.open_call()?;
     let body = read(body, headers, plane.limits().body, plane.timeouts().request).await?;

@@ -51,8 +51,6 @@ pub(crate) enum Refusal {
     UpstreamUnreadable,
     #[error("no route leads the model `{0}` anywhere")]
     NoRoute(String),
-    #[error("the dialect {0} is not built yet")]
-    DialectNotBuilt(&'static str),
     #[error("too many calls are open")]
     Busy,
     #[error("shutting down")]
@@ -65,7 +63,7 @@ impl Refusal {
     /// The refusal as an answer of that dialect.
     pub(crate) fn into_response(self, dialect: Dialect) -> Response<Body> {
         let allow = if let Self::WrongMethod { allow, .. } = &self { Some(*allow) } else { None };
-        let error = self.into_error();
+        let error = self.into_error(dialect);
         let body = dialect::error_body(dialect, &error);
         let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = Response::new(Body::full(body));
@@ -88,8 +86,11 @@ impl Refusal {
         response
     }
 
-    fn into_error(self) -> CallError {
+    fn into_error(self, dialect: Dialect) -> CallError {
         let (status, code) = self.status_and_code();
+        // OpenAI's words for what Anthropic's types say already.
+        let is_openais = !matches!(self, Self::Unconvertible { .. });
+        let code = if dialect == Dialect::AnthropicMessages && is_openais { "" } else { code };
         let param = match &self {
             Self::NoRoute(_) => "model".to_owned(),
             Self::Unconvertible { path, .. } => path.clone(),
@@ -116,7 +117,7 @@ impl Refusal {
             Self::TooLarge { .. } => (413, ""),
             Self::BodyTimeout => (408, ""),
             Self::BodyBroken | Self::Request(RequestError::Json(_) | RequestError::Field { .. }) => (400, ""),
-            Self::Request(RequestError::NotBuilt(_)) | Self::DialectNotBuilt(_) => (501, ""),
+            Self::Request(RequestError::NotBuilt(_)) => (501, ""),
             Self::Busy | Self::ShuttingDown => (503, ""),
             Self::Internal => (500, ""),
         }
@@ -144,7 +145,6 @@ impl Refusal {
             Self::BodyTimeout => "body_too_slow",
             Self::BodyBroken => "body_broke_off",
             Self::Request(_) => "unreadable_request",
-            Self::DialectNotBuilt(_) => "dialect_not_built",
             Self::Busy => "too_many_calls",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",

@@ -26,11 +26,29 @@ pub fn check(dialect: Dialect, data: &[u8]) {
     }
 }
 
+/// A case of a dialect that only upstreams speak, so that nothing is written in it.
+pub fn check_upstream(dialect: Dialect, data: &[u8]) {
+    let mut input = Input::new(data);
+    let form = input.below(3);
+    let number = input.byte();
+    let bytes = input.rest();
+    match form {
+        0 => grammar::check_whole(&Read::of(dialect, bytes).events()),
+        1 => {
+            let events = decode_whole(dialect, &Bytes::copy_from_slice(bytes));
+            events.iter().for_each(|events| grammar::check_whole(events));
+        }
+        _ => error(dialect, 400 + u16::from(number) % 200, bytes),
+    }
+}
+
 /// A stream as it was read: each SSE event with its steps, and what stands behind them.
 pub struct Read {
     pub frames: Vec<(SseEvent, Vec<Event>)>,
     /// How many of the first may leave as they came.
     pub clear: usize,
+    /// Behind which no bytes may be parted from those of the next.
+    pub amid: Vec<bool>,
     pub tail: Vec<Event>,
     /// What broke the dialect's grammar.
     pub broken: Option<String>,
@@ -40,7 +58,7 @@ impl Read {
     pub fn of(dialect: Dialect, stream: &[u8]) -> Self {
         let mut sse = sse::Decoder::new(1 << 20);
         let mut decoder = ResponseDecoder::new(dialect);
-        let mut read = Self { frames: Vec::new(), clear: usize::MAX, tail: Vec::new(), broken: None };
+        let mut read = Self { frames: Vec::new(), clear: usize::MAX, amid: Vec::new(), tail: Vec::new(), broken: None };
         sse.push(Bytes::copy_from_slice(stream));
         while let Ok(Some(frame)) = sse.next() {
             if read.take(&mut decoder, frame) {
@@ -65,6 +83,7 @@ impl Read {
                     self.clear = self.clear.min(self.frames.len());
                 }
                 self.frames.push((frame, events));
+                self.amid.push(decoder.is_amid());
                 over
             }
             Err(error) => {
@@ -86,7 +105,10 @@ fn stream(dialect: Dialect, raw: usize, bytes: &[u8]) {
     grammar::check_whole(&events);
 
     reads_the_same(dialect, &events, 0, &encode(dialect, &[], &events));
-    let raw = raw.min(read.frames.len()).min(read.clear);
+    let mut raw = raw.min(read.frames.len()).min(read.clear);
+    while raw > 0 && read.amid[raw - 1] {
+        raw -= 1;
+    }
     let (as_it_came, anew) = read.frames.split_at(raw);
     let mut rest: Vec<Event> = anew.iter().flat_map(|(_, events)| events).cloned().collect();
     rest.extend(read.tail.iter().cloned());

@@ -24,6 +24,15 @@ pub fn request(dialect: Dialect) -> Vec<u8> {
     read(dialect, REQUEST, "json")
 }
 
+/// Reads a file of a folder of fixtures.
+///
+/// # Panics
+/// When there is no such file.
+pub fn file(folder: &str, name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder).join(name);
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// Reads one streamed response.
 ///
 /// # Panics
@@ -51,8 +60,7 @@ pub fn all_whole(dialect: Dialect) -> Vec<Fixture> {
 }
 
 fn read(dialect: Dialect, case: &str, ending: &str) -> Vec<u8> {
-    let path = folder(dialect).join(format!("{case}.{ending}"));
-    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    file(dialect.name(), &format!("{case}.{ending}"))
 }
 
 fn all(dialect: Dialect, ending: &str) -> Vec<Fixture> {
@@ -97,7 +105,7 @@ mod tests {
 
     #[test]
     fn each_whole_response_keeps_the_grammar_of_its_dialect() {
-        for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Responses] {
+        for dialect in Dialect::ALL {
             check(dialect, all_whole(dialect), |body| dialect.whole(body));
         }
     }

@@ -28,7 +28,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// Each of them.
-    pub const ALL: [Self; 2] = [Self::OpenAi, Self::Anthropic];
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Responses];
 
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {

@@ -258,6 +258,14 @@ pub(crate) fn joins_texts(dialect: Dialect) -> bool {
     }
 }
 
+/// Whether only a response that has begun can fail within a stream.
+pub(crate) fn fails_begun(dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::OpenAiResponses => true,
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::Gemini => false,
+    }
+}
+
 /// What keeps a client from giving up on a silent stream, without meaning anything.
 pub fn keepalive(dialect: Dialect) -> &'static [u8] {
     match dialect {

@@ -40,6 +40,7 @@ pub enum Error {
 #[derive(Debug, Default)]
 pub struct Turn {
     state: State,
+    started: bool,
     open: Vec<OpenBlock>,
     /// Keys of the blocks that have stopped; sorted.
     stopped: Vec<BlockKey>,
@@ -86,6 +87,11 @@ impl Turn {
         self.state == State::Idle
     }
 
+    /// Whether its start has been written.
+    pub fn has_started(&self) -> bool {
+        self.started
+    }
+
     /// Takes one more event as written.
     ///
     /// # Errors
@@ -97,7 +103,7 @@ impl Turn {
             (State::Idle | State::Answering, _) => {}
         }
         match step {
-            Step::Started(_) => self.state = State::Answering,
+            Step::Started(_) => (self.state, self.started) = (State::Answering, true),
             Step::BlockStarted(started) => self.start_block(started)?,
             Step::BlockDelta(delta) => self.check_delta(delta)?,
             Step::BlockStopped(key) => self.stop_block(*key)?,

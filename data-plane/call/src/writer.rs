@@ -129,6 +129,12 @@ impl Writer {
 
     /// The in-band error of the dialect: nothing follows it.
     pub fn failure(&mut self, failure: Failure) -> Bytes {
+        // What was relayed has begun without us.
+        let is_ours = self.conversion.is_some();
+        if is_ours && dialect::fails_begun(self.dialect) && !self.turn.has_started() {
+            let started = Step::Started(std::mem::take(&mut self.stand_in));
+            self.put_through(started.into());
+        }
         if let Form::Stream(encoder) = &mut self.form {
             let Failure { error, extras } = failure;
             // Another dialect's own fields mean nothing to the client.
@@ -234,13 +240,19 @@ impl Writer {
 
     fn encode(&mut self, event: Event) -> Result<(), turn::Error> {
         self.turn.write(&event.step)?;
-        let Some(conversion) = &mut self.conversion else {
-            self.form.write(event, &mut self.out);
-            return Ok(());
-        };
-        conversion.event(event, &mut self.converted);
-        self.converted.drain(..).for_each(|event| self.form.write(event, &mut self.out));
+        self.put_through(event);
         Ok(())
+    }
+
+    /// Writes what becomes of an event for this client.
+    fn put_through(&mut self, event: Event) {
+        match &mut self.conversion {
+            Some(conversion) => {
+                conversion.event(event, &mut self.converted);
+                self.converted.drain(..).for_each(|event| self.form.write(event, &mut self.out));
+            }
+            None => self.form.write(event, &mut self.out),
+        }
     }
 
     fn take(&mut self, over: Option<Over>) -> Written {

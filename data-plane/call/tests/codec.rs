@@ -16,10 +16,17 @@ mod gemini_requests;
 mod generate;
 #[path = "codec/generate_request.rs"]
 mod generate_request;
+#[expect(dead_code, reason = "fuzzing asks more of it")]
+#[path = "../../../fuzz/src/grammar.rs"]
+mod grammar;
 #[path = "codec/openai_chat.rs"]
 mod openai_chat;
 #[path = "codec/openai_responses.rs"]
 mod openai_responses;
+#[path = "codec/pitfalls.rs"]
+mod pitfalls;
+#[path = "codec/pitfalls_of_requests.rs"]
+mod pitfalls_of_requests;
 #[path = "codec/request_bodies.rs"]
 mod request_bodies;
 #[path = "codec/requests.rs"]

@@ -49,6 +49,11 @@ fn anthropic_messages_is_decoded_and_encoded() {
 }
 
 #[test]
+fn gemini_is_decoded() {
+    replay("decode_gemini", |data| decode::check_upstream(Dialect::Gemini, data));
+}
+
+#[test]
 fn a_call_writes_nothing_undecided_and_comes_to_its_end() {
     replay("call", call::check);
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::request::Parts;
 use luthien_call::{
     conversion::{self, Converted, Target},
-    dialect::{self, ClientRequest},
+    dialect::ClientRequest,
 };
 use luthien_proto::{message::CallStarted, request::Dialect};
 use uuid::Uuid;
@@ -55,9 +55,6 @@ impl Wanted {
         let model = &request.request.model;
         let route = routes.find(model).ok_or_else(|| Refusal::NoRoute(model.clone()))?;
         let upstream = &route.upstream;
-        if !dialect::is_upstream(upstream.dialect) {
-            return Err(Refusal::DialectNotBuilt(upstream.dialect.name()));
-        }
         let same = upstream.dialect == self.dialect;
         let upstream_model = route.upstream_model(model).to_owned();
         let asked = Asked::Call { model: &upstream_model, stream: request.request.stream };

@@ -115,6 +115,7 @@ pub fn data_plane_section(upstream: &Upstream, control_planes: &[String]) -> Val
         "upstreams": {
             "openai": {"dialect": "openai-chat", "base_url": format!("http://{address}/v1")},
             "anthropic": {"dialect": "anthropic-messages", "base_url": format!("http://{address}")},
+            "gemini": {"dialect": "gemini", "base_url": format!("http://{address}")},
             "responses": {"dialect": "openai-responses", "base_url": format!("http://{address}/v1")},
             "gemini": {"dialect": "gemini", "base_url": format!("http://{address}")},
         },

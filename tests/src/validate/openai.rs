@@ -79,6 +79,7 @@ fn choice(value: &Value) -> Result<Choice, String> {
         let text = text.as_str().ok_or("reasoning is not a string")?.to_owned();
         blocks.push(Block::Thinking { text, signature: String::new() });
     }
+    details(message, &mut blocks)?;
     for (key, block) in [("content", Block::Text as fn(String) -> Block), ("refusal", Block::Refusal)] {
         if optional(message, key).is_some() {
             blocks.push(block(string(message, key)?.to_owned()));
@@ -95,6 +96,30 @@ fn choice(value: &Value) -> Result<Choice, String> {
     }
     finish_fits(&finish, &blocks)?;
     Ok(Choice { blocks, finish })
+}
+
+/// What reasoning is proven by, where a gateway tells it: `reasoning_details`, as OpenRouter spells them.
+fn details(message: &Value, blocks: &mut Vec<Block>) -> Result<(), String> {
+    for detail in message["reasoning_details"].as_array().into_iter().flatten() {
+        match string(detail, "type")? {
+            "reasoning.text" => {
+                let proof = nonempty(detail, "signature")?;
+                let last = blocks.iter_mut().rev().find_map(|block| match block {
+                    Block::Thinking { signature, .. } => Some(signature),
+                    _ => None,
+                });
+                match last {
+                    Some(signature) if signature.is_empty() => proof.clone_into(signature),
+                    Some(_) | None => {
+                        blocks.push(Block::Thinking { text: String::new(), signature: proof.to_owned() });
+                    }
+                }
+            }
+            "reasoning.encrypted" => blocks.push(Block::RedactedThinking(nonempty(detail, "data")?.to_owned())),
+            other => return Err(format!("reasoning_details of type {other}")),
+        }
+    }
+    Ok(())
 }
 
 fn legacy_call(call: &Value) -> Result<ToolCall, String> {

@@ -17,7 +17,11 @@ fn leaves(values: &[Value]) -> Vec<String> {
 /// Every text and number in it, but for those that only name what is said.
 fn collect(value: &Value, into: &mut Vec<String>) {
     match value {
-        Value::String(text) => into.push(text.clone()),
+        Value::String(text) => match text.strip_prefix("data:").and_then(|url| url.split_once(";base64,")) {
+            // It is kept as what it says: a type and data.
+            Some((media_type, data)) => into.extend([media_type.to_owned(), data.to_owned()]),
+            None => into.push(text.clone()),
+        },
         Value::Number(number) => into.push(number.to_string()),
         Value::Array(items) => items.iter().for_each(|item| collect(item, into)),
         Value::Object(fields) => {

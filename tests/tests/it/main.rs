@@ -14,6 +14,7 @@ mod leaves;
 mod loss;
 mod observability;
 mod one_process;
+mod pairs;
 mod planes;
 mod protocol;
 mod record;

@@ -86,6 +86,11 @@ async fn the_anthropic_sdk_sees_no_difference_where_no_policy_interferes() {
     sees_no_difference(Dialect::Anthropic).await;
 }
 
+#[tokio::test]
+async fn the_openai_sdks_responses_see_no_difference_where_no_policy_interferes() {
+    sees_no_difference(Dialect::Responses).await;
+}
+
 /// The ways in which the scripts get a response put together.
 const PUT_TOGETHER: [&str; 4] = ["whole", "helped", "async whole", "async helped"];
 

@@ -5,6 +5,7 @@ mod gemini;
 mod golden;
 mod pitfalls;
 mod property;
+mod responses;
 mod tools;
 mod whole;
 

@@ -10,7 +10,7 @@ use luthien_proto::{Event, Step, request::Dialect};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::Value;
 
-use crate::{show, stream};
+use crate::{grammar, show, stream};
 
 /// `parts[…]` stands for a chunk of candidate 0 with those parts; `$` for what every chunk repeats.
 fn check(lines: &str, expect: Expect) {
@@ -612,6 +612,47 @@ proptest! {
         let finished = steps.iter().any(|event| matches!(event.step, Step::Finished(_)));
         let ended = matches!(steps.last().map(|event| &event.step), Some(Step::Ended));
         prop_assert_eq!(finished, ended);
+    }
+
+    #[test]
+    fn whatever_an_upstream_says_the_steps_are_grammatical(changes in vec((any::<Index>(), any::<Index>(), 0..6), 1..8)) {
+        let mut lines: Vec<Value> = STREAM.trim().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for (line, node, how) in changes {
+            let at = line.index(lines.len());
+            if how == 0 {
+                lines.push(lines[at].clone());
+                continue;
+            }
+            let mut node = node.index(count(&lines[at]));
+            let node = find(&mut lines[at], &mut node).unwrap();
+            *node = match how {
+                1 => Value::Null,
+                2 => serde_json::json!({}),
+                3 => serde_json::json!([{"text": "a"}, {"functionCall": {"name": "f"}, "thought_signature": "UzE="}]),
+                4 => serde_json::json!(1),
+                _ => "SAFETY".into(),
+            };
+        }
+        let whole = lines[0].to_string();
+        let mut decoder = ResponseDecoder::new(Dialect::Gemini);
+        let mut steps = Vec::new();
+        for line in lines {
+            match decoder.event(None, &Bytes::from(line.to_string())) {
+                Ok(events) => steps.extend(events),
+                Err(_) => {
+                    grammar::check(&steps);
+                    return Ok(());
+                }
+            }
+            if steps.iter().any(|event| event.step.is_last()) {
+                break;
+            }
+        }
+        steps.extend(decoder.end());
+        grammar::check_whole(&steps);
+        if let Ok(steps) = decode_whole(Dialect::Gemini, &Bytes::from(whole)) {
+            grammar::check_whole(&steps);
+        }
     }
 
     #[test]

@@ -313,6 +313,15 @@ fn a_picture_may_be_told_as_in_openai_chat() {
 }
 
 #[test]
+fn what_is_no_picture_is_a_document() {
+    let url = "data:application/pdf;base64,JVBERi0=";
+    let part = json!({"type": "input_image", "image_url": url, "detail": "auto"});
+    let request = understood(&json!({"model": "m", "input": [{"role": "user", "content": [part]}]}));
+    let written = json!([{"type": "input_file", "filename": "document.pdf", "file_data": url, "detail": "auto"}]);
+    assert_eq!(encode(&request).0["input"][0]["content"], written);
+}
+
+#[test]
 fn reasoning_is_kept_in_its_pieces() {
     let items = json!([
         {"type": "reasoning", "id": "rs_1", "summary": []},

@@ -16,20 +16,32 @@ pub fn next_turn(turn: &Turn) -> Result<Vec<Value>, String> {
         match block {
             Block::Text(text) => message["content"] = json!(text),
             Block::Refusal(text) => message["refusal"] = json!(text),
-            Block::Thinking { .. } => {}
+            Block::Thinking { signature, .. } if signature.is_empty() => {}
+            Block::Thinking { text, signature } => {
+                message["reasoning_content"] = json!(text);
+                detail(&mut message, json!({"type": "reasoning.text", "text": text, "signature": signature}));
+            }
+            Block::RedactedThinking(data) => detail(&mut message, json!({"type": "reasoning.encrypted", "data": data})),
             Block::ToolCall(call) => {
                 name_is_accepted(&call.name)?;
                 super::arguments_are_json(call)?;
                 send_back(&mut message, call);
                 answers.push(answer(call));
             }
-            Block::RedactedThinking(_) | Block::Other(_) => return Err(format!("OpenAI has no {block:?}")),
+            Block::Other(_) => return Err(format!("OpenAI has no {block:?}")),
         }
     }
     if message["content"].is_null() && answers.is_empty() && message.get("refusal").is_none() {
         return Err("an assistant's message without content or tool_calls".into());
     }
     Ok([vec![message], answers].concat())
+}
+
+fn detail(message: &mut Value, detail: Value) {
+    match message.get_mut("reasoning_details").and_then(Value::as_array_mut) {
+        Some(details) => details.push(detail),
+        None => message["reasoning_details"] = json!([detail]),
+    }
 }
 
 fn name_is_accepted(name: &str) -> Result<(), String> {

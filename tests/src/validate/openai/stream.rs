@@ -219,7 +219,7 @@ impl Part {
                 }
             }
         }
-        Ok(())
+        super::details(delta, &mut self.blocks)
     }
 
     fn legacy(&mut self, call: &Value) -> Result<(), String> {

@@ -68,6 +68,7 @@ struct Choice {
     number: u32,
     calls: bool,
     refuses: bool,
+    finished: bool,
 }
 
 impl Leaving {
@@ -90,7 +91,14 @@ impl Leaving {
             Step::Usage(usage) => out.extend(self.usage(usage).map(|usage| Step::Usage(usage).into())),
             Step::Finished(finished) => self.finished(finished, &extras, out),
             Step::Opaque(_) => {}
-            step @ (Step::Ended | Step::Failed(_)) => out.push(step.into()),
+            Step::Ended => {
+                // The answers that were dropped may have been all that were finished.
+                if !has_choices(self.about.client) && !self.choice(0).finished {
+                    self.finished(Finished::new(0, FinishReason::EndTurn), &Extras::NONE, out);
+                }
+                out.push(Step::Ended.into());
+            }
+            step @ Step::Failed(_) => out.push(step.into()),
         }
     }
 
@@ -215,7 +223,9 @@ impl Leaving {
         if choice > 0 && !has_choices(self.about.client) {
             return;
         }
-        let Choice { calls, refuses, .. } = *self.choice(choice);
+        let said = self.choice(choice);
+        said.finished = true;
+        let Choice { calls, refuses, .. } = *said;
         if reason == FinishReason::Refusal && !refuses {
             out.extend(explanation(extras).into_iter().flat_map(|text| refusal(choice, text)));
         }
@@ -265,7 +275,7 @@ impl Leaving {
 
     fn choice(&mut self, number: u32) -> &mut Choice {
         let at = self.choices.iter().position(|choice| choice.number == number).unwrap_or_else(|| {
-            self.choices.push(Choice { number, calls: false, refuses: false });
+            self.choices.push(Choice { number, calls: false, refuses: false, finished: false });
             self.choices.len() - 1
         });
         &mut self.choices[at]

@@ -59,17 +59,21 @@ fn sampling(sampling: &Sampling, options: &UpstreamOptions, body: &mut Object, l
     }
 }
 
-/// The dialect knows efforts only.
+/// The dialect knows efforts only, and not every model knows the effort of none: whoever wants none of it, but not in
+/// these words, asks for nothing.
 fn reasoning(reasoning: &Reasoning, body: &mut Object, lost: &mut Lost) {
     let effort = match reasoning.mode {
+        ReasoningMode::Off => "",
         _ if !reasoning.effort.is_empty() => reasoning.effort.as_str(),
         ReasoningMode::Unset | ReasoningMode::Adaptive => "",
-        ReasoningMode::Off => "none",
         ReasoningMode::Budget(..2048) => "low",
         ReasoningMode::Budget(2048..8192) => "medium",
         ReasoningMode::Budget(8192..) => "high",
     };
     put_text(body, "reasoning_effort", effort);
+    if reasoning.mode == ReasoningMode::Off {
+        lost.omit("thinking");
+    }
     if reasoning.shown.is_some() {
         lost.omit("thinking.display");
     }

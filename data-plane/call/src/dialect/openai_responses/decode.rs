@@ -63,6 +63,9 @@ impl Decoder {
         self.typed(&type_, event, &mut steps).map_err(error)?;
         if !steps.is_empty() {
             self.amid = false;
+            // Written anew later, it would be announced twice.
+            let announced = self.open().and_then(|open| self.items.get(&open)).is_some_and(Incoming::is_only_announced);
+            self.ambiguous |= announced;
         }
         Ok(steps)
     }

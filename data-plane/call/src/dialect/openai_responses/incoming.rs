@@ -228,6 +228,11 @@ impl Incoming {
         self.close(steps);
     }
 
+    /// Whether something of it was announced that no step has told.
+    pub(super) fn is_only_announced(&self) -> bool {
+        self.announced || (self.is_empty() && !self.done)
+    }
+
     fn is_empty(&self) -> bool {
         self.item.sort == Sort::Message && self.item.parts.is_empty()
     }

@@ -62,6 +62,11 @@ impl Incoming {
 
     pub(super) fn text_done(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
         let kind = kind_of(said.type_);
+        if self.block.is_none() {
+            self.ambiguous = true;
+            self.number = said.event.get("content_index").and_then(Value::as_u64).unwrap_or(0);
+            self.begin_part(object(json!({"type": kind.type_()})), Object::new(), said.keys, said.steps);
+        }
         if self.is_at(&mut said.event, kind) {
             if let Some(whole) = take_string(&mut said.event, kind.field()) {
                 self.whole_text(kind, whole, &mut said.event, said.steps);

@@ -9,6 +9,7 @@ use luthien_call::{
 use luthien_proto::{
     Event, Step,
     event::{BlockKey, BlockKind, Delta, FinishReason, ToolForm, Usage},
+    message::Decision,
 };
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
@@ -17,11 +18,16 @@ use super::*;
 use crate::{generate, rig::Rig};
 
 /// Clients, and the upstreams that answer them.
-const PAIRS: [(Dialect, Dialect); 4] = [
+const PAIRS: [(Dialect, Dialect); 9] = [
     (Dialect::AnthropicMessages, Dialect::OpenAiChat),
     (Dialect::OpenAiChat, Dialect::AnthropicMessages),
     (Dialect::AnthropicMessages, Dialect::Gemini),
     (Dialect::OpenAiChat, Dialect::Gemini),
+    (Dialect::OpenAiResponses, Dialect::OpenAiChat),
+    (Dialect::OpenAiResponses, Dialect::AnthropicMessages),
+    (Dialect::OpenAiResponses, Dialect::Gemini),
+    (Dialect::OpenAiChat, Dialect::OpenAiResponses),
+    (Dialect::AnthropicMessages, Dialect::OpenAiResponses),
 ];
 
 /// An upstream's answer.
@@ -205,6 +211,12 @@ impl Said {
             (Dialect::AnthropicMessages, FinishReason::ContentFilter) => FinishReason::Refusal,
             (Dialect::OpenAiChat, FinishReason::Refusal) => FinishReason::ContentFilter,
             (Dialect::OpenAiChat, FinishReason::ContextWindow) => FinishReason::MaxTokens,
+            (Dialect::OpenAiResponses, FinishReason::ContextWindow) => FinishReason::MaxTokens,
+            (Dialect::OpenAiResponses, FinishReason::MaxTokens | FinishReason::ContentFilter) => finish,
+            // Complete, and what it holds says how.
+            (Dialect::OpenAiResponses, _) if !self.calls.is_empty() => FinishReason::ToolUse,
+            (Dialect::OpenAiResponses, _) if refuses => FinishReason::Refusal,
+            (Dialect::OpenAiResponses, _) => FinishReason::EndTurn,
             (Dialect::OpenAiChat, FinishReason::Pause) | (_, FinishReason::Other) => FinishReason::EndTurn,
             (_, same) => same,
         });
@@ -280,6 +292,7 @@ fn check(client: Dialect, written: &[u8]) {
     let events = events(text);
     match client {
         Dialect::AnthropicMessages => check_anthropic(text, &events),
+        Dialect::OpenAiResponses => check_responses(text, &events),
         _ => check_chat(&events),
     }
 }
@@ -323,6 +336,43 @@ fn check_anthropic(text: &str, events: &[Value]) {
             other => panic!("{other}"),
         }
     }
+}
+
+fn check_responses(text: &str, events: &[Value]) {
+    let names = text.lines().filter_map(|line| line.strip_prefix("event: "));
+    assert!(names.eq(events.iter().map(|event| event["type"].as_str().unwrap())), "every event has its name");
+    let mut items: Vec<Value> = Vec::new();
+    let mut parts = std::collections::BTreeSet::new();
+    for (at, event) in events.iter().enumerate() {
+        assert_eq!(event["sequence_number"], at, "numbers are dense");
+        if event["response"].is_object() {
+            assert_eq!(event["response"]["id"], events[0]["response"]["id"]);
+            assert_eq!(event["response"]["model"], "m");
+        }
+        let type_ = event["type"].as_str().unwrap();
+        assert_eq!(at == 0, type_ == "response.created");
+        let index = event["output_index"].as_u64().map(|index| usize::try_from(index).unwrap());
+        match type_ {
+            "response.output_item.added" => {
+                assert_eq!(index, Some(items.len()), "added once, in order");
+                items.push(event["item"]["id"].clone());
+            }
+            "response.output_item.done" => assert_eq!(event["item"]["id"], items[index.unwrap()]),
+            _ if index.is_some() => {
+                assert_eq!(event["item_id"], items[index.unwrap()]);
+                let number = event["content_index"].as_u64().or(event["summary_index"].as_u64());
+                if type_.contains("part.added") {
+                    assert!(parts.insert((index, number)));
+                } else if let Some(number) = number {
+                    assert!(parts.contains(&(index, Some(number))), "a part begins before its content");
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut unique = items.clone();
+    unique.dedup();
+    assert_eq!(unique.len(), items.len());
 }
 
 fn check_chat(events: &[Value]) {
@@ -380,6 +430,45 @@ proptest! {
     fn where_a_stream_is_cut_into_pieces_makes_no_difference(answer in answers(), at in proptest::collection::vec(any::<Index>(), 1..8)) {
         let stream = answer.stream.clone();
         prop_assert_eq!(answer.told(true, [stream.clone()]), answer.told(true, cut(&stream, &at)));
+    }
+
+    #[test]
+    fn whatever_policies_do_the_client_gets_an_answer_of_its_dialect(answer in answers(),
+        at in proptest::collection::vec(any::<Index>(), 1..5), verdicts in proptest::collection::vec((1..9u64, 0..8u32), 0..20)) {
+        let mut rig = Rig::converting(bridge(answer.client, answer.upstream), true, GATE_ALL);
+        rig.head(200, Content::Sse);
+        let (mut settled, mut made) = (0, 0);
+        let mut verdicts = verdicts.into_iter();
+        for piece in cut(&answer.stream, &at) {
+            rig.data(piece);
+            prop_assert!(settled > 0 || rig.written.is_empty(), "nothing leaves unjudged");
+            for (count, decision) in verdicts.by_ref().take(4) {
+                let last = rig.chunks().last().map_or(0, |chunk| chunk.seq);
+                if last == settled || rig.finished.is_some() {
+                    break;
+                }
+                settled = last.min(settled + count);
+                made += 1;
+                rig.verdict(settled, match decision {
+                    0 => Decision::Replace(made_text(made, "made")),
+                    1 => Decision::Replace(Vec::new()),
+                    2 => Decision::End { events: made_text(made, "the end"), reason: None },
+                    _ => Decision::Pass,
+                });
+            }
+        }
+        rig.end();
+        while rig.finished.is_none() {
+            rig.pass_all();
+        }
+        if let [Head::Own { .. } | Head::Converted { content_type: "application/json", .. }] = rig.heads[..] {
+            let body: Value = serde_json::from_str(rig.text()).unwrap();
+            prop_assert!(body["error"]["message"].is_string());
+        } else {
+            check(answer.client, &rig.written);
+            let last = decode(answer.client, &rig.written).pop().map(|event| event.step);
+            prop_assert!(matches!(last, Some(Step::Ended | Step::Failed(_))), "{}", rig.text());
+        }
     }
 
     #[test]

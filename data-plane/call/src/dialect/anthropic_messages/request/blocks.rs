@@ -7,56 +7,64 @@ use luthien_proto::{
 use serde_json::Value;
 
 use crate::dialect::{
-    fields::{Object, drop_if, put_back, take_bool, take_object, take_string},
+    fields::{Object, put_back, take_bool, take_object, take_string},
     request::{known, take_content},
 };
 
-pub(super) fn block(block: Object) -> Content {
-    let mut rest = block.clone();
-    match read(&mut rest) {
-        Some(read) => {
-            rest.shift_remove("type");
-            known(read, rest)
+pub(super) fn block(mut block: Object) -> Content {
+    if !is_known(&block) {
+        return ContentBlock::Opaque(Value::Object(block)).into();
+    }
+    let type_ = take_string(&mut block, "type").unwrap_or_default();
+    let mut text = |key| take_string(&mut block, key).unwrap_or_default();
+    let read = match type_.as_str() {
+        "text" => ContentBlock::Text(text("text")),
+        "thinking" => {
+            ContentBlock::Thinking { text: text("thinking"), signature: text("signature"), id: String::new() }
         }
-        None => ContentBlock::Opaque(Value::Object(block)).into(),
+        "redacted_thinking" => ContentBlock::RedactedThinking(text("data")),
+        "image" => ContentBlock::Image { source: take_source(&mut block), detail: String::new() },
+        "document" => ContentBlock::Document { title: text("title"), source: take_source(&mut block) },
+        "tool_result" => result(text("tool_use_id"), &mut block),
+        _ => call(type_, &mut block),
+    };
+    known(read, block)
+}
+
+fn is_known(block: &Object) -> bool {
+    let is_text = |key| block.get(key).is_some_and(Value::is_string);
+    let is_none = |key| block.get(key).is_none_or(Value::is_null);
+    match block.get("type").and_then(Value::as_str) {
+        Some("text") => is_text("text"),
+        Some("thinking") => is_text("thinking") && (is_text("signature") || is_none("signature")),
+        Some("redacted_thinking") => is_text("data"),
+        Some("tool_use" | "server_tool_use" | "mcp_tool_use") => {
+            is_text("name") && (is_none("input") || block.get("input").is_some_and(Value::is_object))
+        }
+        Some("tool_result") => is_text("tool_use_id"),
+        Some("image" | "document") => block.get("source").and_then(Value::as_object).is_some_and(is_known_source),
+        Some(_) | None => false,
     }
 }
 
-fn read(block: &mut Object) -> Option<ContentBlock> {
-    match block.get("type").and_then(Value::as_str)? {
-        "text" => take_string(block, "text").map(ContentBlock::Text),
-        "thinking" => thinking(block),
-        "redacted_thinking" => take_string(block, "data").map(ContentBlock::RedactedThinking),
-        "tool_use" | "server_tool_use" | "mcp_tool_use" => call(block),
-        "tool_result" => take_string(block, "tool_use_id").map(|id| result(id, block)),
-        "image" => {
-            let source = take_source(block)?;
-            Some(ContentBlock::Image { source, detail: String::new() })
-        }
-        "document" => {
-            let source = take_source(block)?;
-            Some(ContentBlock::Document { source, title: take_string(block, "title").unwrap_or_default() })
-        }
-        _ => None,
+fn is_known_source(source: &Object) -> bool {
+    let is_text = |key| source.get(key).is_some_and(Value::is_string);
+    match source.get("type").and_then(Value::as_str) {
+        Some("base64") => is_text("media_type") && is_text("data"),
+        Some("url") => is_text("url"),
+        Some("file") => is_text("file_id"),
+        Some("text") => is_text("data") && source.get("media_type").is_none_or(|media_type| media_type == "text/plain"),
+        Some(_) | None => false,
     }
 }
 
-fn thinking(block: &mut Object) -> Option<ContentBlock> {
-    let text = take_string(block, "thinking")?;
-    let signature = take_string(block, "signature").unwrap_or_default();
-    (!block.contains_key("signature")).then_some(ContentBlock::Thinking { text, signature, id: String::new() })
-}
-
-fn call(block: &mut Object) -> Option<ContentBlock> {
-    let name = take_string(block, "name")?;
-    let type_ = take_string(block, "type")?;
+fn call(type_: String, block: &mut Object) -> ContentBlock {
     let (form, type_) =
         if type_ == "tool_use" { (ToolForm::Function, String::new()) } else { (ToolForm::Server, type_) };
-    let id = take_string(block, "id").unwrap_or_default();
-    let input = take_object(block, "input");
-    let call = ToolCall { id, name, namespace: String::new(), form, type_ };
-    let arguments = input.map(|input| Value::Object(input).to_string()).unwrap_or_default();
-    (!block.contains_key("input")).then_some(ContentBlock::ToolCall { call, arguments })
+    let mut text = |key| take_string(block, key).unwrap_or_default();
+    let call = ToolCall { id: text("id"), name: text("name"), namespace: String::new(), form, type_ };
+    let arguments = take_object(block, "input").map(|input| Value::Object(input).to_string()).unwrap_or_default();
+    ContentBlock::ToolCall { call, arguments }
 }
 
 fn result(id: String, block: &mut Object) -> ContentBlock {
@@ -72,22 +80,19 @@ fn part(part: Object) -> Content {
     }
 }
 
-fn take_source(block: &mut Object) -> Option<Source> {
-    let mut source = take_object(block, "source")?;
-    let read = match take_string(&mut source, "type")?.as_str() {
-        "base64" => Source::Base64 {
-            media_type: take_string(&mut source, "media_type")?,
-            data: take_string(&mut source, "data")?,
-        },
-        "url" => Source::Url(take_string(&mut source, "url")?),
-        "file" => Source::FileId(take_string(&mut source, "file_id")?),
-        "text" => {
-            drop_if(&mut source, "media_type", |media_type| media_type == "text/plain");
-            let text = take_string(&mut source, "data")?;
-            Some(Source::Text(text)).filter(|_| !source.contains_key("media_type"))?
+fn take_source(block: &mut Object) -> Source {
+    let mut source = take_object(block, "source").unwrap_or_default();
+    let type_ = take_string(&mut source, "type").unwrap_or_default();
+    let mut text = |key| take_string(&mut source, key).unwrap_or_default();
+    let read = match type_.as_str() {
+        "base64" => Source::Base64 { media_type: text("media_type"), data: text("data") },
+        "url" => Source::Url(text("url")),
+        "file" => Source::FileId(text("file_id")),
+        _ => {
+            text("media_type");
+            Source::Text(text("data"))
         }
-        _ => return None,
     };
     put_back(block, "source", source);
-    Some(read)
+    read
 }

@@ -72,6 +72,10 @@ impl Writer<'_> {
         let said: Vec<_> = content.iter().filter(|content| is_said(content)).collect();
         if role == "assistant" {
             self.answer(content, &said, extras, &mut out);
+            let says_nothing = out.get("content").is_some_and(|content| content == "") && said.is_empty();
+            if says_nothing && !content.is_empty() {
+                return;
+            }
         } else if !said.is_empty() || !role.is_empty() {
             put(&mut out, "content", parts::encode(&said, self.lost));
         }

@@ -44,8 +44,8 @@ fn part(content: &Content, lost: &mut Lost) -> Option<Value> {
     let mut part = match &content.block {
         ContentBlock::Text(text) => fields(json!({"type": "text", "text": text})),
         ContentBlock::Refusal(text) => fields(json!({"type": "refusal", "refusal": text})),
-        ContentBlock::Image { source, detail } => image(source, detail),
-        ContentBlock::Document { source, title } => document(source, title),
+        ContentBlock::Image { source, detail } => image(source, detail, lost),
+        ContentBlock::Document { source, title } => document(source, title, lost),
         ContentBlock::Audio { data, format } => {
             fields(json!({"type": "input_audio", "input_audio": {"data": data, "format": format}}))
         }
@@ -62,11 +62,11 @@ fn part(content: &Content, lost: &mut Lost) -> Option<Value> {
     Some(Value::Object(part))
 }
 
-fn image(source: &Source, detail: &str) -> Object {
+fn image(source: &Source, detail: &str, lost: &mut Lost) -> Object {
     let url = match source {
         Source::Base64 { media_type, data } => data_url(media_type, data),
         Source::Url(url) => url.clone(),
-        Source::FileId(_) => return document(source, ""),
+        Source::FileId(_) => return document(source, "", lost),
         Source::Text(text) => return fields(json!({"type": "text", "text": text})),
     };
     let mut inner = Object::new();
@@ -76,7 +76,7 @@ fn image(source: &Source, detail: &str) -> Object {
 }
 
 /// A document that is text is text; its title is the first line of it. One at a URL can only be told of.
-fn document(source: &Source, title: &str) -> Object {
+fn document(source: &Source, title: &str, lost: &mut Lost) -> Object {
     let titled = |text: &str| if title.is_empty() { text.to_owned() } else { format!("{title}\n{text}") };
     let mut file = Object::new();
     match source {
@@ -88,7 +88,11 @@ fn document(source: &Source, title: &str) -> Object {
             put_text(&mut file, "filename", title);
             put(&mut file, "file_id", id.as_str());
         }
-        Source::Text(text) | Source::Url(text) => return fields(json!({"type": "text", "text": titled(text)})),
+        Source::Text(text) => return fields(json!({"type": "text", "text": titled(text)})),
+        Source::Url(url) => {
+            lost.drop("document.source.url");
+            return fields(json!({"type": "text", "text": titled(url)}));
+        }
     }
     fields(json!({"type": "file", "file": file}))
 }

@@ -39,6 +39,7 @@ fn text(part: &mut Object) -> Option<ContentBlock> {
     take_string(part, "text").map(ContentBlock::Text)
 }
 
+/// What a `data:` URL holds may be no picture.
 fn image(part: &mut Object) -> Option<ContentBlock> {
     let (url, nested_detail) = match part.get("image_url") {
         Some(Value::Object(nested)) => nested_url(nested)?,
@@ -51,6 +52,12 @@ fn image(part: &mut Object) -> Option<ContentBlock> {
         Some(url) => from_url(url),
         None => Source::FileId(take_string(part, "file_id")?),
     };
+    if let Source::Base64 { media_type, .. } = &source
+        && !media_type.starts_with("image/")
+    {
+        let title = file_name(media_type).to_owned();
+        return Some(ContentBlock::Document { source, title });
+    }
     // That is what it is without it, and the field has to be there.
     drop_if(part, "detail", |detail| detail == "auto");
     Some(ContentBlock::Image { source, detail: take_string(part, "detail").unwrap_or(nested_detail) })
@@ -115,6 +122,11 @@ pub(super) fn encode(content: &Content, text_type: &str) -> Option<Value> {
             json!({"type": type_, "text": text})
         }
         ContentBlock::Refusal(refusal) => json!({"type": "refusal", "refusal": refusal}),
+        ContentBlock::Image { source: source @ Source::Base64 { media_type, .. }, .. }
+            if !media_type.starts_with("image/") =>
+        {
+            document(source, "", None, text_type)
+        }
         ContentBlock::Image { source, detail } => {
             let detail = if detail.is_empty() { "auto" } else { detail };
             match source {
