@@ -430,7 +430,7 @@ fn how_to_reason() {
         Unset "minimal": "minimal" | - {"effort":"low"}
         Unset "high": "high" | - {"effort":"high"}
         Off "": - | {"type":"disabled"} -
-        Off "none": - | {"type":"disabled"} -
+        Off "none": "none" | {"type":"disabled"} -
         Off "minimal": - | {"type":"disabled"} {"effort":"low"}
         Off "high": - | {"type":"disabled"} {"effort":"high"}
         Adaptive "": - | {"type":"adaptive","display":"summarized"} -

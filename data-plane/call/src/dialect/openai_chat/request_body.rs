@@ -63,15 +63,15 @@ fn sampling(sampling: &Sampling, options: &UpstreamOptions, body: &mut Object, l
 /// these words, asks for nothing.
 fn reasoning(reasoning: &Reasoning, body: &mut Object, lost: &mut Lost) {
     let effort = match reasoning.mode {
-        ReasoningMode::Off => "",
+        ReasoningMode::Off if reasoning.effort != "none" => "",
         _ if !reasoning.effort.is_empty() => reasoning.effort.as_str(),
-        ReasoningMode::Unset | ReasoningMode::Adaptive => "",
+        ReasoningMode::Unset | ReasoningMode::Off | ReasoningMode::Adaptive => "",
         ReasoningMode::Budget(..2048) => "low",
         ReasoningMode::Budget(2048..8192) => "medium",
         ReasoningMode::Budget(8192..) => "high",
     };
     put_text(body, "reasoning_effort", effort);
-    if reasoning.mode == ReasoningMode::Off {
+    if reasoning.mode == ReasoningMode::Off && effort.is_empty() {
         lost.omit("thinking");
     }
     if reasoning.shown.is_some() {
