@@ -73,8 +73,8 @@ pub struct Upstream {
 pub struct RouteRule {
     /// A glob over the model's name.
     pub model: String,
-    /// The upstream's name.
-    pub upstream: String,
+    /// The upstream's name; of several, the one that speaks the client's dialect, or else the first.
+    pub upstreams: Vec<String>,
     /// The model's name there, if it differs.
     pub rename: Option<String>,
 }
@@ -260,10 +260,14 @@ impl Config {
         };
         let mut routes = Vec::with_capacity(self.routes.len());
         for (i, rule) in self.routes.iter().enumerate() {
-            let upstream = named(&rule.upstream, format!("routes[{i}].upstream"))?;
-            let route = Route::new(&rule.model, upstream, rule.rename.clone())
+            let names = rule.upstreams.iter().map(|name| named(name, format!("routes[{i}].upstream")));
+            let mut others = names.collect::<Result<Vec<_>, _>>()?;
+            if others.is_empty() {
+                return Err(Invalid::new(format_args!("routes[{i}].upstream"), "there is none"));
+            }
+            let route = Route::new(&rule.model, others.remove(0), rule.rename.clone())
                 .map_err(|error| Invalid::new(format_args!("routes[{i}].model"), error.kind().to_string()))?;
-            routes.push(route);
+            routes.push(route.or(others));
         }
         let mut listed = Vec::with_capacity(self.passthrough_paths.len());
         for (i, rule) in self.passthrough_paths.iter().enumerate() {
@@ -272,7 +276,7 @@ impl Config {
             let path = Listed::new(&rule.path, upstream);
             listed.push(path.map_err(|error| Invalid::new(key(""), error.kind().to_string()))?);
         }
-        let upstreams = routes.iter().map(|route| route.upstream.clone()).collect();
+        let upstreams = routes.iter().flat_map(Route::upstreams).cloned().collect();
         Ok((Routes(routes), Passthrough { listed, upstreams }))
     }
 }

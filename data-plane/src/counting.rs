@@ -20,7 +20,7 @@ use crate::{
     plane::Plane,
     refusal::Refusal,
     relay,
-    routes::{Asked, Route, gemini_model},
+    routes::{Asked, Upstream, gemini_model},
     upstream::whole_body,
 };
 
@@ -55,7 +55,7 @@ pub(crate) async fn count(
     let request = dialect::decode_request(dialect, body)?;
     let model = &request.request.model;
     let route = plane.routes().find(model).ok_or_else(|| Refusal::NoRoute(model.clone()))?;
-    let (upstream, upstream_model) = (&route.upstream, route.upstream_model(model));
+    let (upstream, upstream_model) = (route.upstream_for(dialect), route.upstream_model(model));
     let same = upstream.dialect == dialect;
     let query = parts.uri.query().filter(|_| same);
     let uri = upstream.uri(Asked::Count { model: upstream_model }, query);
@@ -69,7 +69,7 @@ pub(crate) async fn count(
     let body = if same {
         conversion::forward(&request, upstream_model, &upstream.options).0
     } else {
-        converted(&request, route)?
+        converted(&request, upstream, upstream_model)?
     };
     let mut asked = Request::new(whole_body(body));
     *asked.method_mut() = http::Method::POST;
@@ -87,9 +87,7 @@ pub(crate) async fn count(
 }
 
 /// The request as the upstream counts it.
-fn converted(request: &ClientRequest, route: &Route) -> Result<Bytes, Refusal> {
-    let upstream = &route.upstream;
-    let model = route.upstream_model(&request.request.model);
+fn converted(request: &ClientRequest, upstream: &Upstream, model: &str) -> Result<Bytes, Refusal> {
     let to = Target { dialect: upstream.dialect, model, options: &upstream.options };
     let converted = conversion::convert(request, &to).map_err(intake::unconvertible)?;
     let Ok(Value::Object(mut body)) = serde_json::from_slice(&converted.body) else { return Err(Refusal::Internal) };

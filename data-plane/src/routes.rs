@@ -137,13 +137,30 @@ pub(crate) struct Route {
     matcher: GlobMatcher,
     /// Where to.
     pub(crate) upstream: Arc<Upstream>,
+    /// Where to instead, for clients that speak the same dialect as one of these.
+    others: Vec<Arc<Upstream>>,
     pub(crate) rename: Option<String>,
 }
 
 impl Route {
     pub(crate) fn new(pattern: &str, upstream: Arc<Upstream>, rename: Option<String>) -> Result<Self, globset::Error> {
         let matcher = Glob::new(pattern)?.compile_matcher();
-        Ok(Self { pattern: pattern.to_owned(), matcher, upstream, rename })
+        Ok(Self { pattern: pattern.to_owned(), matcher, upstream, others: Vec::new(), rename })
+    }
+
+    /// The same, with other upstreams for the clients that speak as they do.
+    pub(crate) fn or(self, others: Vec<Arc<Upstream>>) -> Self {
+        Self { others, ..self }
+    }
+
+    /// Where calls of clients of a dialect go.
+    pub(crate) fn upstream_for(&self, dialect: Dialect) -> &Arc<Upstream> {
+        self.upstreams().find(|upstream| upstream.dialect == dialect).unwrap_or(&self.upstream)
+    }
+
+    /// All upstreams that it leads to.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        std::iter::once(&self.upstream).chain(&self.others)
     }
 
     /// The name of that model at the upstream.
@@ -209,6 +226,21 @@ mod tests {
         }
         let literal: Vec<_> = routes.0.iter().filter_map(Route::model).collect();
         assert_eq!(literal, ["fast"]);
+    }
+
+    #[test]
+    fn of_several_upstreams_the_one_that_speaks_as_the_client_does_is_taken() {
+        let upstreams = [Dialect::OpenAiChat, Dialect::OpenAiResponses]
+            .map(|dialect| upstream(dialect.name(), dialect, "https://h"));
+        let [first, second] = upstreams;
+        let route = Route::new("*", first, None).unwrap().or(vec![second]);
+        for (dialect, expected) in [
+            (Dialect::OpenAiChat, "openai-chat"),
+            (Dialect::OpenAiResponses, "openai-responses"),
+            (Dialect::AnthropicMessages, "openai-chat"),
+        ] {
+            assert_eq!(route.upstream_for(dialect).name, expected);
+        }
     }
 
     #[test]

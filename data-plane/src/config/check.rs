@@ -17,6 +17,7 @@ use super::{
 };
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8000);
+const OPENAI: &str = "https://api.openai.com/v1";
 const CONTROL_PLANE: &str = "http://127.0.0.1:50051";
 /// The most that a limit in bytes may be: gRPC counts in 32 bits.
 const LARGEST: usize = 1 << 30;
@@ -72,22 +73,23 @@ fn defaults(variable: impl Fn(&str) -> Option<String>) -> (Vec<Upstream>, Vec<Ro
         options: UpstreamOptions::default(),
         forward_traceparent: false,
     };
-    let route = |model: &str, upstream: &str| RouteRule {
+    let route = |model: &str, upstreams: &[&str]| RouteRule {
         model: model.to_owned(),
-        upstream: upstream.to_owned(),
+        upstreams: upstreams.iter().map(|&name| name.to_owned()).collect(),
         rename: None,
     };
     let mut upstreams = vec![
-        upstream("openai", Dialect::OpenAiChat, "https://api.openai.com/v1", key("OPENAI_API_KEY")),
+        upstream("openai", Dialect::OpenAiChat, OPENAI, key("OPENAI_API_KEY")),
+        upstream("openai-responses", Dialect::OpenAiResponses, OPENAI, key("OPENAI_API_KEY")),
         upstream("anthropic", Dialect::AnthropicMessages, "https://api.anthropic.com", key("ANTHROPIC_API_KEY")),
     ];
-    let mut routes = vec![route("claude-*", "anthropic")];
+    let mut routes = vec![route("claude-*", &["anthropic"])];
     if let Some(key) = key("GEMINI_API_KEY") {
         let base_url = "https://generativelanguage.googleapis.com";
         upstreams.push(upstream("gemini", Dialect::Gemini, base_url, Some(key)));
-        routes.push(route("gemini-*", "gemini"));
+        routes.push(route("gemini-*", &["gemini"]));
     }
-    routes.push(route("*", "openai"));
+    routes.push(route("*", &["openai", "openai-responses"]));
     (upstreams, routes)
 }
 
@@ -178,7 +180,7 @@ fn route(i: usize, section: RouteSection) -> Result<RouteRule, Invalid> {
     if section.rename.as_deref() == Some("") {
         return Err(Invalid::new(key("as"), "is empty; without it the model keeps its name"));
     }
-    Ok(RouteRule { model: section.model, upstream: section.upstream, rename: section.rename })
+    Ok(RouteRule { model: section.model, upstreams: section.upstream.0, rename: section.rename })
 }
 
 fn passthrough_paths(sections: Vec<PassthroughSection>) -> Result<Vec<PassthroughRule>, Invalid> {

@@ -61,7 +61,7 @@ pub(super) struct UpstreamSection {
 #[serde(deny_unknown_fields)]
 pub(super) struct RouteSection {
     pub(super) model: String,
-    pub(super) upstream: String,
+    pub(super) upstream: Names,
     #[serde(rename = "as")]
     pub(super) rename: Option<String>,
 }
@@ -80,6 +80,38 @@ pub(super) enum AuthMode {
     #[default]
     Passthrough,
     Keys,
+}
+
+/// A name or a list of them.
+#[derive(Clone, Debug)]
+pub(super) struct Names(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrList;
+
+        impl<'de> Visitor<'de> for NameOrList {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name or a list of names")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Names, E> {
+                Ok(Names(vec![name.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element()? {
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
+        }
+
+        deserializer.deserialize_any(NameOrList)
+    }
 }
 
 /// One address or a list of them.

@@ -82,13 +82,17 @@ fn without_a_section_upstreams_come_from_the_environment() {
         let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
         let config = Config::from_env(|name| keys.iter().any(|key| key == name).then(|| "sk-x".to_owned())).unwrap();
         let key = |name: &str| config.upstreams.iter().any(|it| it.name == name && it.api_key.is_some());
+        let named = |name: &String| format!("{name}{}", if key(name) { "+key" } else { "" });
         let route = |rule: &RouteRule| {
-            format!("{}>{}{}", rule.model, rule.upstream, if key(&rule.upstream) { "+key" } else { "" })
+            format!("{}>{}", rule.model, rule.upstreams.iter().map(named).collect::<Vec<_>>().join("|"))
         };
         config.routes.iter().map(route).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(summary(&[]), "claude-*>anthropic *>openai");
-    assert_eq!(summary(&["OPENAI_API_KEY", "GEMINI_API_KEY"]), "claude-*>anthropic gemini-*>gemini+key *>openai+key");
+    assert_eq!(summary(&[]), "claude-*>anthropic *>openai|openai-responses");
+    assert_eq!(
+        summary(&["OPENAI_API_KEY", "GEMINI_API_KEY"]),
+        "claude-*>anthropic gemini-*>gemini+key *>openai+key|openai-responses+key"
+    );
 }
 
 #[test]

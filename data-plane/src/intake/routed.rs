@@ -54,7 +54,7 @@ impl Wanted {
     ) -> Result<Routed, Refusal> {
         let model = &request.request.model;
         let route = routes.find(model).ok_or_else(|| Refusal::NoRoute(model.clone()))?;
-        let upstream = &route.upstream;
+        let upstream = route.upstream_for(self.dialect);
         let same = upstream.dialect == self.dialect;
         let upstream_model = route.upstream_model(model).to_owned();
         let asked = Asked::Call { model: &upstream_model, stream: request.request.stream };
