@@ -127,6 +127,12 @@ impl Writer {
         Ok(self.take(Some(Over::Complete)))
     }
 
+    /// Takes back what was written last and has not left: it leaves with what comes next.
+    pub fn put_back(&mut self, mut bytes: BytesMut) {
+        bytes.unsplit(self.out.split());
+        self.out = bytes;
+    }
+
     /// The in-band error of the dialect: nothing follows it.
     pub fn failure(&mut self, failure: Failure) -> Bytes {
         // What was relayed has begun without us.

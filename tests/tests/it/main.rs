@@ -9,6 +9,7 @@ mod debug_logging;
 mod dialects;
 mod diff;
 mod disconnect;
+mod gemini;
 mod held;
 mod leaves;
 mod loss;

@@ -175,17 +175,28 @@ impl Judged {
     fn finish(&mut self, reason: Option<FinishReason>) -> Result<Written, Fault> {
         self.ended_by_policy = true;
         let mut bytes = BytesMut::new();
+        match self.finish_into(&mut bytes, reason) {
+            Ok(over) => Ok(Written { bytes: bytes.freeze(), over }),
+            Err(fault) => {
+                // What was written stands.
+                self.writer.put_back(bytes);
+                Err(fault)
+            }
+        }
+    }
+
+    fn finish_into(&mut self, bytes: &mut BytesMut, reason: Option<FinishReason>) -> Result<Option<Over>, Fault> {
         for released in self.tail.flush_for_end() {
             self.written = self.written.max(released.through);
             let written = self.write(released)?;
             bytes.extend_from_slice(&written.bytes);
             if written.over.is_some() {
-                return Ok(Written { bytes: bytes.freeze(), ..written });
+                return Ok(written.over);
             }
         }
         let written = self.writer.finish(reason)?;
         bytes.extend_from_slice(&written.bytes);
-        Ok(Written { bytes: bytes.freeze(), ..written })
+        Ok(written.over)
     }
 }
 

@@ -1,7 +1,8 @@
 //! OpenAI Responses: the output is a list of items, some of them with parts.
 //!
 //! A part of a message is a block (text, refusal), a call of a function or a custom tool is one, reasoning is one, and so
-//! is every other item, as an opaque block. Keys are counted by block: an item's place in the output is not one.
+//! is every other item, as an opaque block. Items that call the client's own shell and the like are calls of that type, with
+//! their own fields for arguments. Keys are counted by block: an item's place in the output is not one.
 //!
 //! What a response says beyond the model is
 //!
@@ -20,11 +21,13 @@
 
 mod decode;
 mod encode;
+mod ending;
 mod failure;
 mod fold;
 mod incoming;
 mod item;
 mod message;
+mod outgoing;
 mod reasoning;
 mod request;
 mod rest;
@@ -32,8 +35,9 @@ mod snapshot;
 mod usage;
 mod words;
 
-pub(super) use decode::{Decoder, decode_whole};
+pub(super) use decode::Decoder;
 pub(super) use encode::Encoder;
+pub(super) use ending::decode_whole;
 pub(super) use fold::encode_whole;
 pub(super) use request::{decode as decode_request, echo, encode as encode_request};
 

@@ -7,6 +7,7 @@ mod pitfalls;
 mod property;
 mod responses;
 mod tools;
+mod turns;
 mod whole;
 
 use std::collections::BTreeMap;

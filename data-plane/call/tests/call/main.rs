@@ -12,6 +12,7 @@ mod ends;
 mod faults;
 #[path = "../codec/generate.rs"]
 mod generate;
+mod items;
 mod property;
 mod relay;
 mod rig;

@@ -475,6 +475,37 @@ fn tools_that_the_provider_runs_and_what_is_unknown() {
 }
 
 #[test]
+fn calls_of_the_clients_own_tools() {
+    check_within(
+        r#"
+        output_item.added {"output_index":0,"item":{"id":"lsh_1","type":"local_shell_call","status":"in_progress","call_id":"c1","action":{"type":"exec","command":[]}}}
+        output_item.done {"output_index":0,"item":{"id":"lsh_1","type":"local_shell_call","status":"completed","call_id":"c1","action":{"type":"exec","command":["ls"],"env":{}}}}
+        output_item.done {"output_index":1,"item":{"id":"apc_1","type":"apply_patch_call","status":"completed","call_id":"c2","operation":{"type":"delete_file","path":"a"}}}
+        output_item.done {"output_index":2,"item":{"id":"sh_1","type":"shell_call","status":"completed","call_id":"c3","action":{"commands":["ls"]},"environment":{"type":"container_reference","container_id":"x"}}}
+        "#,
+        expect![[r#"
+            2: #0 ToolCall "c1" local_shell  {"item":{"id":"lsh_1","action":{"type":"exec","command":[]}}}
+            3: #0 + arguments "{\"action\":{\"type\":\"exec\",\"command\":[\"ls\"],\"env\":{}}}"
+               #0 .
+            4: #1 ToolCall "c2" apply_patch  {"item":{"id":"apc_1"}}
+               #1 + arguments "{\"operation\":{\"type\":\"delete_file\",\"path\":\"a\"}}"
+               #1 .
+            5: #2 Opaque {"id":"sh_1","type":"shell_call","status":"completed","call_id":"c3","action":{"commands":["ls"]},"environment":{"type":"container_reference","container_id":"x"}}
+               #2 .
+            6: Finished ToolUse
+               Ended
+            7: -
+            > output_item.added {"output_index":0,"item":{"id":"lsh_1","type":"local_shell_call","call_id":"c1","status":"in_progress","action":{"type":"exec","command":[]}}}
+            > output_item.done {"output_index":0,"item":{"id":"lsh_1","type":"local_shell_call","call_id":"c1","status":"completed","action":{"type":"exec","command":["ls"],"env":{}}}}
+            > output_item.added {"output_index":1,"item":{"id":"apc_1","type":"apply_patch_call","call_id":"c2","status":"in_progress"}}
+            > output_item.done {"output_index":1,"item":{"id":"apc_1","type":"apply_patch_call","call_id":"c2","status":"completed","operation":{"type":"delete_file","path":"a"}}}
+            > output_item.added {"output_index":2,"item":{"id":"sh_1","type":"shell_call","status":"completed","call_id":"c3","action":{"commands":["ls"]},"environment":{"type":"container_reference","container_id":"x"}}}
+            > output_item.done {"output_index":2,"item":{"id":"sh_1","type":"shell_call","status":"completed","call_id":"c3","action":{"commands":["ls"]},"environment":{"type":"container_reference","container_id":"x"}}}
+        "#]],
+    );
+}
+
+#[test]
 fn ends_that_are_no_completion() {
     for (end, expected) in [
         (
@@ -864,6 +895,13 @@ fn what_breaks_the_grammar() {
         &[CREATED, "output_item.added {\"output_index\":0,\"item\":{\"type\":\"reasoning\"}}\noutput_text.delta {\"output_index\":0,\"delta\":\"a\"}"].concat(),
         &[CREATED, "output_item.done {\"output_index\":0,\"item\":{\"type\":\"reasoning\"}}\nreasoning_text.delta {\"output_index\":0,\"delta\":\"a\"}"].concat(),
         &[CREATED, COMPLETED, r#"keepalive {"x":1}"#].concat(),
+        // Nothing but repetitions, for ever.
+        &[
+            CREATED,
+            "output_item.added {\"output_index\":0,\"item\":{\"type\":\"reasoning\"}}\n",
+            &"reasoning_text.done {\"output_index\":0}\n".repeat(65),
+        ]
+        .concat(),
     ] {
         let listing = stream::listing(Dialect::OpenAiResponses, &full(lines));
         out.push_str(listing.lines().next().unwrap());
@@ -880,6 +918,7 @@ fn what_breaks_the_grammar() {
         error: SSE event response.output_text.delta: it is not of its item's type
         error: SSE event response.reasoning_text.delta: its item is done
         error: SSE event of an unknown type: it comes after the end of the response
+        error: SSE event of an unknown type: too much before it says nothing
     "#]]
     .assert_eq(&out);
 }

@@ -1,44 +1,44 @@
-//! From SSE events, or a whole body, to steps.
+//! From SSE events to steps.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use luthien_proto::{
-    Event, Step,
-    event::{FinishReason, Started},
-};
+use luthien_proto::{Event, Step, event::Started};
 use serde_json::Value;
 
 use super::{
     failure,
     incoming::{Incoming, Keys, Said, typed},
-    item::{PartKind, Sort},
+    item::{TOLD_OF_ACTIONS, is_action},
     place,
     rest::{beyond, says_nothing},
     snapshot::{self, Snapshot},
-    usage, words,
 };
 use crate::dialect::{
     DecodeError, broken_off,
-    fields::{Object, drop_if, drop_null, parse_object, take_array, take_object, take_string, take_u64},
+    fields::{Object, drop_if, drop_null, parse_object, take_object, take_string, take_u64},
 };
 
 const DONE: &[u8] = b"[DONE]";
+/// So many events in a row that are no steps are kept together. A few are usual.
+const SILENT: u32 = 64;
 
 #[derive(Debug, Default)]
 pub(in crate::dialect) struct Decoder {
-    started: bool,
-    snapshot: Snapshot,
+    pub(super) started: bool,
+    pub(super) snapshot: Snapshot,
     /// By `output_index`.
-    items: BTreeMap<u64, Incoming>,
+    pub(super) items: BTreeMap<u64, Incoming>,
     /// The item that was begun last.
     last: Option<u64>,
-    keys: Keys,
-    over: bool,
+    pub(super) keys: Keys,
+    pub(super) over: bool,
     /// Whether what came last goes on in the next event.
     amid: bool,
+    /// How many events in a row were of that sort.
+    silent: u32,
     /// Whether a client may read something else in what came since this was asked last.
-    ambiguous: bool,
+    pub(super) ambiguous: bool,
 }
 
 impl Decoder {
@@ -61,11 +61,16 @@ impl Decoder {
         drop_if(&mut event, "sequence_number", Value::is_u64);
         let mut steps = Vec::new();
         self.typed(&type_, event, &mut steps).map_err(error)?;
-        if !steps.is_empty() {
-            self.amid = false;
+        if steps.is_empty() {
+            self.silent += u32::from(self.amid);
+            if self.silent > SILENT {
+                return Err(error("too much before it says nothing"));
+            }
+        } else {
+            self.silent = 0;
+            self.amid = self.open().and_then(|open| self.items.get(&open)).is_some_and(Incoming::is_only_announced);
             // Written anew later, it would be announced twice.
-            let announced = self.open().and_then(|open| self.items.get(&open)).is_some_and(Incoming::is_only_announced);
-            self.ambiguous |= announced;
+            self.ambiguous |= self.amid;
         }
         Ok(steps)
     }
@@ -143,7 +148,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn started(&mut self, event: Object, mut response: Object) -> Event {
+    pub(super) fn started(&mut self, event: Object, mut response: Object) -> Event {
         let started = take_head(&mut response);
         drop_if(&mut response, "status", |status| status == "in_progress" || status == "queued");
         drop_if(&mut response, "output", says_nothing);
@@ -170,103 +175,6 @@ impl Decoder {
         steps.push(event);
     }
 
-    fn fail(&mut self, mut event: Object, steps: &mut Vec<Event>) {
-        self.over = true;
-        let mut response = take_object(&mut event, "response").unwrap_or_default();
-        let error = failure::take(&mut response).unwrap_or_default();
-        drop_if(&mut response, "status", |status| status == "failed");
-        drop_null(&mut response, "incomplete_details");
-        steps.extend(usage::take(&mut response).filter(|_| self.started).map(|usage| Step::Usage(usage).into()));
-        if response.get("output").is_some_and(|output| self.has_said(output)) {
-            response.shift_remove("output");
-        }
-        let extras = snapshot::extras(event, self.snapshot.beyond(response));
-        steps.push(Event { step: Step::Failed(error), extras });
-    }
-
-    /// Whether an output is no more than the items that were told.
-    fn has_said(&self, output: &Value) -> bool {
-        let Some(output) = output.as_array() else { return false };
-        let known = self.items.values().filter(|item| item.done).map(|item| item.item.done());
-        let is_known = |(said, known): (&Value, Object)| {
-            said.as_object().is_some_and(|said| beyond(said.clone(), &known).is_empty())
-        };
-        output.len() <= self.items.len() && output.iter().zip(known).all(is_known)
-    }
-
-    fn finish(&mut self, type_: &str, mut event: Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
-        let mut response = take_object(&mut event, "response").ok_or("it has no response")?;
-        if !self.started {
-            let head = take_head(&mut response);
-            self.started = true;
-            let started = Event::from(Step::Started(head));
-            self.snapshot.follow(&started);
-            steps.push(started);
-        }
-        let status = take_string(&mut response, "status");
-        let status = status.as_deref().or_else(|| type_.strip_prefix("response.")).unwrap_or_default();
-        self.end_output(&mut response, steps)?;
-        self.end_response(status, &mut response, steps);
-        self.over = true;
-        let extras = snapshot::extras(event, self.beyond(response));
-        steps.push(Event { step: Step::Ended, extras });
-        Ok(())
-    }
-
-    /// Tells what was not told of the output, and stops what is open.
-    fn end_output(&mut self, response: &mut Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
-        let output = take_array(response, "output").unwrap_or_default();
-        let indexes: Vec<u64> = self.items.keys().copied().collect();
-        let mut unsaid = false;
-        for (at, item) in output.iter().enumerate() {
-            let Value::Object(item) = item.clone() else {
-                unsaid = true;
-                continue;
-            };
-            let index = indexes.get(at).copied();
-            match index.and_then(|index| self.items.get_mut(&index)) {
-                Some(known) if known.done => unsaid |= !beyond(item, &known.item.done()).is_empty(),
-                Some(known) => known.complete(item, Object::new(), &mut self.keys, steps)?,
-                None => {
-                    let next = self.items.keys().next_back().map_or(0, |last| last.saturating_add(1));
-                    self.whole_item(next, item, Object::new(), steps)?;
-                }
-            }
-        }
-        for item in self.items.values_mut() {
-            item.end(&mut self.keys, steps);
-            self.ambiguous |= std::mem::take(&mut item.ambiguous);
-        }
-        if unsaid {
-            self.ambiguous = true;
-            response.insert("output".to_owned(), output.into());
-        }
-        Ok(())
-    }
-
-    fn end_response(&mut self, status: &str, response: &mut Object, steps: &mut Vec<Event>) {
-        let mut details = take_object(response, "incomplete_details").unwrap_or_default();
-        let reason = take_string(&mut details, "reason").unwrap_or_default();
-        if !details.is_empty() {
-            response.insert("incomplete_details".to_owned(), Value::Object(details));
-        }
-        failure::drop_empty(response);
-        steps.extend(usage::take(response).map(|usage| Event::from(Step::Usage(usage))));
-        steps.push(Step::Finished(words::finished(status, &reason, self.complete_reason())).into());
-    }
-
-    /// What it means that the response is complete.
-    fn complete_reason(&self) -> FinishReason {
-        let has = |is: fn(&Incoming) -> bool| self.items.values().any(is);
-        if has(|item| matches!(item.item.sort, Sort::Call(_))) {
-            FinishReason::ToolUse
-        } else if has(|item| item.item.parts.iter().any(|part| part.kind == PartKind::Refusal)) {
-            FinishReason::Refusal
-        } else {
-            FinishReason::EndTurn
-        }
-    }
-
     fn add(&mut self, mut event: Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
         let next = self.items.len() as u64;
         let index = take_index(&mut event)?.unwrap_or(next);
@@ -280,9 +188,7 @@ impl Decoder {
         self.ambiguous |= index != next || self.open().is_some();
         let (mut incoming, mut content) = Incoming::begin(item, event, &mut self.keys, steps)?;
         incoming.content(&mut content, &mut self.keys, steps)?;
-        if !content.is_empty() {
-            incoming.done_rest("response.output_item.added", content, steps);
-        }
+        incoming.keep(content, steps);
         self.amid = steps.is_empty();
         self.ambiguous |= std::mem::take(&mut incoming.ambiguous);
         self.last = Some(index);
@@ -324,7 +230,7 @@ impl Decoder {
     }
 
     /// An item of which nothing came before.
-    fn whole_item(
+    pub(super) fn whole_item(
         &mut self,
         index: u64,
         item: Object,
@@ -340,6 +246,9 @@ impl Decoder {
                 begun.insert("status".to_owned(), "in_progress".into());
             }
             begun.shift_remove("encrypted_content");
+        } else if is_action(&item) {
+            begun.retain(|key, _| TOLD_OF_ACTIONS.contains(&key.as_str()));
+            drop_if(&mut begun, "status", |status| status == "completed");
         }
         let (mut incoming, _) = Incoming::begin(begun, Object::new(), &mut self.keys, steps)?;
         incoming.complete(item, done, &mut self.keys, steps)?;
@@ -378,55 +287,15 @@ impl Decoder {
     }
 
     /// What is said of the response beyond what is known. Its id does not change.
-    fn beyond(&mut self, response: Object) -> Object {
+    pub(super) fn beyond(&mut self, response: Object) -> Object {
         let rest = self.snapshot.beyond(response);
         self.ambiguous |= rest.contains_key("id");
         rest
     }
 }
 
-/// A whole body has the steps of its stream.
-pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, DecodeError> {
-    let error = |reason: &str| DecodeError::new("response body", reason);
-    let mut response = parse_object("response body", body)?;
-    let is_failed = response.get("error").is_some_and(|error| error.as_object().is_some_and(|error| !error.is_empty()));
-    if is_failed || response.get("status").is_some_and(|status| status == "failed") {
-        let failed = failure::take(&mut response).unwrap_or_default();
-        return Ok(vec![Event { step: Step::Failed(failed), extras: response.into() }]);
-    }
-    let output = match response.shift_remove("output") {
-        Some(Value::Array(output)) => output,
-        Some(Value::Null) => Vec::new(),
-        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) | None => {
-            return Err(error("it has no list of output"));
-        }
-    };
-    let mut decoder = Decoder::default();
-    let mut steps = Vec::new();
-    let mut ended = Object::new();
-    for key in ["status", "incomplete_details", "usage"] {
-        ended.extend(response.shift_remove(key).map(|value| (key.to_owned(), value)));
-    }
-    let mut finish = Object::from_iter([("output".to_owned(), Value::Array(output))]);
-    let started = decoder.started(Object::new(), response);
-    steps.push(started);
-    decoder.end_output(&mut finish, &mut steps).map_err(error)?;
-    let status = take_string(&mut ended, "status").unwrap_or_default();
-    decoder.end_response(&status, &mut ended, &mut steps);
-    ended.extend(finish);
-    if let (Some(Event { extras, .. }), false) = (steps.first_mut(), ended.is_empty()) {
-        let mut fields = std::mem::take(extras).into_map();
-        if let Value::Object(rest) = fields.entry(place::RESPONSE).or_insert_with(|| Object::new().into()) {
-            rest.extend(ended);
-        }
-        *extras = fields.into();
-    }
-    steps.push(Step::Ended.into());
-    Ok(steps)
-}
-
 /// Takes out of a response what it begins with.
-fn take_head(response: &mut Object) -> Started {
+pub(super) fn take_head(response: &mut Object) -> Started {
     drop_if(response, "object", |object| object == "response");
     let created = response.get("created_at").and_then(Value::as_i64);
     if created.is_some() {

@@ -8,7 +8,7 @@ use luthien_proto::{
 use serde_json::Value;
 
 use super::{
-    item::{Item, Sort, told},
+    item::{Item, Sort, TOLD_OF_ACTIONS, is_action, told},
     place,
     rest::beyond,
 };
@@ -140,7 +140,7 @@ impl Incoming {
             (Sort::Reasoning, "reasoning_summary_text.done" | "reasoning_text.done") => self.reasoning_text_done(said),
             (Sort::Reasoning, "reasoning_summary_part.done" | "content_part.done") => self.reasoning_part_done(said),
             (
-                Sort::Message | Sort::Call(_) | Sort::Reasoning,
+                Sort::Message | Sort::Call(_) | Sort::Action | Sort::Reasoning,
                 "content_part.added"
                 | "content_part.done"
                 | "output_text.delta"
@@ -158,7 +158,7 @@ impl Incoming {
                 | "reasoning_text.delta"
                 | "reasoning_text.done",
             ) => Err("it is not of its item's type"),
-            (Sort::Message | Sort::Call(_) | Sort::Reasoning | Sort::Other, _) => {
+            (Sort::Message | Sort::Call(_) | Sort::Action | Sort::Reasoning | Sort::Other, _) => {
                 let mut event = said.event;
                 if self.item.sort == Sort::Message && self.block.is_some() {
                     drop_if(&mut event, "content_index", |number| number.as_u64() == Some(self.number));
@@ -177,7 +177,14 @@ impl Incoming {
         keys: &mut Keys,
         steps: &mut Vec<Event>,
     ) -> Result<(), &'static str> {
-        let mut content = if self.item.sort == Sort::Other { Object::new() } else { take_content(&mut fields) };
+        let mut content = match self.item.sort {
+            Sort::Message | Sort::Call(_) | Sort::Reasoning => take_content(&mut fields),
+            Sort::Action => {
+                self.act(&mut fields, steps);
+                Object::new()
+            }
+            Sort::Other => Object::new(),
+        };
         self.content(&mut content, keys, steps)?;
         fields.extend(content);
         if self.is_empty() {
@@ -201,6 +208,16 @@ impl Incoming {
         }
         self.close(steps);
         Ok(())
+    }
+
+    /// The fields that a tool is called with: they are final only now.
+    fn act(&mut self, fields: &mut Object, steps: &mut Vec<Event>) {
+        let mut action = Object::new();
+        for (key, value) in std::mem::take(fields) {
+            let of = if TOLD_OF_ACTIONS.contains(&key.as_str()) { &mut *fields } else { &mut action };
+            of.insert(key, value);
+        }
+        self.push(Delta::Arguments(Value::Object(action).to_string()), Extras::NONE, steps);
     }
 
     /// A message without any content is nothing that is known.
@@ -261,7 +278,7 @@ impl Incoming {
                 self.whole_reasoning(content, steps);
                 Ok(())
             }
-            Sort::Other => Ok(()),
+            Sort::Action | Sort::Other => Ok(()),
         }
     }
 
@@ -292,6 +309,18 @@ impl Incoming {
                 rest.insert(field.to_owned(), whole.into());
             }
         }
+    }
+
+    /// What could not be read of the content that it was announced with.
+    pub(super) fn keep(&mut self, content: Object, steps: &mut Vec<Event>) {
+        if self.block.is_some() || content.is_empty() {
+            return self.done_rest("response.output_item.added", content, steps);
+        }
+        let mut extras = std::mem::take(&mut self.begun).into_map();
+        if let Value::Object(item) = extras.entry(place::ITEM).or_insert_with(|| Object::new().into()) {
+            item.extend(content);
+        }
+        self.begun = extras.into();
     }
 
     /// What is left of an event that ends something.
@@ -342,6 +371,15 @@ fn take_kind(fields: &mut Object) -> Result<Option<BlockKind>, &'static str> {
         }
         "function_call" => ToolForm::Function,
         "custom_tool_call" => ToolForm::Custom,
+        _ if is_action(fields) => {
+            drop_known(fields);
+            drop_if(fields, "status", |status| status == "in_progress");
+            let id = take_string(fields, "call_id").unwrap_or_default();
+            let name = type_.strip_suffix("_call").unwrap_or(&type_).to_owned();
+            let form = ToolForm::Function;
+            keep_id(fields);
+            return Ok(Some(BlockKind::ToolCall(ToolCall { id, name, namespace: String::new(), form, type_ })));
+        }
         _ => return Ok(Some(BlockKind::Opaque(Value::Object(std::mem::take(fields))))),
     };
     drop_known(fields);

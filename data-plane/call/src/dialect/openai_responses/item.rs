@@ -15,6 +15,10 @@ use crate::dialect::fields::Object;
 
 /// Fields of an item that are told by its block.
 const TOLD: [&str; 9] = ["type", "id", "content", "summary", "arguments", "input", "call_id", "name", "namespace"];
+/// Items that call the client's own tools with fields of theirs.
+const ACTIONS: [&str; 4] = ["local_shell_call", "shell_call", "apply_patch_call", "computer_call"];
+/// Those of their fields that are not what they call with.
+pub(super) const TOLD_OF_ACTIONS: [&str; 4] = ["type", "id", "call_id", "status"];
 /// Those of an item of which nothing is known.
 const TOLD_OF_OTHERS: [&str; 2] = ["type", "id"];
 /// Those of a part.
@@ -27,6 +31,8 @@ pub(super) enum Sort {
     Message,
     /// The text in this field.
     Call(&'static str),
+    /// Fields of the item itself.
+    Action,
     /// Parts of one block.
     Reasoning,
     /// Nothing that is known.
@@ -82,6 +88,10 @@ impl Item {
                 let reasoning = json!({"id": id, "type": "reasoning", "summary": [], "encrypted_content": data});
                 (Sort::Reasoning, reasoning)
             }
+            BlockKind::ToolCall(call) if ACTIONS.contains(&call.type_.as_str()) => {
+                let head = json!({"id": id, "type": call.type_, "call_id": call.id, "status": "in_progress"});
+                (Sort::Action, head)
+            }
             BlockKind::ToolCall(call) => {
                 let (type_, field) = match call.form {
                     ToolForm::Custom => ("custom_tool_call", "input"),
@@ -101,7 +111,7 @@ impl Item {
         if sort != Sort::Other
             && let Some(Value::Object(rest)) = extras.get(place::ITEM)
         {
-            overlay(&mut head, rest, &TOLD);
+            overlay(&mut head, rest, told(sort));
         }
         Self { sort, head, last: Object::new(), parts: Vec::new(), text: String::new(), signature: None }
     }
@@ -136,11 +146,11 @@ impl Item {
                     self.say(text, extras);
                 }
             },
-            (Sort::Call(_), Delta::Arguments(text)) => self.text.push_str(text),
+            (Sort::Call(_) | Sort::Action, Delta::Arguments(text)) => self.text.push_str(text),
             (Sort::Reasoning, Delta::Signature(text)) => self.signature = Some(text.clone()),
             (_, Delta::Opaque(Value::Object(event))) => self.add_event(event),
             (
-                Sort::Message | Sort::Reasoning | Sort::Call(_) | Sort::Other,
+                Sort::Message | Sort::Reasoning | Sort::Call(_) | Sort::Action | Sort::Other,
                 Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) | Delta::Opaque(_),
             ) => {}
         }
@@ -208,6 +218,12 @@ impl Item {
                     item.insert("encrypted_content".to_owned(), signature.as_str().into());
                 }
             }
+            Sort::Action => {
+                if let Ok(Value::Object(fields)) = serde_json::from_str(&self.text) {
+                    item.retain(|key, _| TOLD_OF_ACTIONS.contains(&key.as_str()));
+                    overlay(&mut item, &fields, &TOLD_OF_ACTIONS);
+                }
+            }
             Sort::Other => {}
         }
         item
@@ -228,7 +244,7 @@ impl Item {
         match self.sort {
             Sort::Message => self.parts.len() - 1,
             Sort::Reasoning => self.parts.iter().filter(|part| part.kind == last.kind).count() - 1,
-            Sort::Call(_) | Sort::Other => 0,
+            Sort::Call(_) | Sort::Action | Sort::Other => 0,
         }
     }
 }
@@ -237,8 +253,16 @@ impl Item {
 pub(super) fn told(sort: Sort) -> &'static [&'static str] {
     match sort {
         Sort::Message | Sort::Call(_) | Sort::Reasoning => &TOLD,
+        Sort::Action => &TOLD_OF_ACTIONS[..3],
         Sort::Other => &TOLD_OF_OTHERS,
     }
+}
+
+/// Whether an item calls a tool of the client's with fields of its own. Shells may also run at the provider.
+pub(super) fn is_action(item: &Object) -> bool {
+    let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
+    let environment = item.get("environment").and_then(|environment| environment.get("type")?.as_str());
+    ACTIONS.contains(&text("type")) && !text("call_id").is_empty() && matches!(environment, None | Some("local"))
 }
 
 impl Part {

@@ -3,6 +3,7 @@
 use luthien_call::call::{Head, Input};
 use luthien_proto::{
     event::ToolForm,
+    message::Decision,
     request::Dialect::{AnthropicMessages, OpenAiChat, OpenAiResponses},
 };
 use serde_json::{Value, json};
@@ -265,4 +266,20 @@ fn an_error_keeps_its_code_between_the_dialects_of_open_ai() {
         assert_eq!(rig.heads, [Head::Converted { status: 400, content_type: "application/json" }]);
         assert_eq!(serde_json::from_str::<Value>(rig.text()).unwrap(), error);
     }
+}
+
+/// The provider's own call that is open can't be ended, the client's call before it is whole.
+#[test]
+fn what_was_written_before_an_end_that_cannot_be_written_reaches_the_client() {
+    let mut rig = Rig::converting(bridge(OpenAiResponses, AnthropicMessages), true, GATE_ALL);
+    rig.head(200, Content::Sse);
+    let server = json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}});
+    let open = event(json!({"type": "content_block_start", "index": 2, "content_block": server}));
+    rig.data(message_start() + &text_block(0, &["x"]) + &tool_start(1, "t", "f") + &stop(1) + &open);
+    rig.working();
+    let last = rig.chunks().last().unwrap().seq;
+    rig.verdict(last, Decision::Pass);
+    rig.verdict(last, Decision::End { events: Vec::new(), reason: None });
+    let numbers: Vec<u64> = events(rig.text()).iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "{}", rig.text());
 }
