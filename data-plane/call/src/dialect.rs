@@ -33,16 +33,15 @@ pub const CONTENT_TYPE_JSON: &str = "application/json";
 /// fail, or write nothing, except [`error_body`] and [`keepalive`].
 pub fn is_client(dialect: Dialect) -> bool {
     match dialect {
-        Dialect::OpenAiChat | Dialect::AnthropicMessages => true,
-        Dialect::OpenAiResponses | Dialect::Gemini => false,
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::OpenAiResponses => true,
+        Dialect::Gemini => false,
     }
 }
 
 /// Whether upstreams may speak the dialect.
 pub fn is_upstream(dialect: Dialect) -> bool {
     match dialect {
-        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::Gemini => true,
-        Dialect::OpenAiResponses => false,
+        Dialect::OpenAiChat | Dialect::AnthropicMessages | Dialect::OpenAiResponses | Dialect::Gemini => true,
     }
 }
 
@@ -59,10 +58,6 @@ pub struct DecodeError {
 impl DecodeError {
     fn new(place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { place: place.into(), reason: reason.into() }
-    }
-
-    fn not_built(dialect: Dialect) -> Self {
-        Self::new(dialect.name(), "this dialect can't be read yet")
     }
 }
 
@@ -96,20 +91,20 @@ pub struct ResponseDecoder(Decoder);
 
 #[derive(Debug)]
 enum Decoder {
-    OpenAiChat(openai_chat::Decoder),
-    AnthropicMessages(anthropic_messages::Decoder),
+    OpenAiChat(Box<openai_chat::Decoder>),
+    AnthropicMessages(Box<anthropic_messages::Decoder>),
     Gemini(Box<gemini::Decoder>),
-    NotBuilt(Dialect),
+    OpenAiResponses(Box<openai_responses::Decoder>),
 }
 
 impl ResponseDecoder {
     /// A decoder of one response.
     pub fn new(dialect: Dialect) -> Self {
         Self(match dialect {
-            Dialect::OpenAiChat => Decoder::OpenAiChat(openai_chat::Decoder::default()),
-            Dialect::AnthropicMessages => Decoder::AnthropicMessages(anthropic_messages::Decoder::default()),
+            Dialect::OpenAiChat => Decoder::OpenAiChat(Box::default()),
+            Dialect::AnthropicMessages => Decoder::AnthropicMessages(Box::default()),
             Dialect::Gemini => Decoder::Gemini(Box::default()),
-            Dialect::OpenAiResponses => Decoder::NotBuilt(dialect),
+            Dialect::OpenAiResponses => Decoder::OpenAiResponses(Box::default()),
         })
     }
 
@@ -122,7 +117,7 @@ impl ResponseDecoder {
             Decoder::OpenAiChat(decoder) => decoder.event(name, data),
             Decoder::AnthropicMessages(decoder) => decoder.event(name, data),
             Decoder::Gemini(decoder) => decoder.event(name, data),
-            Decoder::NotBuilt(dialect) => Err(DecodeError::not_built(*dialect)),
+            Decoder::OpenAiResponses(decoder) => decoder.event(name, data),
         }
     }
 
@@ -132,8 +127,17 @@ impl ResponseDecoder {
         match &mut self.0 {
             Decoder::OpenAiChat(decoder) => decoder.take_ambiguous(),
             Decoder::AnthropicMessages(decoder) => decoder.take_ambiguous(),
+            Decoder::OpenAiResponses(decoder) => decoder.take_ambiguous(),
             // No client speaks it, so that nothing of it ever leaves as it came.
-            Decoder::Gemini(_) | Decoder::NotBuilt(_) => false,
+            Decoder::Gemini(_) => false,
+        }
+    }
+
+    /// Whether what came last is no step, and goes on in the next event: the bytes of both belong together.
+    pub fn is_amid(&self) -> bool {
+        match &self.0 {
+            Decoder::OpenAiResponses(decoder) => decoder.is_amid(),
+            Decoder::OpenAiChat(_) | Decoder::AnthropicMessages(_) | Decoder::Gemini(_) => false,
         }
     }
 
@@ -144,7 +148,7 @@ impl ResponseDecoder {
             Decoder::OpenAiChat(decoder) => decoder.end(),
             Decoder::AnthropicMessages(decoder) => decoder.end(),
             Decoder::Gemini(decoder) => decoder.end(),
-            Decoder::NotBuilt(_) => vec![broken_off("this dialect can't be read yet")],
+            Decoder::OpenAiResponses(decoder) => decoder.end(),
         }
     }
 
@@ -154,7 +158,7 @@ impl ResponseDecoder {
             Decoder::OpenAiChat(decoder) => decoder.cut(),
             Decoder::AnthropicMessages(decoder) => decoder.cut(),
             Decoder::Gemini(decoder) => decoder.cut(),
-            Decoder::NotBuilt(_) => false,
+            Decoder::OpenAiResponses(decoder) => decoder.cut(),
         };
         if is_over { Vec::new() } else { vec![broken_off(reason)] }
     }
@@ -175,7 +179,7 @@ pub fn decode_whole(dialect: Dialect, body: &Bytes) -> Result<Vec<Event>, Decode
         Dialect::OpenAiChat => openai_chat::decode_whole(body),
         Dialect::AnthropicMessages => anthropic_messages::decode_whole(body),
         Dialect::Gemini => gemini::decode_whole(body),
-        Dialect::OpenAiResponses => Err(DecodeError::not_built(dialect)),
+        Dialect::OpenAiResponses => openai_responses::decode_whole(body),
     }
 }
 
@@ -190,6 +194,7 @@ pub struct ResponseEncoder(Encoder);
 enum Encoder {
     OpenAiChat(Box<openai_chat::Encoder>),
     AnthropicMessages(Box<anthropic_messages::Encoder>),
+    OpenAiResponses(Box<openai_responses::Encoder>),
     NotBuilt,
 }
 
@@ -199,7 +204,8 @@ impl ResponseEncoder {
         Self(match dialect {
             Dialect::OpenAiChat => Encoder::OpenAiChat(Box::default()),
             Dialect::AnthropicMessages => Encoder::AnthropicMessages(Box::default()),
-            Dialect::OpenAiResponses | Dialect::Gemini => Encoder::NotBuilt,
+            Dialect::OpenAiResponses => Encoder::OpenAiResponses(Box::default()),
+            Dialect::Gemini => Encoder::NotBuilt,
         })
     }
 
@@ -209,6 +215,7 @@ impl ResponseEncoder {
         match &mut self.0 {
             Encoder::OpenAiChat(encoder) => encoder.observe(event),
             Encoder::AnthropicMessages(encoder) => encoder.observe(event),
+            Encoder::OpenAiResponses(encoder) => encoder.observe(event),
             Encoder::NotBuilt => {}
         }
     }
@@ -219,6 +226,7 @@ impl ResponseEncoder {
         match &mut self.0 {
             Encoder::OpenAiChat(encoder) => encoder.encode(event, out),
             Encoder::AnthropicMessages(encoder) => encoder.encode(event, out),
+            Encoder::OpenAiResponses(encoder) => encoder.encode(event, out),
             Encoder::NotBuilt => {}
         }
     }
@@ -226,7 +234,7 @@ impl ResponseEncoder {
     /// Nothing more is to be written for now: writes what waits only for company (Started, for its Usage).
     pub fn flush(&mut self, out: &mut BytesMut) {
         match &mut self.0 {
-            Encoder::OpenAiChat(_) | Encoder::NotBuilt => {}
+            Encoder::OpenAiChat(_) | Encoder::OpenAiResponses(_) | Encoder::NotBuilt => {}
             Encoder::AnthropicMessages(encoder) => encoder.flush(out),
         }
     }
@@ -237,7 +245,8 @@ pub fn encode_whole(dialect: Dialect, events: &[Event]) -> Bytes {
     match dialect {
         Dialect::OpenAiChat => openai_chat::encode_whole(events),
         Dialect::AnthropicMessages => anthropic_messages::encode_whole(events),
-        Dialect::OpenAiResponses | Dialect::Gemini => Bytes::new(),
+        Dialect::OpenAiResponses => openai_responses::encode_whole(events),
+        Dialect::Gemini => Bytes::new(),
     }
 }
 

@@ -47,6 +47,8 @@ enum Body {
     Events {
         sse: sse::Decoder,
         decoder: ResponseDecoder,
+        /// What goes on in the next event: its bytes belong to that one's.
+        begun: BytesMut,
     },
     Whole {
         dialect: Dialect,
@@ -61,7 +63,8 @@ enum Body {
 impl Reader {
     /// For a stream of SSE events.
     pub fn events(passage: Passage, dialect: Dialect, limits: &Limits) -> Self {
-        let body = Body::Events { sse: sse::Decoder::new(limits.sse_event), decoder: ResponseDecoder::new(dialect) };
+        let sse = sse::Decoder::new(limits.sse_event);
+        let body = Body::Events { sse, decoder: ResponseDecoder::new(dialect), begun: BytesMut::new() };
         Self { passage, body, over: false }
     }
 
@@ -127,9 +130,9 @@ impl Reader {
 
     fn read_events(&mut self) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
-        while let Body::Events { sse, decoder } = &mut self.body {
+        while let Body::Events { sse, decoder, begun } = &mut self.body {
             match sse.next() {
-                Ok(Some(event)) => arrivals.extend(read_event(self.passage, &mut self.over, decoder, event)),
+                Ok(Some(event)) => arrivals.extend(read_event(self.passage, &mut self.over, decoder, begun, event)),
                 Ok(None) => break,
                 Err(error) => {
                     arrivals.extend(self.cut(malformed(&error)));
@@ -145,11 +148,11 @@ impl Reader {
     }
 
     fn end_of_events(&mut self) -> Vec<Arrival> {
-        let Body::Events { sse, decoder } = &mut self.body else { return Vec::new() };
+        let Body::Events { sse, decoder, begun } = &mut self.body else { return Vec::new() };
         let mut arrivals = Vec::new();
         let tail = sse.finish();
         if let Some(event) = tail.event {
-            arrivals.extend(read_event(self.passage, &mut self.over, decoder, event));
+            arrivals.extend(read_event(self.passage, &mut self.over, decoder, begun, event));
         }
         let torn = tail.cut && !self.over;
         if self.passage == Passage::Relay && !torn && !tail.rest.is_empty() {
@@ -201,7 +204,13 @@ impl Reader {
     }
 }
 
-fn read_event(passage: Passage, over: &mut bool, decoder: &mut ResponseDecoder, event: SseEvent) -> Option<Arrival> {
+fn read_event(
+    passage: Passage,
+    over: &mut bool,
+    decoder: &mut ResponseDecoder,
+    begun: &mut BytesMut,
+    event: SseEvent,
+) -> Option<Arrival> {
     if *over {
         return (passage == Passage::Relay).then(|| relay(event.raw));
     }
@@ -216,13 +225,27 @@ fn read_event(passage: Passage, over: &mut bool, decoder: &mut ResponseDecoder, 
     let size = event.raw.len();
     Some(match (decoded, passage) {
         (Ok(events), Passage::Relay) => Arrival { original: Some(event.raw), size, events },
+        (Ok(events), Passage::Decoded) if events.is_empty() && decoder.is_amid() => {
+            begun.extend_from_slice(&accounted(event));
+            return None;
+        }
         (Ok(events), Passage::Decoded) => {
-            let original = (!decoder.take_ambiguous()).then(|| accounted(event));
+            let size = size + begun.len();
+            let original = join(begun, accounted(event));
+            let original = (!decoder.take_ambiguous()).then_some(original);
             Arrival { original, size, events }
         }
         (Err(error), Passage::Relay) => Arrival { original: Some(event.raw), size, ..failure(error) },
         (Err(error), Passage::Decoded) => failure(error),
     })
+}
+
+fn join(begun: &mut BytesMut, event: Bytes) -> Bytes {
+    if begun.is_empty() {
+        return event;
+    }
+    begun.extend_from_slice(&event);
+    begun.split().freeze()
 }
 
 /// The event without what no policy could see: comments, ids, retry times.

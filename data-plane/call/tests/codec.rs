@@ -18,6 +18,8 @@ mod generate;
 mod generate_request;
 #[path = "codec/openai_chat.rs"]
 mod openai_chat;
+#[path = "codec/openai_responses.rs"]
+mod openai_responses;
 #[path = "codec/request_bodies.rs"]
 mod request_bodies;
 #[path = "codec/requests.rs"]

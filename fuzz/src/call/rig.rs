@@ -29,7 +29,11 @@ pub struct Rig {
     /// Whether the client's body is complete, or broken off.
     pub finished: Option<bool>,
     pub done: Option<Result<(), String>>,
+    /// Whether the upstream was asked: it answers before that to no effect.
+    is_asked: bool,
     pub content: Option<Content>,
+    /// What the upstream has said behind its head.
+    pub body: Vec<u8>,
     pub status_is_success: bool,
     /// Whether the client takes nothing by itself.
     pub is_slow: bool,
@@ -85,7 +89,9 @@ impl Rig {
             head: None,
             finished: None,
             done: None,
+            is_asked: false,
             content: None,
+            body: Vec::new(),
             status_is_success: false,
             is_slow: false,
             untaken: 0,
@@ -132,7 +138,7 @@ impl Rig {
     }
 
     pub fn head(&mut self, status: u16, content: Content) {
-        if self.content.is_none() {
+        if self.is_asked && self.content.is_none() {
             self.content = Some(content);
             self.status_is_success = (200..300).contains(&status);
         }
@@ -140,6 +146,9 @@ impl Rig {
     }
 
     pub fn data(&mut self, data: Vec<u8>) {
+        if self.content.is_some() {
+            self.body.extend_from_slice(&data);
+        }
         self.happen(Happening::UpstreamData(Bytes::from(data)));
     }
 
@@ -158,15 +167,11 @@ impl Rig {
     pub fn verdict(&mut self, through: u64, decision: Decision, cancel_upstream: bool) {
         let last = self.told.keys().next_back().copied().unwrap_or(0);
         self.is_unheeded |= !self.is_admitted || through > last || through < self.settled;
-        // An end stands only for an end.
-        let has_ended =
-            |mut steps: &mut dyn Iterator<Item = &Step>| Iterator::any(&mut steps, |step| *step == Step::Ended);
-        if let Decision::Replace(events) = &decision
-            && has_ended(&mut events.iter().map(|event| &event.step))
-            && !self.is_unheeded
-        {
-            let mut covered = self.told.range(self.settled + 1..through + 1).map(|(_, chunk)| &chunk.event.step);
-            self.is_unheeded = !has_ended(&mut covered);
+        if let (Decision::Replace(events), false) = (&decision, self.is_unheeded) {
+            // An end stands only for an end.
+            let mut covered = self.told.range(self.settled + 1..through + 1);
+            self.is_unheeded = events.iter().any(|event| event.step == Step::Ended)
+                && !covered.any(|(_, chunk)| chunk.event.step == Step::Ended);
         }
         if !self.is_unheeded {
             let covered = self.told.range(self.settled + 1..through + 1).map(|(_, chunk)| marks(&format!("{chunk:?}")));
@@ -233,7 +238,8 @@ impl Rig {
             assert_eq!(self.done, None, "something follows Done: {output:?}");
             match output {
                 Output::Tell(message) => self.take_told(message),
-                Output::Forward | Output::CancelUpstream => {}
+                Output::Forward => self.is_asked = true,
+                Output::CancelUpstream => {}
                 Output::Head(head) => assert_eq!(self.head.replace(head), None, "a second head"),
                 Output::Write(bytes) => {
                     assert!(self.head.is_some() && self.finished.is_none(), "bytes outside of a body");

@@ -87,6 +87,14 @@ impl Setup {
         self
     }
 
+    /// Upstreams have keys of their own, `upstream-key-…`, as those need that clients of other dialects call.
+    #[must_use]
+    pub fn with_upstream_keys(self) -> Self {
+        let names = ["openai", "anthropic", "responses", "gemini"];
+        let keys = names.map(|name| (name.to_owned(), json!({"api_key": format!("upstream-key-{name}")})));
+        self.with_data_plane(json!({"upstreams": serde_json::Map::from_iter(keys)}))
+    }
+
     /// Starts all three.
     pub async fn start(self) -> Gateway {
         let folder = TempDir::new().expect("a folder for the test");
@@ -108,10 +116,12 @@ pub fn data_plane_section(upstream: &Upstream, control_planes: &[String]) -> Val
             "openai": {"dialect": "openai-chat", "base_url": format!("http://{address}/v1")},
             "anthropic": {"dialect": "anthropic-messages", "base_url": format!("http://{address}")},
             "responses": {"dialect": "openai-responses", "base_url": format!("http://{address}/v1")},
+            "gemini": {"dialect": "gemini", "base_url": format!("http://{address}")},
         },
         "routes": [
             {"model": "claude-*", "upstream": "anthropic"},
             {"model": "codex-*", "upstream": "responses"},
+            {"model": "gemini-*", "upstream": "gemini"},
             {"model": "*", "upstream": "openai"},
         ],
     })

@@ -149,4 +149,6 @@ fn list<'a>(value: &'a Value, key: &str) -> Result<&'a [Value], String> {
 }
 
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ mod bytes;
 mod configuration;
 mod credentials;
 mod debug_logging;
+mod dialects;
 mod diff;
 mod disconnect;
 mod held;

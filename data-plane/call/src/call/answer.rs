@@ -5,7 +5,7 @@ use luthien_proto::{event::CallError, message::Outcome};
 
 use super::{
     Head, Output,
-    life::{Call, Client, Form},
+    life::{Call, Client, Form, Upstream},
 };
 use crate::{
     conversion::failure,
@@ -17,7 +17,8 @@ use crate::{
 impl Call {
     /// Writes all that may be written.
     pub(super) fn write(&mut self) {
-        while self.is_answering() {
+        // Until the upstream's status is known nothing is written: neither the head nor the form is known before.
+        while self.is_answering() && !matches!(self.upstream, Upstream::Asked) {
             match self.judged.write_next() {
                 Ok(Some(written)) => self.wrote(written),
                 Ok(None) => return,
@@ -89,7 +90,6 @@ impl Call {
         if !self.is_answering() {
             return;
         }
-        self.open_head();
         let relayed = self.judged.passage() == Passage::Relay;
         match (&self.marks.upstream_error, self.judged.is_ended_by_policy()) {
             (Some(reason), false) if relayed => self.finish(Outcome::Failed, reason.clone()),
@@ -103,7 +103,9 @@ impl Call {
         self.marks.upstream_error.clone().unwrap_or_else(|| failed_reason(error))
     }
 
+    /// The body is complete, if only the head of it.
     pub(super) fn finish(&mut self, outcome: Outcome, reason: String) {
+        self.open_head();
         self.client = Client::Complete(outcome, reason);
         self.out.push_back(Output::Finish);
     }

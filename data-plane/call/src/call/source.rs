@@ -64,6 +64,9 @@ impl Call {
             let arrivals = reader.data(data);
             self.arrived(arrivals);
         }
+        if self.conversion.as_ref().is_some_and(|conversion| conversion.held_bytes() > self.limits.body) {
+            self.upstream_failed(502, "The arguments of a tool call are longer than what can be read", None);
+        }
     }
 
     pub(super) fn upstream_ended(&mut self) {
@@ -78,14 +81,15 @@ impl Call {
 
     /// `message` is for the client; `why`, which may name hosts, for the record and the log.
     pub(super) fn upstream_failed(&mut self, status: u16, message: &str, why: Option<String>) {
-        if !matches!(self.upstream, Upstream::Idle | Upstream::Over) {
-            self.marks.upstream_error = why;
-            self.upstream_failure.get_or_insert(match (status, self.marks.upstream_status) {
-                (504, _) => UpstreamFailure::TimedOut,
-                (_, 0) => UpstreamFailure::Unreachable,
-                (_, _) => UpstreamFailure::BrokenOff,
-            });
+        if matches!(self.upstream, Upstream::Idle | Upstream::Over) {
+            return;
         }
+        self.marks.upstream_error = why;
+        self.upstream_failure.get_or_insert(match (status, self.marks.upstream_status) {
+            (504, _) => UpstreamFailure::TimedOut,
+            (_, 0) => UpstreamFailure::Unreachable,
+            (_, _) => UpstreamFailure::BrokenOff,
+        });
         let error = CallError { status, message: message.to_owned(), ..CallError::default() };
         let arrivals = match std::mem::replace(&mut self.upstream, Upstream::Over) {
             Upstream::Asked => vec![Arrival { original: None, size: 0, events: vec![Step::Failed(error).into()] }],

@@ -14,8 +14,8 @@
 //! step of the same JSON. Fields that all chunks repeat (`id`, `model` …) count as unknown only where they change. The
 //! extras of Failed are the rest of the chunk as it was.
 //!
-//! A choice begins where it first says something: Started is written only for its extras, which it has only if its chunk
-//! is the beginning of choice 0.
+//! Started is written as the beginning of choice 0, and whatever began is finished before the end, if it has said nothing
+//! too.
 
 mod calls;
 mod choice;

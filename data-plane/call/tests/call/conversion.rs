@@ -1,6 +1,7 @@
 //! A client and an upstream that speak different dialects.
 
 mod failures;
+mod gemini;
 mod golden;
 mod pitfalls;
 mod property;

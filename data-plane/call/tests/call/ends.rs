@@ -31,6 +31,20 @@ fn an_upstream_error_waits_for_its_verdict_and_leaves_as_it_came() {
 }
 
 #[test]
+fn an_upstream_error_without_a_body_leaves_as_it_came_too() {
+    for content in [Content::Json, Content::Other] {
+        let mut rig = Rig::new(Dialect::OpenAiChat);
+        rig.admit(GATE_ALL, FailureMode::Closed);
+        rig.head(502, content);
+        rig.end();
+        rig.pass_all();
+        assert_eq!(rig.heads, [Head::Upstream { intact: false }]);
+        assert_eq!((rig.text(), rig.finished), ("", Some(true)));
+        assert_eq!(rig.call_ended().status, 502);
+    }
+}
+
+#[test]
 fn an_upstream_error_that_a_policy_changes_is_said_anew_with_its_status() {
     let mut rig = Rig::new(Dialect::OpenAiChat);
     rig.admit(GATE_ALL, FailureMode::Closed);
@@ -248,6 +262,26 @@ fn whatever_a_policy_says_first_stands_behind_a_start() {
 }
 
 #[test]
+fn what_a_policy_says_before_the_upstream_answers_waits_for_the_form_of_the_answer() {
+    let say = |rig: &mut Rig, ends: bool| match ends {
+        true => rig.verdict(0, Decision::End { events: made_text(0, "first"), reason: None }),
+        false => rig.verdict(0, Decision::Replace(made_text(0, "first"))),
+    };
+    for ends in [true, false] {
+        let mut rig = Rig::new(Dialect::AnthropicMessages);
+        rig.admit(GATE_ALL, FailureMode::Closed);
+        say(&mut rig, ends);
+        assert!(rig.heads.is_empty(), "a status can still be told");
+        rig.head(200, Content::Sse);
+        assert_eq!(
+            outline(rig.text())[..3],
+            ["message_start", "content_block_start 0 text", "content_block_delta 0 first"]
+        );
+        assert_eq!(outline(rig.text()).last().unwrap() == "message_stop", ends);
+    }
+}
+
+#[test]
 fn a_relayed_body_that_nobody_reads_and_that_falls_silent_is_given_up() {
     let mut rig = Rig::new(Dialect::AnthropicMessages);
     rig.admit(Interest::all(Level::Record), FailureMode::Closed);
@@ -395,8 +429,9 @@ fn an_end_that_cannot_be_written_fails_the_response_in_any_failure_mode() {
 }
 
 #[test]
-fn the_end_of_a_body_that_has_not_begun_is_nothing() {
+fn what_ends_before_it_has_begun_is_nothing() {
     let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.input(Input::UpstreamFailed("nobody asked".into()));
     rig.admit(GATE_ALL, FailureMode::Closed);
     rig.end();
     rig.head(200, Content::Sse);

@@ -46,6 +46,49 @@ const ANTHROPIC: &str = r#"
 
 const ANTHROPIC_WHOLE: &str = r#"{"id":"i","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"a","citations":[{"url":"u"}]},{"type":"thinking","thinking":"c","signature":"d"},{"type":"tool_use","id":"t","name":"n","input":{"x":"y"}},{"type":"x","y":"z"}],"stop_reason":"stop_sequence","stop_sequence":"q","usage":{"input_tokens":1}}"#;
 
+const RESPONSES: &str = r#"
+{"type":"response.created","sequence_number":0,"response":{"id":"i","object":"response","created_at":1,"status":"in_progress","error":null,"incomplete_details":null,"model":"m","output":[],"parallel_tool_calls":true,"tool_choice":"auto","tools":[{"type":"function"}],"usage":null}}
+{"type":"response.in_progress","sequence_number":1,"response":{"id":"i","object":"response","created_at":1,"status":"in_progress","error":null,"incomplete_details":null,"model":"m","output":[],"parallel_tool_calls":true,"tool_choice":"auto","tools":[{"type":"function"}],"usage":null}}
+{"type":"response.output_item.added","sequence_number":2,"output_index":0,"item":{"id":"r","type":"reasoning","summary":[],"encrypted_content":"z"}}
+{"type":"response.reasoning_summary_part.added","sequence_number":3,"item_id":"r","output_index":0,"summary_index":0,"part":{"type":"summary_text","text":""}}
+{"type":"response.reasoning_summary_text.delta","sequence_number":4,"item_id":"r","output_index":0,"summary_index":0,"delta":"a"}
+{"type":"response.reasoning_summary_text.done","sequence_number":5,"item_id":"r","output_index":0,"summary_index":0,"text":"a"}
+{"type":"response.reasoning_summary_part.done","sequence_number":6,"item_id":"r","output_index":0,"summary_index":0,"part":{"type":"summary_text","text":"a"}}
+{"type":"response.reasoning_summary_part.added","sequence_number":7,"item_id":"r","output_index":0,"summary_index":1,"part":{"type":"summary_text","text":""}}
+{"type":"response.reasoning_summary_text.delta","sequence_number":8,"item_id":"r","output_index":0,"summary_index":1,"delta":"b"}
+{"type":"response.reasoning_text.delta","sequence_number":8,"item_id":"r","output_index":0,"content_index":0,"delta":"c"}
+{"type":"response.output_item.done","sequence_number":9,"output_index":0,"item":{"id":"r","type":"reasoning","summary":[{"type":"summary_text","text":"a"},{"type":"summary_text","text":"b"}],"content":[{"type":"reasoning_text","text":"c"}],"encrypted_content":"y"}}
+{"type":"response.output_item.added","sequence_number":10,"output_index":1,"item":{"id":"m","type":"message","role":"assistant","status":"in_progress","content":[]}}
+{"type":"response.content_part.added","sequence_number":11,"item_id":"m","output_index":1,"content_index":0,"part":{"type":"output_text","text":"","annotations":[],"logprobs":[]}}
+{"type":"response.output_text.delta","sequence_number":12,"item_id":"m","output_index":1,"content_index":0,"delta":"d","logprobs":[{"t":1}],"obfuscation":"o"}
+{"type":"response.output_text.annotation.added","sequence_number":13,"item_id":"m","output_index":1,"content_index":0,"annotation_index":0,"annotation":{"url":"u"}}
+{"type":"response.output_text.done","sequence_number":14,"item_id":"m","output_index":1,"content_index":0,"text":"d","logprobs":[{"t":1}]}
+{"type":"response.content_part.done","sequence_number":15,"item_id":"m","output_index":1,"content_index":0,"part":{"type":"output_text","text":"d","annotations":[{"url":"u"}],"logprobs":[{"t":1}]}}
+{"type":"response.content_part.added","sequence_number":16,"item_id":"m","output_index":1,"content_index":1,"part":{"type":"refusal","refusal":""}}
+{"type":"response.refusal.delta","sequence_number":17,"item_id":"m","output_index":1,"content_index":1,"delta":"e"}
+{"type":"response.refusal.done","sequence_number":18,"item_id":"m","output_index":1,"content_index":1,"refusal":"e"}
+{"type":"response.content_part.done","sequence_number":19,"item_id":"m","output_index":1,"content_index":1,"part":{"type":"refusal","refusal":"e"}}
+{"type":"response.output_item.done","sequence_number":20,"output_index":1,"item":{"id":"m","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"d","annotations":[{"url":"u"}],"logprobs":[{"t":1}]},{"type":"refusal","refusal":"e"}]}}
+{"type":"response.output_item.added","sequence_number":21,"output_index":2,"item":{"id":"f","type":"function_call","call_id":"g","name":"h","arguments":"","status":"in_progress"}}
+{"type":"response.function_call_arguments.delta","sequence_number":22,"item_id":"f","output_index":2,"delta":"{}"}
+{"type":"response.function_call_arguments.done","sequence_number":23,"item_id":"f","output_index":2,"arguments":"{}"}
+{"type":"response.output_item.done","sequence_number":24,"output_index":2,"item":{"id":"f","type":"function_call","call_id":"g","name":"h","arguments":"{}","status":"completed"}}
+{"type":"response.output_item.added","sequence_number":25,"output_index":3,"item":{"id":"w","type":"web_search_call","status":"in_progress"}}
+{"type":"response.web_search_call.searching","sequence_number":26,"output_index":3,"item_id":"w"}
+{"type":"response.output_item.done","sequence_number":27,"output_index":3,"item":{"id":"w","type":"web_search_call","status":"completed","action":{"query":"q"}}}
+{"type":"response.output_item.done","sequence_number":28,"output_index":4,"item":{"id":"c","type":"custom_tool_call","call_id":"k","name":"l","input":"n","status":"completed"}}
+{"type":"response.novelty","sequence_number":29,"x":"y"}
+{"type":"response.incomplete","sequence_number":30,"response":{"id":"i","object":"response","created_at":1,"status":"incomplete","error":null,"incomplete_details":{"reason":"steered"},"model":"m","output":[{"id":"r","type":"reasoning","summary":[{"type":"summary_text","text":"a"},{"type":"summary_text","text":"b"}],"content":[{"type":"reasoning_text","text":"c"}],"encrypted_content":"y"},{"id":"m","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"d","annotations":[{"url":"u"}],"logprobs":[{"t":1}]},{"type":"refusal","refusal":"e"}]},{"id":"f","type":"function_call","call_id":"g","name":"h","arguments":"{}","status":"completed"},{"id":"w","type":"web_search_call","status":"completed","action":{"query":"q"}},{"id":"c","type":"custom_tool_call","call_id":"k","name":"l","input":"n","status":"completed"},{"type":"message","content":[]}],"parallel_tool_calls":true,"tool_choice":"auto","tools":[{"type":"function"}],"usage":{"input_tokens":1}}}
+"#;
+
+const RESPONSES_WHOLE: &str = r#"{"id":"i","object":"response","created_at":1,"status":"completed","error":null,"incomplete_details":null,"model":"m","output":[{"id":"r","type":"reasoning","summary":[{"type":"summary_text","text":"a"},{"type":"summary_text","text":"b"}],"content":[{"type":"reasoning_text","text":"c"}],"encrypted_content":"y"},{"id":"m","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"d","annotations":[{"url":"u"}],"logprobs":[]},{"type":"refusal","refusal":"e"}]},{"id":"f","type":"function_call","call_id":"g","name":"h","arguments":"{}","status":"completed"},{"id":"w","type":"web_search_call","status":"completed","action":{"query":"q"}},{"id":"c","type":"custom_tool_call","call_id":"k","name":"l","input":"n","status":"completed"}],"parallel_tool_calls":true,"tool_choice":"auto","tools":[],"usage":{"input_tokens":1}}"#;
+
+const DIALECTS: [(Dialect, &str, &str); 3] = [
+    (Dialect::OpenAiChat, OPENAI, OPENAI_WHOLE),
+    (Dialect::AnthropicMessages, ANTHROPIC, ANTHROPIC_WHOLE),
+    (Dialect::OpenAiResponses, RESPONSES, RESPONSES_WHOLE),
+];
+
 /// One change to a JSON value: where, and what.
 #[derive(Clone, Debug)]
 struct Mutation {
@@ -134,6 +177,9 @@ fn marks(value: &Value, out: &mut Vec<String>) {
 fn assert_visible(value: &Value, events: &[Event]) -> Result<(), TestCaseError> {
     let mut expected = Vec::new();
     marks(value, &mut expected);
+    if expected.is_empty() {
+        return Ok(());
+    }
     let visible = format!("{events:?}");
     for mark in expected {
         prop_assert!(visible.contains(&mark), "{mark} of {value} is not in {events:#?}");
@@ -149,19 +195,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn of_streams(is_openai in any::<bool>(), mutations in mutations()) {
-        let (dialect, text) =
-            if is_openai { (Dialect::OpenAiChat, OPENAI) } else { (Dialect::AnthropicMessages, ANTHROPIC) };
+    fn of_streams((dialect, text, _) in prop::sample::select(&DIALECTS[..]), mutations in mutations()) {
         let mut lines = lines(text);
         mutate(&mut lines, &mutations);
         let mut decoder = ResponseDecoder::new(dialect);
         let mut events = Vec::new();
+        let mut begun = Vec::new();
         for line in &lines {
             match decoder.event(None, &Bytes::from(line.to_string())) {
                 Ok(steps) => events.extend(steps),
                 Err(_) => break,
             }
-            assert_visible(line, &events)?;
+            // What goes on in the next event does not leave without it.
+            begun.push(line);
+            if !decoder.is_amid() {
+                begun.drain(..).try_for_each(|line| assert_visible(line, &events))?;
+            }
         }
         // Whatever it is, it can be written, and reads as no more than it was.
         let encoded = stream::encode(dialect, &events);
@@ -170,12 +219,7 @@ proptest! {
     }
 
     #[test]
-    fn of_whole_bodies(is_openai in any::<bool>(), mutations in mutations()) {
-        let (dialect, text) = if is_openai {
-            (Dialect::OpenAiChat, OPENAI_WHOLE)
-        } else {
-            (Dialect::AnthropicMessages, ANTHROPIC_WHOLE)
-        };
+    fn of_whole_bodies((dialect, _, text) in prop::sample::select(&DIALECTS[..]), mutations in mutations()) {
         let mut lines = lines(text);
         mutate(&mut lines, &mutations);
         if let Ok(events) = decode_whole(dialect, &Bytes::from(lines[0].to_string())) {

@@ -40,12 +40,16 @@ pub(crate) fn response(dialect: Dialect) -> impl Strategy<Value = Vec<Event>> {
                 if dialect == Dialect::AnthropicMessages {
                     events.push(Step::Usage(usages.0).into());
                 }
-                events.extend(interleave(blocks, &order));
+                events.extend(interleave(dialect, blocks, &order));
                 if dialect == Dialect::AnthropicMessages {
+                    events.extend(usages.1.clone().map(|usage| Step::Usage(usage).into()));
+                }
+                if dialect == Dialect::OpenAiResponses {
                     events.extend(usages.1.clone().map(|usage| Step::Usage(usage).into()));
                 }
                 for (choice, mut finished) in (0..).zip(finishes) {
                     finished.choice = choice;
+                    fit(dialect, &mut finished, &events);
                     events.push(Step::Finished(finished).into());
                 }
                 if dialect == Dialect::OpenAiChat {
@@ -59,14 +63,30 @@ pub(crate) fn response(dialect: Dialect) -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
+/// What completes a response of the dialect follows from what it holds.
+fn fit(dialect: Dialect, finished: &mut Finished, events: &[Event]) {
+    if dialect != Dialect::OpenAiResponses || finished.reason != FinishReason::EndTurn {
+        return;
+    }
+    let has = |is: fn(&BlockKind) -> bool| {
+        events.iter().any(|event| matches!(&event.step, Step::BlockStarted(started) if is(&started.kind)))
+    };
+    if has(|kind| matches!(kind, BlockKind::ToolCall(_))) {
+        finished.reason = FinishReason::ToolUse;
+    } else if has(|kind| *kind == BlockKind::Refusal) {
+        finished.reason = FinishReason::Refusal;
+    }
+}
+
 /// Prose runs on; calls may overlap each other, and prose.
-fn interleave(blocks: Vec<Block>, order: &[Index]) -> Vec<Event> {
+fn interleave(dialect: Dialect, blocks: Vec<Block>, order: &[Index]) -> Vec<Event> {
     let mut lanes: Vec<Vec<Vec<Event>>> = Vec::new();
     let mut last_prose = BTreeMap::new();
     for (key, block) in (0..).map(BlockKey).zip(blocks) {
         let is_call = matches!(block.kind, BlockKind::ToolCall(_));
         // Neighbours of one kind would be one block where blocks are not marked.
-        if !is_call && last_prose.insert(block.choice, block.kind.clone()).as_ref() == Some(&block.kind) {
+        let repeats = last_prose.insert(block.choice, block.kind.clone()).as_ref() == Some(&block.kind);
+        if !is_call && repeats && dialect != Dialect::OpenAiResponses {
             continue;
         }
         let started = BlockStarted { block: key, choice: block.choice, kind: block.kind };
@@ -95,7 +115,10 @@ fn interleave(blocks: Vec<Block>, order: &[Index]) -> Vec<Event> {
 }
 
 fn started(dialect: Dialect) -> impl Strategy<Value = Started> {
-    let created = if dialect == Dialect::OpenAiChat { any::<i64>().prop_map(Some).boxed() } else { Just(None).boxed() };
+    let created = match dialect {
+        Dialect::OpenAiChat | Dialect::OpenAiResponses => any::<i64>().prop_map(Some).boxed(),
+        _ => Just(None).boxed(),
+    };
     (text(), text(), created).prop_map(|(id, model, created)| Started { id, model, created })
 }
 
@@ -103,7 +126,8 @@ fn block(dialect: Dialect, choices: u32) -> impl Strategy<Value = Block> {
     let field = if dialect == Dialect::OpenAiChat { "reasoning_content" } else { "" };
     let texts = || vec(text().prop_map(Delta::Text), 1..4);
     let prose = |kind: BlockKind| texts().prop_map(move |deltas| (kind.clone(), deltas));
-    let thinking = BlockKind::Thinking { field: field.to_owned(), id: String::new() };
+    let id = if dialect == Dialect::OpenAiResponses { "rs_1" } else { "" };
+    let thinking = BlockKind::Thinking { field: field.to_owned(), id: id.to_owned() };
     let calls = (0..3usize, text(), name(), arguments());
     let common = prop_oneof![
         prose(BlockKind::Text),
@@ -124,6 +148,24 @@ fn block(dialect: Dialect, choices: u32) -> impl Strategy<Value = Block> {
             text().prop_map(|text| (BlockKind::Opaque(json!({"type": "x_result", "x": text})), Vec::new())),
         ]
         .boxed(),
+        Dialect::OpenAiResponses => prop_oneof![
+            prose(BlockKind::Refusal),
+            (texts(), text()).prop_map(move |(mut deltas, signature)| {
+                deltas.push(Delta::Signature(signature));
+                (thinking.clone(), deltas)
+            }),
+            text().prop_map(|text| {
+                let citation = json!({"type": "response.output_text.annotation.added", "annotation": {"x": text}});
+                (BlockKind::Text, vec![Delta::Text(text), Delta::Opaque(citation)])
+            }),
+            text().prop_map(|text| {
+                let item = json!({"id": text, "type": "x_call", "status": "in_progress"});
+                let done = json!({"type": "response.output_item.done", "item": {"x": text}});
+                let news = json!({"type": "response.x_call.searching", "y": text});
+                (BlockKind::Opaque(item), vec![Delta::Opaque(news), Delta::Opaque(done)])
+            }),
+        ]
+        .boxed(),
         _ => prop_oneof![
             prose(BlockKind::Refusal),
             (texts(), text()).prop_map(move |(mut deltas, signature)| {
@@ -140,7 +182,7 @@ fn block(dialect: Dialect, choices: u32) -> impl Strategy<Value = Block> {
 fn call(dialect: Dialect, form: usize, id: String, name: String, arguments: Vec<String>) -> (BlockKind, Vec<Delta>) {
     let (form, type_) = match (dialect, form) {
         (Dialect::AnthropicMessages, 0) => (ToolForm::Server, "mcp_tool_use"),
-        (Dialect::OpenAiChat, 0) => (ToolForm::Custom, ""),
+        (Dialect::OpenAiChat | Dialect::OpenAiResponses, 0) => (ToolForm::Custom, ""),
         _ => (ToolForm::Function, ""),
     };
     let head = ToolCall { id, name, namespace: String::new(), form, type_: type_.to_owned() };
@@ -171,6 +213,13 @@ fn finish(dialect: Dialect) -> impl Strategy<Value = Finished> {
             (FinishReason::ContentFilter, ""),
             (FinishReason::Other, "x_word"),
         ],
+        Dialect::OpenAiResponses => vec![
+            (FinishReason::EndTurn, ""),
+            (FinishReason::MaxTokens, ""),
+            (FinishReason::ContentFilter, ""),
+            (FinishReason::Other, "steered"),
+            (FinishReason::Other, "cancelled"),
+        ],
         _ => vec![
             (FinishReason::EndTurn, ""),
             (FinishReason::MaxTokens, ""),
@@ -191,6 +240,10 @@ fn usage(dialect: Dialect) -> impl Strategy<Value = Usage> {
             Dialect::OpenAiChat => json!({
                 "prompt_tokens": input + cache_read + cache_write, "completion_tokens": output,
                 "prompt_tokens_details": {"cached_tokens": cache_read, "cache_write_tokens": cache_write}, "x": 1,
+            }),
+            Dialect::OpenAiResponses => json!({
+                "input_tokens": input + cache_read + cache_write, "output_tokens": output,
+                "input_tokens_details": {"cached_tokens": cache_read, "cache_write_tokens": cache_write}, "x": 1,
             }),
             _ => json!({
                 "input_tokens": input, "cache_creation_input_tokens": cache_write, "cache_read_input_tokens": cache_read,
@@ -227,6 +280,19 @@ fn add_extras(dialect: Dialect, events: &mut [Event], which: &[bool]) {
                 ["choice", "tool_call"].map(field).into()
             }
             (Dialect::OpenAiChat, _) => Vec::new(),
+            (Dialect::OpenAiResponses, Step::Started(_) | Step::Ended) => vec![field("response"), field("x")],
+            (Dialect::OpenAiResponses, Step::BlockStarted(started)) => match started.kind {
+                BlockKind::Text | BlockKind::Refusal => {
+                    ["item", "part", "output_item.added", "content_part.added"].map(field).into()
+                }
+                BlockKind::Opaque(_) => vec![field("output_item.added")],
+                _ => vec![field("item"), field("output_item.added")],
+            },
+            (Dialect::OpenAiResponses, Step::BlockDelta(BlockDelta { delta, .. })) => match delta {
+                Delta::Text(_) | Delta::Arguments(_) => vec![field("x")],
+                Delta::Signature(_) | Delta::Opaque(_) => Vec::new(),
+            },
+            (Dialect::OpenAiResponses, _) => Vec::new(),
             (_, Step::Started(_)) => vec![field("message"), field("x")],
             (_, Step::BlockStarted(started)) if !matches!(started.kind, BlockKind::Opaque(_)) => {
                 vec![field("content_block"), field("x")]

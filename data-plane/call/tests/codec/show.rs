@@ -53,7 +53,8 @@ pub(crate) fn step(event: &Event) -> String {
 fn kind(kind: &BlockKind) -> String {
     match kind {
         BlockKind::Text => "Text".to_owned(),
-        BlockKind::Thinking { field, .. } if field.is_empty() => "Thinking".to_owned(),
+        BlockKind::Thinking { field, id } if field.is_empty() && id.is_empty() => "Thinking".to_owned(),
+        BlockKind::Thinking { field, id } if field.is_empty() => format!("Thinking {id}"),
         BlockKind::Thinking { field, .. } => format!("Thinking in {field}"),
         BlockKind::RedactedThinking { data } => format!("RedactedThinking {data:?}"),
         BlockKind::Refusal => "Refusal".to_owned(),
@@ -64,7 +65,8 @@ fn kind(kind: &BlockKind) -> String {
                 ToolForm::Legacy => " legacy".to_owned(),
                 ToolForm::Server => format!(" server {}", call.type_),
             };
-            format!("ToolCall {:?} {}{form}", call.id, call.name)
+            let group = if call.namespace.is_empty() { String::new() } else { format!(" of {}", call.namespace) };
+            format!("ToolCall {:?} {}{form}{group}", call.id, call.name)
         }
         BlockKind::Opaque(value) => format!("Opaque {value}"),
     }

@@ -48,7 +48,11 @@ pub(crate) fn frames(dialect: Dialect, lines: &str) -> Bytes {
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let json = serde_json::from_str::<Value>(line).ok();
         let type_ = json.as_ref().and_then(|json| json.get("type")?.as_str());
-        sse::write(&mut out, type_.filter(|_| dialect == Dialect::AnthropicMessages), line.as_bytes());
+        sse::write(
+            &mut out,
+            type_.filter(|_| matches!(dialect, Dialect::AnthropicMessages | Dialect::OpenAiResponses)),
+            line.as_bytes(),
+        );
     }
     out.freeze()
 }

@@ -64,6 +64,11 @@ impl Arriving {
         converted
     }
 
+    /// The bytes that were taken in and not given out.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bridged.iter().map(|call| call.arguments.len()).sum()
+    }
+
     /// A call of a tool as the client declared that.
     fn call(&mut self, block: BlockKey, mut call: ToolCall) -> ToolCall {
         if !call.form.is_clients() {

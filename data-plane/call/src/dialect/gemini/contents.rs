@@ -104,12 +104,12 @@ fn ask<'a>(message: &'a Message, turns: &mut Vec<Turn<'a>>, lost: &mut Lost) {
             ContentBlock::ToolResult { id, is_error, content } => {
                 answers.push(Answer { id, is_error: *is_error == Some(true), content });
             }
-            ContentBlock::Text(text) if text.is_empty() => {}
             ContentBlock::Text(_)
             | ContentBlock::Refusal(_)
             | ContentBlock::Image { .. }
             | ContentBlock::Document { .. }
             | ContentBlock::Audio { .. } => match media::text(block) {
+                Some(text) if text.is_empty() => {}
                 Some(text) => parts.push(json!({"text": text})),
                 None => parts.extend(media::part(block)),
             },

@@ -37,7 +37,7 @@ pub(super) fn parts(calls: &[Call<'_>], answers: &[Answer<'_>], model: Model, lo
         if !call.id.is_empty() {
             function["id"] = call.id.into();
         }
-        let (within, after) = if model.third { (media, Vec::new()) } else { (Vec::new(), media) };
+        let (within, after): (Vec<_>, Vec<_>) = media.into_iter().partition(|part| model.third && fits_within(part));
         if !within.is_empty() {
             function["parts"] = within.into();
         }
@@ -51,6 +51,12 @@ pub(super) fn parts(calls: &[Call<'_>], answers: &[Answer<'_>], model: Model, lo
     }
     parts.extend(behind);
     parts
+}
+
+/// Whether a medium may be within a response: some types of what is here.
+fn fits_within(part: &Value) -> bool {
+    let media_type = part.get("inlineData").and_then(|data| data["mimeType"].as_str()).unwrap_or_default();
+    media_type.starts_with("image/") || matches!(media_type, "application/pdf" | "text/plain")
 }
 
 fn told(content: &[Content], lost: &mut Lost) -> Told {

@@ -3,7 +3,7 @@
 use luthien_call::call::{Head, Input};
 use luthien_proto::{
     message::Outcome,
-    request::Dialect::{AnthropicMessages, OpenAiChat},
+    request::Dialect::{AnthropicMessages, Gemini, OpenAiChat},
 };
 use serde_json::{Value, json};
 
@@ -71,6 +71,26 @@ fn an_error_of_open_ai_is_one_of_anthropic() {
             (expected, &json!({"type": expected_type, "message": "Whát?"})),
             "{type_}"
         );
+    }
+}
+
+#[test]
+fn an_error_of_gemini_is_one_of_both() {
+    let gemini =
+        |status: u16, word: &str| json!({"error": {"code": status, "message": "Whát?", "status": word, "details": []}});
+    for (status, word, anthropic, open_ai_code) in [
+        (400, "INVALID_ARGUMENT", (400, "invalid_request_error"), (400, None)),
+        (403, "PERMISSION_DENIED", (403, "permission_error"), (403, None)),
+        (429, "RESOURCE_EXHAUSTED", (429, "rate_limit_error"), (429, Some("rate_limit_exceeded"))),
+        (503, "UNAVAILABLE", (529, "overloaded_error"), (503, Some("server_is_overloaded"))),
+        (504, "DEADLINE_EXCEEDED", (504, "timeout_error"), (504, None)),
+    ] {
+        for body in [gemini(status, word), json!([gemini(status, word)])] {
+            let (code, told) = answer(AnthropicMessages, Gemini, status, &body);
+            assert_eq!((code, &told["error"]), (anthropic.0, &json!({"type": anthropic.1, "message": "Whát?"})));
+            let (code, told) = answer(OpenAiChat, Gemini, status, &body);
+            assert_eq!((code, told["error"]["code"].as_str()), open_ai_code, "{told}");
+        }
     }
 }
 
@@ -171,6 +191,20 @@ fn a_stream_that_is_cut_anywhere_ends_in_an_error() {
         }
         assert_eq!(rig.finished, Some(true));
     }
+}
+
+#[test]
+fn arguments_that_have_to_be_read_whole_are_not_read_for_ever() {
+    let tool = bridge_of_tool(OpenAiChat, AnthropicMessages, "p", "p", ToolForm::Custom);
+    let mut rig = Rig::converting(tool, true, NOTHING);
+    rig.head(200, Content::Sse);
+    rig.data(message_start() + &tool_start(0, "c", "p"));
+    let piece = tool_delta(0, &"x".repeat(60_000));
+    for _ in 0..=LIMITS.body / 60_000 {
+        rig.data(&piece);
+    }
+    assert!(rig.upstream_cancelled);
+    assert_eq!(bodies(rig.text()).last().unwrap()["error"]["type"], "server_error");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use luthien_call::call::Head;
 use luthien_proto::{
     event::Step,
     message::{Decision, Outcome, ToService},
-    request::Dialect::{AnthropicMessages, OpenAiChat},
+    request::Dialect::{AnthropicMessages, Gemini, OpenAiChat},
 };
 use serde_json::{Value, json};
 
@@ -142,25 +142,71 @@ pub fn anthropic_thinking() -> String {
 fn thinking_and_a_call_of_anthropic_are_reasoning_and_a_call_of_chat() {
     let rig = stream(bridge(OpenAiChat, AnthropicMessages), &anthropic_thinking());
     let said: Vec<Value> = bodies(rig.text()).into_iter().map(opened).collect();
-    let mut deltas: Vec<Value> = said.iter().filter_map(|chunk| chunk["choices"][0].get("delta").cloned()).collect();
-    assert_eq!(deltas.remove(0)["role"], "assistant");
-    for expected in [
-        json!({"content": "ok"}),
-        json!({"tool_calls": [{"index": 0, "id": "toolu_1", "type": "function", "function": {"name": "list", "arguments": ""}}]}),
-        json!({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
-        json!({}),
-    ] {
-        assert!(deltas.contains(&expected), "{expected} in {}", rig.text());
-    }
+    let deltas: Vec<Value> = said.iter().filter_map(|chunk| chunk["choices"][0].get("delta").cloned()).collect();
+    let proof = json!({"envelope": ["anthropic-messages", "Signature", "SIG", ""]});
+    let function = json!({"name": "list", "arguments": ""});
+    assert_eq!(
+        deltas,
+        [
+            json!({"role": "assistant", "content": ""}),
+            json!({"reasoning_content": "T"}),
+            json!({"reasoning_details": [
+                {"type": "reasoning.text", "signature": proof, "index": 0, "format": "anthropic"},
+            ]}),
+            json!({"content": "ok"}),
+            json!({"tool_calls": [{"index": 0, "id": "toolu_1", "type": "function", "function": function}]}),
+            json!({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}),
+            json!({}),
+        ]
+    );
     let finishes: Vec<&Value> = said.iter().map(|chunk| &chunk["choices"][0]["finish_reason"]).collect();
     assert_eq!(finishes.iter().filter(|finish| **finish == "tool_calls").count(), 1);
     let usage = &said.last().unwrap()["usage"];
     assert_eq!([&usage["prompt_tokens"], &usage["completion_tokens"], &usage["total_tokens"]], [100, 30, 130]);
-    assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 90);
+    assert_eq!(usage["prompt_tokens_details"], json!({"cached_tokens": 90, "cache_write_tokens": 5}));
     assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 12);
     assert!(rig.text().ends_with(DONE));
     let first = &events(rig.text())[0];
     assert_eq!([&first["id"], &first["model"]], ["chatcmpl-9", "m"], "the client's id and model");
+}
+
+#[test]
+fn a_thought_and_calls_of_gemini_of_which_the_first_is_signed() {
+    let chunk = |fields: Value| format!("data: {fields}\r\n\r\n");
+    let upstream = chunk(
+        json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "hm", "thought": true}]}, "index": 0}],
+        "usageMetadata": {"promptTokenCount": 20}, "modelVersion": "g", "responseId": "R"}),
+    ) + &chunk(json!({"candidates": [{"content": {"parts": [
+            {"functionCall": {"name": "a", "args": {"x": 1}}, "thoughtSignature": "U0lH"}, {"functionCall": {"name": "b"}}]}}]}))
+        + &chunk(json!({"candidates": [{"content": {"parts": [{"text": ""}]}, "finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 20, "candidatesTokenCount": 6, "thoughtsTokenCount": 4, "totalTokenCount": 30}}));
+    let rig = stream(bridge(AnthropicMessages, Gemini), &upstream);
+    let mut start = start();
+    start["message"]["id"] = "msg_R".into();
+    assert_events(
+        &rig,
+        &[
+            start,
+            block(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
+            delta(0, json!({"type": "thinking_delta", "thinking": "hm"})),
+            delta(
+                0,
+                json!({"type": "signature_delta", "signature": {"envelope": ["gemini", "Signature", "call:U0lH", ""]}}),
+            ),
+            stop(0),
+            block(1, json!({"type": "tool_use", "id": "call_R_0", "name": "a", "input": {}})),
+            delta(1, json!({"type": "input_json_delta", "partial_json": "{\"x\":1}"})),
+            stop(1),
+            block(2, json!({"type": "tool_use", "id": "call_R_1", "name": "b", "input": {}})),
+            stop(2),
+            finish(
+                "tool_use",
+                json!({"input_tokens": 20, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0, "output_tokens": 10,
+                    "output_tokens_details": {"thinking_tokens": 4}}),
+            ),
+            json!({"type": "message_stop"}),
+        ],
+    );
 }
 
 #[test]

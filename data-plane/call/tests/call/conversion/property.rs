@@ -17,39 +17,41 @@ use super::*;
 use crate::{generate, rig::Rig};
 
 /// Clients, and the upstreams that answer them.
-const PAIRS: [(Dialect, Dialect); 2] =
-    [(Dialect::AnthropicMessages, Dialect::OpenAiChat), (Dialect::OpenAiChat, Dialect::AnthropicMessages)];
+const PAIRS: [(Dialect, Dialect); 4] = [
+    (Dialect::AnthropicMessages, Dialect::OpenAiChat),
+    (Dialect::OpenAiChat, Dialect::AnthropicMessages),
+    (Dialect::AnthropicMessages, Dialect::Gemini),
+    (Dialect::OpenAiChat, Dialect::Gemini),
+];
 
-/// An upstream's answer: what it means, and its bytes as a stream.
+/// An upstream's answer.
 #[derive(Clone, Debug)]
 struct Answer {
     client: Dialect,
     upstream: Dialect,
-    events: Vec<Event>,
+    /// What it means.
+    said: Said,
+    stream: Bytes,
+    whole: Bytes,
 }
 
 impl Answer {
-    fn stream(&self) -> Bytes {
-        let mut encoder = ResponseEncoder::new(self.upstream);
-        let mut out = BytesMut::new();
-        self.events.iter().for_each(|event| encoder.encode(event, &mut out));
-        encoder.flush(&mut out);
-        out.freeze()
-    }
-
-    /// As one body, which can tell its usage once.
-    fn whole(&self) -> Bytes {
-        let last = self.events.iter().rposition(|event| matches!(event.step, Step::Usage(_)));
-        let events = self.events.iter().enumerate();
-        let kept = events.filter(|(at, event)| Some(*at) == last || !matches!(event.step, Step::Usage(_)));
-        encode_whole(self.upstream, &kept.map(|(_, event)| event.clone()).collect::<Vec<_>>())
+    /// In the words of the upstream's own encoder.
+    fn encoded(client: Dialect, upstream: Dialect, events: &[Event]) -> Self {
+        let mut encoder = ResponseEncoder::new(upstream);
+        let mut stream = BytesMut::new();
+        events.iter().for_each(|event| encoder.encode(event, &mut stream));
+        encoder.flush(&mut stream);
+        // A body can tell its usage once.
+        let last = events.iter().rposition(|event| matches!(event.step, Step::Usage(_)));
+        let kept = events.iter().enumerate();
+        let kept = kept.filter(|(at, event)| Some(*at) == last || !matches!(event.step, Step::Usage(_)));
+        let whole = encode_whole(upstream, &kept.map(|(_, event)| event.clone()).collect::<Vec<_>>());
+        Self { client, upstream, said: Said::of(events), stream: stream.freeze(), whole }
     }
 
     fn refuses(&self) -> bool {
-        self.events.iter().any(|event| match &event.step {
-            Step::BlockStarted(started) => started.kind == BlockKind::Refusal,
-            _ => false,
-        })
+        self.said.prose.iter().any(|(sort, _)| *sort == "refusal")
     }
 
     fn rig(&self, streams: bool) -> Rig {
@@ -68,13 +70,75 @@ impl Answer {
 }
 
 fn answers() -> impl Strategy<Value = Answer> {
-    prop::sample::select(&PAIRS[..]).prop_flat_map(|(client, upstream)| {
-        generate::response(upstream).prop_map(move |events| Answer { client, upstream, events })
+    prop::sample::select(&PAIRS[..]).prop_flat_map(|(client, upstream)| match upstream {
+        Dialect::Gemini => gemini(client).boxed(),
+        _ => generate::response(upstream).prop_map(move |events| Answer::encoded(client, upstream, &events)).boxed(),
+    })
+}
+
+/// Gemini's answers, which nobody of us encodes: parts in chunks.
+fn gemini(client: Dialect) -> impl Strategy<Value = Answer> {
+    let part = prop_oneof![
+        3 => any::<String>().prop_map(|text| (json!({"text": text}), Some(("text", text)))),
+        2 => any::<String>().prop_map(|text| (json!({"text": text, "thought": true}), Some(("thinking", text)))),
+        1 => any::<String>().prop_map(|text| (json!({"text": text, "thoughtSignature": "U0lH"}), Some(("text", text)))),
+        2 => ("[a-z]{1,8}", any::<String>(), any::<bool>()).prop_map(|(name, value, is_signed)| {
+            let mut part = json!({"functionCall": {"name": name, "args": {"x": value}}});
+            if is_signed {
+                part["thoughtSignature"] = "U0lH".into();
+            }
+            (part, None)
+        }),
+        1 => Just((json!({"inlineData": {"mimeType": "image/png", "data": "AA=="}}), Some(("text", "[image]".to_owned())))),
+        1 => Just((json!({"executableCode": {"code": "x_own"}}), None)),
+    ];
+    let finish = prop::sample::select(
+        &[
+            ("STOP", FinishReason::EndTurn),
+            ("MAX_TOKENS", FinishReason::MaxTokens),
+            ("SAFETY", FinishReason::ContentFilter),
+            ("OTHER", FinishReason::Other),
+        ][..],
+    );
+    let chunks = proptest::collection::vec(proptest::collection::vec(part, 0..3), 1..6);
+    (chunks, finish, (0..999u64, 0..999u64, 0..999u64, 0..999u64)).prop_map(move |(chunks, (word, reason), usage)| {
+        let (fresh, cached, output, thoughts) = usage;
+        let mut said = Said { finish: Some(reason), usage: [fresh, cached, 0, output + thoughts], ..Said::default() };
+        for (part, text) in chunks.iter().flatten() {
+            said.prose.extend(text.clone().filter(|(_, text)| !text.is_empty()));
+            if let Some(name) = part["functionCall"]["name"].as_str() {
+                let arguments = part["functionCall"]["args"].to_string();
+                said.calls.push((name.to_owned(), ToolForm::Function, arguments.into()));
+            }
+        }
+        let body = |parts: Vec<Value>, is_last: bool| {
+            let mut body = json!({"responseId": "R", "modelVersion": "g", "x_own": 1,
+                "candidates": [{"index": 0, "content": {"role": "model", "parts": parts}}],
+                "usageMetadata": {"promptTokenCount": fresh + cached, "candidatesTokenCount": 1}});
+            if is_last {
+                body["candidates"][0]["finishReason"] = word.into();
+                body["usageMetadata"] = json!({"promptTokenCount": fresh + cached, "cachedContentTokenCount": cached,
+                    "candidatesTokenCount": output, "thoughtsTokenCount": thoughts});
+            }
+            body
+        };
+        let all: Vec<Value> = chunks.iter().flatten().map(|(part, _)| part.clone()).collect();
+        let count = chunks.len();
+        let parts = chunks.into_iter().map(|parts| parts.into_iter().map(|(part, _)| part).collect());
+        let stream: String =
+            parts.zip(1..).map(|(parts, at)| format!("data: {}\r\n\r\n", body(parts, at == count))).collect();
+        Answer {
+            client,
+            upstream: Dialect::Gemini,
+            said,
+            stream: stream.into(),
+            whole: body(all, true).to_string().into(),
+        }
     })
 }
 
 /// What the first choice of a response says.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Said {
     /// Pieces of the same kind that follow one another are one; calls stand beside.
     prose: Vec<(&'static str, String)>,
@@ -220,6 +284,15 @@ fn check(client: Dialect, written: &[u8]) {
     }
 }
 
+/// Whether a field is left of those that only the upstream knows.
+fn has_foreign(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.starts_with("x_") || has_foreign(value)),
+        Value::Array(items) => items.iter().any(has_foreign),
+        _ => false,
+    }
+}
+
 fn check_anthropic(text: &str, events: &[Value]) {
     let names = text.lines().filter_map(|line| line.strip_prefix("event: "));
     assert!(names.eq(events.iter().map(|event| event["type"].as_str().unwrap())), "every event has its name");
@@ -278,12 +351,13 @@ proptest! {
 
     #[test]
     fn a_stream_says_the_same_in_another_dialect(answer in answers()) {
-        let written = answer.told(true, [answer.stream()]);
+        let written = answer.told(true, [answer.stream.clone()]);
         check(answer.client, &written);
         let said = Said::of(&decode(answer.client, &written)).joined(true);
-        let expected = Said::of(&answer.events).to(answer.client).joined(true);
+        let expected = answer.said.clone().to(answer.client).joined(true);
         prop_assert_eq!(said, expected, "{}", String::from_utf8_lossy(&written));
-        prop_assert!(!String::from_utf8_lossy(&written).contains("\"x_"), "nothing foreign is left");
+        let foreign = events(std::str::from_utf8(&written).unwrap()).iter().any(has_foreign);
+        prop_assert!(!foreign, "{}", String::from_utf8_lossy(&written));
     }
 
     #[test]
@@ -292,25 +366,25 @@ proptest! {
         prop_assume!(answer.client != Dialect::AnthropicMessages || !answer.refuses());
         let mut rig = answer.rig(streams);
         rig.head(200, if is_stream { Content::Sse } else { Content::Json });
-        rig.data(if is_stream { answer.stream() } else { answer.whole() });
+        rig.data(if is_stream { answer.stream.clone() } else { answer.whole.clone() });
         rig.end();
         let told = match streams {
             true => decode(answer.client, &rig.written),
             false => decode_whole(answer.client, &rig.written.clone().into()).unwrap(),
         };
         let said = Said::of(&told).joined(false);
-        prop_assert_eq!(said, Said::of(&answer.events).to(answer.client).joined(false), "{}", rig.text());
+        prop_assert_eq!(said, answer.said.clone().to(answer.client).joined(false), "{}", rig.text());
     }
 
     #[test]
     fn where_a_stream_is_cut_into_pieces_makes_no_difference(answer in answers(), at in proptest::collection::vec(any::<Index>(), 1..8)) {
-        let stream = answer.stream();
+        let stream = answer.stream.clone();
         prop_assert_eq!(answer.told(true, [stream.clone()]), answer.told(true, cut(&stream, &at)));
     }
 
     #[test]
     fn a_stream_that_breaks_off_anywhere_is_valid_and_ends_in_an_error(answer in answers(), at: Index, is_torn: bool) {
-        let stream = answer.stream();
+        let stream = answer.stream.clone();
         let mut rig = answer.rig(true);
         rig.head(200, Content::Sse);
         let begun = stream.slice(..at.index(stream.len()));
@@ -325,7 +399,7 @@ proptest! {
             let last = decode(answer.client, &rig.written).pop().map(|event| event.step);
             let failed = matches!(last, Some(Step::Failed(_)));
             let begun = String::from_utf8_lossy(&begun);
-            let finished = begun.contains("\"finish_reason\":\"") || begun.contains("message_delta");
+            let finished = begun.contains("\"finish_reason\":\"") || begun.contains("message_delta") || begun.contains("finishReason");
             prop_assert!(failed || finished, "{}", rig.text());
         }
     }

@@ -1,0 +1,458 @@
+//! From steps to SSE events.
+
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+use luthien_proto::{
+    Event, Step,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Delta, FinishReason, Finished, ToolForm, Usage},
+    json::Extras,
+};
+use serde_json::{Value, json};
+
+use super::{
+    decode::is_of_item,
+    item::{Item, PartKind, Sort},
+    place,
+    rest::{add, object},
+    snapshot::Snapshot,
+    words,
+};
+use crate::{
+    dialect::fields::{Object, merge},
+    sse,
+};
+
+/// Events that have their place among the others: what they say more is written with them.
+const STRUCTURAL: [&str; 12] = [
+    "response.output_item.done",
+    "response.content_part.added",
+    "response.content_part.done",
+    "response.output_text.done",
+    "response.refusal.done",
+    "response.function_call_arguments.done",
+    "response.custom_tool_call_input.done",
+    "response.reasoning_summary_part.added",
+    "response.reasoning_summary_part.done",
+    "response.reasoning_summary_text.done",
+    "response.reasoning_text.done",
+    "response.output_item.added",
+];
+
+/// Events that other steps tell.
+const TOLD: [&str; 6] =
+    ["response.created", "response.completed", "response.incomplete", "response.cancelled", "response.failed", "error"];
+
+#[derive(Debug)]
+pub(in crate::dialect) struct Encoder {
+    snapshot: Snapshot,
+    sequence: u64,
+    /// By `output_index`.
+    items: Vec<Outgoing>,
+    blocks: BTreeMap<BlockKey, usize>,
+    /// A message of which more parts may follow.
+    message: Option<usize>,
+    usage: Option<Usage>,
+    finished: Finished,
+}
+
+/// An item as it is written.
+#[derive(Debug)]
+struct Outgoing {
+    item: Item,
+    /// How many of its parts are complete.
+    parts_done: usize,
+    done: bool,
+    /// What is written with events to come, by their types.
+    more: BTreeMap<String, Object>,
+}
+
+/// Where events go: an observed one has left already, and only counts.
+struct Out<'a> {
+    bytes: Option<&'a mut BytesMut>,
+    sequence: &'a mut u64,
+}
+
+impl Out<'_> {
+    fn write(&mut self, type_: &str, fields: impl FnOnce() -> Object) {
+        if let Some(bytes) = &mut self.bytes {
+            let mut event = Object::new();
+            event.insert("type".to_owned(), type_.into());
+            event.insert("sequence_number".to_owned(), (*self.sequence).into());
+            add(&mut event, &fields());
+            sse::write_json(bytes, Some(type_), &event);
+        }
+        *self.sequence += 1;
+    }
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self {
+            snapshot: Snapshot::default(),
+            sequence: 0,
+            items: Vec::new(),
+            blocks: BTreeMap::new(),
+            message: None,
+            usage: None,
+            finished: Finished::new(0, FinishReason::EndTurn),
+        }
+    }
+}
+
+impl Encoder {
+    pub(in crate::dialect) fn observe(&mut self, event: &Event) {
+        self.step(event, None);
+    }
+
+    pub(in crate::dialect) fn encode(&mut self, event: &Event, out: &mut BytesMut) {
+        self.step(event, Some(out));
+    }
+
+    fn step(&mut self, event: &Event, bytes: Option<&mut BytesMut>) {
+        let mut sequence = self.sequence;
+        let out = &mut Out { bytes, sequence: &mut sequence };
+        let extras = &event.extras;
+        self.snapshot.follow(event);
+        match &event.step {
+            Step::Started(_) => self.start(extras, out),
+            Step::BlockStarted(started) => self.begin(started, extras, out),
+            Step::BlockDelta(delta) => self.go_on(delta, extras, out),
+            Step::BlockStopped(block) => self.stop(*block, extras, out),
+            Step::Usage(usage) => self.usage = Some(usage.clone()),
+            Step::Finished(finished) => self.finished = finished.clone(),
+            Step::Opaque(value) => self.opaque(value, out),
+            Step::Ended => self.end(extras, out),
+            Step::Failed(error) => self.fail(error, extras, out),
+        }
+        self.sequence = sequence;
+    }
+
+    fn start(&mut self, extras: &Extras, out: &mut Out<'_>) {
+        out.write("response.created", || {
+            let mut event = object(json!({"response": self.snapshot.in_progress()}));
+            add(&mut event, &extras.clone().into_map());
+            event
+        });
+        out.write("response.in_progress", || object(json!({"response": self.snapshot.in_progress()})));
+    }
+
+    fn begin(&mut self, started: &BlockStarted, extras: &Extras, out: &mut Out<'_>) {
+        let is_part = match &started.kind {
+            BlockKind::Text | BlockKind::Refusal => true,
+            BlockKind::Opaque(_) => extras.get(place::PART).is_some(),
+            BlockKind::Thinking { .. } | BlockKind::RedactedThinking { .. } => false,
+            // The client must not take it for a call of its own.
+            BlockKind::ToolCall(call) if call.form == ToolForm::Server => return,
+            BlockKind::ToolCall(_) => false,
+        };
+        // A part that begins an item says of which.
+        let goes_on = is_part && extras.get(place::ITEM).is_none();
+        let at = match self.message.filter(|_| goes_on) {
+            Some(message) => message,
+            None => {
+                self.close_message(out);
+                self.add_item(&started.kind, extras, out)
+            }
+        };
+        self.blocks.insert(started.block, at);
+        if is_part {
+            self.message = None;
+            let outgoing = &mut self.items[at];
+            outgoing.item.begin_part(&started.kind, extras);
+            outgoing.announce_part(at, extras, out);
+        }
+    }
+
+    fn add_item(&mut self, kind: &BlockKind, extras: &Extras, out: &mut Out<'_>) -> usize {
+        let at = self.items.len();
+        let mut kind = kind.clone();
+        let id = self.id(at, &kind, extras);
+        if let BlockKind::ToolCall(call) = &mut kind
+            && call.id.is_empty()
+        {
+            call.id = self.made_id("call", at);
+        }
+        let item = Item::new(&kind, extras, &id);
+        out.write("response.output_item.added", || {
+            let mut event = object(json!({"output_index": at, "item": item.begun()}));
+            merge_from(&mut event, extras.get(place::ITEM_ADDED));
+            event
+        });
+        self.items.push(Outgoing { item, parts_done: 0, done: false, more: BTreeMap::new() });
+        at
+    }
+
+    /// The id of an item: its own, or one that is found nowhere else.
+    fn id(&self, at: usize, kind: &BlockKind, extras: &Extras) -> String {
+        let own = extras.get(place::ITEM).and_then(|item| item.get("id")?.as_str()).unwrap_or_default();
+        let (own, prefix) = match kind {
+            BlockKind::Thinking { id, .. } => (id.as_str(), "rs"),
+            BlockKind::RedactedThinking { .. } => (own, "rs"),
+            BlockKind::ToolCall(call) if call.form == ToolForm::Custom => (own, "ctc"),
+            BlockKind::ToolCall(_) => (own, "fc"),
+            BlockKind::Text | BlockKind::Refusal | BlockKind::Opaque(_) => (own, "msg"),
+        };
+        if own.is_empty() { self.made_id(prefix, at) } else { own.to_owned() }
+    }
+
+    fn made_id(&self, prefix: &str, at: usize) -> String {
+        let own = self.snapshot.id().rsplit(['_', '-']).next().unwrap_or_default();
+        let of_response: String = own.chars().filter(char::is_ascii_alphanumeric).collect();
+        let tail = of_response.len().saturating_sub(40);
+        format!("{prefix}_{}_{at}", &of_response[tail..])
+    }
+
+    fn go_on(&mut self, delta: &BlockDelta, extras: &Extras, out: &mut Out<'_>) {
+        let Some(at) = self.blocks.get(&delta.block).copied() else { return };
+        if let Some(outgoing) = self.items.get_mut(at) {
+            outgoing.go_on(at, &delta.delta, extras, out);
+        }
+    }
+
+    fn stop(&mut self, block: BlockKey, extras: &Extras, out: &mut Out<'_>) {
+        let Some(at) = self.blocks.remove(&block) else { return };
+        let Some(outgoing) = self.items.get_mut(at) else { return };
+        outgoing.end_part(at, out);
+        if outgoing.item.sort == Sort::Message && extras.get(place::ITEM).is_some() {
+            self.message = Some(at);
+        } else {
+            outgoing.end(at, out);
+        }
+    }
+
+    fn close_message(&mut self, out: &mut Out<'_>) {
+        if let Some(at) = self.message.take()
+            && let Some(outgoing) = self.items.get_mut(at)
+        {
+            outgoing.end(at, out);
+        }
+    }
+
+    fn opaque(&mut self, value: &Value, out: &mut Out<'_>) {
+        let Some(event) = value.as_object() else { return };
+        let Some(type_) = event.get("type").and_then(Value::as_str) else { return };
+        // What is of an item is not told without one.
+        let unplaced = STRUCTURAL.contains(&type_) || is_of_item(type_);
+        if unplaced || TOLD.contains(&type_) {
+            return;
+        }
+        out.write(type_, || {
+            let mut event = event.clone();
+            if event.contains_key(place::RESPONSE) {
+                event.insert(place::RESPONSE.to_owned(), self.snapshot.in_progress());
+            }
+            event.shift_remove("sequence_number");
+            event
+        });
+    }
+
+    fn end(&mut self, extras: &Extras, out: &mut Out<'_>) {
+        self.close_message(out);
+        for (at, outgoing) in self.items.iter_mut().enumerate() {
+            outgoing.end_part(at, out);
+            outgoing.end(at, out);
+        }
+        let type_ = match words::end(&self.finished).status {
+            "incomplete" => "response.incomplete",
+            _ => "response.completed",
+        };
+        write_response(type_, || self.response(), extras, out);
+    }
+
+    fn fail(&mut self, error: &CallError, extras: &Extras, out: &mut Out<'_>) {
+        let response = || self.snapshot.failed(error, self.output(), self.usage.as_ref());
+        write_response("response.failed", response, extras, out);
+    }
+
+    /// The response as it ended.
+    pub(super) fn response(&self) -> Value {
+        self.snapshot.ended(&self.finished, self.output(), self.usage.as_ref())
+    }
+
+    /// The items that are complete.
+    fn output(&self) -> Vec<Value> {
+        self.items.iter().filter(|outgoing| outgoing.done).map(|it| Value::Object(it.item.done())).collect()
+    }
+}
+
+impl Outgoing {
+    fn go_on(&mut self, at: usize, delta: &Delta, extras: &Extras, out: &mut Out<'_>) {
+        match (self.item.sort, delta) {
+            (Sort::Reasoning, Delta::Text(_)) if PartKind::marked(extras).is_some() => {
+                self.end_part(at, out);
+                self.item.add(delta, extras);
+                self.announce_part(at, &Extras::NONE, out);
+            }
+            (Sort::Reasoning | Sort::Message, Delta::Text(text)) => {
+                let is_first = self.item.parts.is_empty();
+                self.item.add(delta, extras);
+                if is_first {
+                    self.announce_part(at, &Extras::NONE, out);
+                }
+                self.say(at, text, extras, out);
+            }
+            (Sort::Call(field), Delta::Arguments(text)) => {
+                self.item.add(delta, extras);
+                let [type_, _] = call_events(field);
+                write((at, &self.item, &mut self.more), type_, None, out, || object(json!({"delta": text})), extras);
+            }
+            (_, Delta::Opaque(Value::Object(event))) => {
+                let annotations = self.item.parts.last().map_or(0, |part| part.annotations.len());
+                self.item.add(delta, extras);
+                self.opaque(at, event, annotations, out);
+            }
+            (
+                Sort::Reasoning | Sort::Message | Sort::Call(_) | Sort::Other,
+                Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) | Delta::Opaque(_),
+            ) => self.item.add(delta, extras),
+        }
+    }
+
+    fn say(&mut self, at: usize, text: &str, extras: &Extras, out: &mut Out<'_>) {
+        let Some(kind) = self.item.parts.last().map(|part| part.kind) else { return };
+        let [stem, _, number] = kind.events();
+        let fields = || match kind {
+            PartKind::Text => object(json!({"delta": text, "logprobs": []})),
+            PartKind::Refusal | PartKind::Summary | PartKind::Reasoning | PartKind::Other => {
+                object(json!({"delta": text}))
+            }
+        };
+        write((at, &self.item, &mut self.more), &format!("response.{stem}.delta"), Some(number), out, fields, extras);
+    }
+
+    fn opaque(&mut self, at: usize, event: &Object, annotations: usize, out: &mut Out<'_>) {
+        let Some(type_) = event.get("type").and_then(Value::as_str) else { return };
+        let is_others = self.item.sort == Sort::Other && type_ != "response.output_item.done";
+        if STRUCTURAL.contains(&type_) && !is_others {
+            add(self.more.entry(type_.to_owned()).or_default(), event);
+            return;
+        }
+        let number = (self.item.sort == Sort::Message).then_some("content_index");
+        let fields = || {
+            let mut fields = Object::new();
+            if type_ == "response.output_text.annotation.added" {
+                fields.insert("annotation_index".to_owned(), annotations.into());
+            }
+            fields
+        };
+        write((at, &self.item, &mut self.more), type_, number, out, fields, &Extras::from(event.clone()));
+    }
+
+    /// Tells that its last part has begun.
+    fn announce_part(&mut self, at: usize, extras: &Extras, out: &mut Out<'_>) {
+        let Some(part) = self.item.parts.last() else { return };
+        let [_, stem, number] = part.kind.events();
+        let type_ = format!("response.{stem}.added");
+        let rest = extras.get(place::PART_ADDED).and_then(Value::as_object).cloned().unwrap_or_default();
+        write(
+            (at, &self.item, &mut self.more),
+            &type_,
+            Some(number),
+            out,
+            || object(json!({"part": part.begun()})),
+            &rest.into(),
+        );
+    }
+
+    /// Tells that its last part is complete.
+    fn end_part(&mut self, at: usize, out: &mut Out<'_>) {
+        if self.item.parts.len() <= self.parts_done {
+            return;
+        }
+        self.parts_done = self.item.parts.len();
+        let Some(part) = self.item.parts.last() else { return };
+        let kind = part.kind;
+        let [stem, part_stem, number] = kind.events();
+        if kind != PartKind::Other {
+            let fields = || {
+                let mut fields = Object::from_iter([(kind.field().to_owned(), Value::from(part.text.as_str()))]);
+                if kind == PartKind::Text {
+                    fields.insert("logprobs".to_owned(), part.logprobs.clone().into());
+                }
+                fields
+            };
+            write(
+                (at, &self.item, &mut self.more),
+                &format!("response.{stem}.done"),
+                Some(number),
+                out,
+                fields,
+                &Extras::NONE,
+            );
+        }
+        let fields = || object(json!({"part": part.json()}));
+        write(
+            (at, &self.item, &mut self.more),
+            &format!("response.{part_stem}.done"),
+            Some(number),
+            out,
+            fields,
+            &Extras::NONE,
+        );
+    }
+
+    /// Tells that it is complete.
+    fn end(&mut self, at: usize, out: &mut Out<'_>) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        if let Sort::Call(field) = self.item.sort {
+            let [_, type_] = call_events(field);
+            let fields = || Object::from_iter([(field.to_owned(), Value::from(self.item.arguments()))]);
+            write((at, &self.item, &mut self.more), type_, None, out, fields, &Extras::NONE);
+        }
+        let more = self.more.remove("response.output_item.done").unwrap_or_default();
+        out.write("response.output_item.done", || {
+            let mut event = object(json!({"output_index": at, "item": self.item.done()}));
+            add(&mut event, &more);
+            event
+        });
+    }
+}
+
+/// Writes an event of an item, with what else it says.
+fn write(
+    (at, item, more): (usize, &Item, &mut BTreeMap<String, Object>),
+    type_: &str,
+    number: Option<&str>,
+    out: &mut Out<'_>,
+    fields: impl FnOnce() -> Object,
+    extras: &Extras,
+) {
+    let more = more.remove(type_);
+    out.write(type_, || {
+        let mut event = object(json!({"item_id": item.id(), "output_index": at}));
+        if let Some(number) = number {
+            event.insert(number.to_owned(), item.part_index().into());
+        }
+        event.extend(fields());
+        if !extras.is_empty() {
+            merge(&mut event, &extras.clone().into_map());
+        }
+        add(&mut event, &more.unwrap_or_default());
+        event.shift_remove("type");
+        event
+    });
+}
+
+fn call_events(field: &str) -> [&'static str; 2] {
+    match field {
+        "input" => ["response.custom_tool_call_input.delta", "response.custom_tool_call_input.done"],
+        _ => ["response.function_call_arguments.delta", "response.function_call_arguments.done"],
+    }
+}
+
+fn write_response(type_: &str, response: impl FnOnce() -> Value, extras: &Extras, out: &mut Out<'_>) {
+    out.write(type_, || {
+        let mut event = Object::from_iter([("response".to_owned(), response())]);
+        add(&mut event, &extras.clone().into_map());
+        event
+    });
+}
+
+fn merge_from(event: &mut Object, rest: Option<&Value>) {
+    if let Some(Value::Object(rest)) = rest {
+        add(event, rest);
+    }
+}
