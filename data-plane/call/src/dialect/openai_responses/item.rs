@@ -282,7 +282,9 @@ impl Part {
 
     fn with(&self, text: &str, annotations: &[Value], logprobs: &[Value]) -> Object {
         let mut part = match self.kind {
-            PartKind::Text => object(json!({"type": "output_text", "text": text, "annotations": annotations})),
+            PartKind::Text => {
+                object(json!({"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}))
+            }
             PartKind::Refusal => object(json!({"type": "refusal", "refusal": text})),
             PartKind::Summary => object(json!({"type": "summary_text", "text": text})),
             PartKind::Reasoning => object(json!({"type": "reasoning_text", "text": text})),
