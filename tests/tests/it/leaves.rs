@@ -20,6 +20,8 @@ fn collect(value: &Value, into: &mut Vec<String>) {
         Value::String(text) => match text.strip_prefix("data:").and_then(|url| url.split_once(";base64,")) {
             // It is kept as what it says: a type and data.
             Some((media_type, data)) => into.extend([media_type.to_owned(), data.to_owned()]),
+            // The only type of a document that is a text in its request.
+            None if text == "text/plain" => {}
             None => into.push(text.clone()),
         },
         Value::Number(number) => into.push(number.to_string()),
