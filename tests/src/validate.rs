@@ -27,10 +27,8 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Those of which clients send messages.
-    pub const ALL: [Self; 2] = [Self::OpenAi, Self::Anthropic];
     /// Each of them.
-    pub const EVERY: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Responses];
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Responses];
 
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {

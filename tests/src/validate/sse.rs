@@ -60,6 +60,21 @@ pub fn split(body: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
+/// Cuts a body behind the first SSE event in which the text stands.
+///
+/// # Panics
+/// When it stands in none.
+pub fn split_behind<'a>(body: &'a [u8], text: &str) -> (&'a [u8], &'a [u8]) {
+    let mut end = 0;
+    for piece in split(body) {
+        end += piece.len();
+        if String::from_utf8_lossy(piece).contains(text) {
+            return body.split_at(end);
+        }
+    }
+    panic!("{text:?} stands in no SSE event");
+}
+
 fn lines(text: &str) -> Result<Vec<&str>, String> {
     let mut lines = Vec::new();
     let mut rest = text;

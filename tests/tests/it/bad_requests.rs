@@ -18,6 +18,16 @@ async fn refused(gateway: &Gateway, ask: Ask, dialect: Dialect, status: u16) -> 
     failure
 }
 
+/// The same of another dialect's request: the place of all else stays.
+fn of(dialect: Dialect, body: &[u8]) -> Vec<u8> {
+    let messages = b"\"messages\"";
+    let at = body.windows(messages.len()).position(|window| window == messages);
+    match at.filter(|_| dialect == Dialect::Responses) {
+        None => body.to_vec(),
+        Some(at) => [&body[..at], b"\"input\"   ", &body[at + messages.len()..]].concat(),
+    }
+}
+
 #[tokio::test]
 async fn malformed_bodies_are_refused_with_the_place_of_the_fault() {
     let gateway = Setup::noop().start().await;
@@ -32,13 +42,25 @@ async fn malformed_bodies_are_refused_with_the_place_of_the_fault() {
             (b"{\"model\":\"m\",\"model\":\"n\",\"messages\":[]}", "model"),
             (b"{\"messages\": []}", "model"),
             (b"{\"model\": 7, \"messages\": []}", "model"),
-            (b"{\"model\": \"m\", \"messages\": 7}", "messages"),
-            (b"{\"model\": \"m\"}", "messages"),
         ] {
+            let body = of(dialect, body);
+            let failure = refused(&gateway, Ask::post(dialect, body.clone()), dialect, 400).await;
+            assert_eq!(failure.type_, "invalid_request_error");
+            let body = String::from_utf8_lossy(&body);
+            assert!(failure.message.contains(place), "{body}: {place:?} is not in {:?}", failure.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_without_messages_are_refused() {
+    let gateway = Setup::noop().start().await;
+    // Of a request of OpenAI Responses only the model has to be there: the provider may know the rest.
+    for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
+        for body in ["{\"model\": \"m\"}", "{\"model\": \"m\", \"messages\": 7}"] {
             let failure = refused(&gateway, Ask::post(dialect, body), dialect, 400).await;
             assert_eq!(failure.type_, "invalid_request_error");
-            let body = String::from_utf8_lossy(body);
-            assert!(failure.message.contains(place), "{body}: {place:?} is not in {:?}", failure.message);
+            assert!(failure.message.contains("messages"), "{}", failure.message);
         }
     }
 }
@@ -114,9 +136,9 @@ async fn models_that_no_route_leads_anywhere_are_not_found() {
     let routes = json!({"routes": [{"model": "known-*", "upstream": "openai"}]});
     let gateway = Setup::noop().with_data_plane(routes).start().await;
     for dialect in Dialect::ALL {
-        let failure = refused(&gateway, Ask::whole(dialect), dialect, 404).await;
-        let model = if dialect == Dialect::Anthropic { "claude-haiku-4-5" } else { "gpt-5-mini" };
-        assert!(failure.message.contains(model), "{}", failure.message);
+        let ask = Ask::call(dialect, &json!({"model": "stranger"}));
+        let failure = refused(&gateway, ask, dialect, 404).await;
+        assert!(failure.message.contains("stranger"), "{}", failure.message);
     }
 }
 

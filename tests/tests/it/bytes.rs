@@ -66,7 +66,9 @@ fn long(dialect: Dialect, times: usize) -> Vec<u8> {
     let pieces = sse::split(&body);
     let at = pieces.iter().position(|piece| String::from_utf8_lossy(piece).contains("ol answer")).unwrap();
     let again = pieces[at - 1..=at].concat().repeat(times);
-    [pieces[..at - 1].concat(), again, pieces[at + 1..].concat()].concat()
+    let rest = String::from_utf8(pieces[at + 1..].concat()).unwrap();
+    let said = "cally cool answer";
+    fixtures::renumbered(&[pieces[..at - 1].concat(), again, rest.replace(said, &said.repeat(times)).into()].concat())
 }
 
 async fn long_text(gateway: &Gateway, dialect: Dialect) -> String {

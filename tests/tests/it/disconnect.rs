@@ -13,9 +13,9 @@ async fn a_client_that_leaves_a_stream_cancels_the_upstream() {
         for dialect in Dialect::ALL {
             let gateway = setup.clone().start().await;
             let body = fixtures::streamed(dialect, "text");
-            let pieces = sse::split(&body);
+            let (sent, _) = sse::split_behind(&body, "re, the radi");
             let gate = Gate::new();
-            gateway.upstream.answer(Reply::sse().send(pieces[..6].concat()).wait(&gate));
+            gateway.upstream.answer(Reply::sse().send(sent).wait(&gate));
             let mut answer = gateway.ask(Ask::streamed(dialect)).await;
             answer.until("re, the radi").await;
             let id = answer.call_id();
@@ -71,7 +71,8 @@ async fn the_next_call_is_not_disturbed() {
     for dialect in Dialect::ALL {
         let gate = Gate::new();
         let body = fixtures::streamed(dialect, "text");
-        gateway.upstream.answer(Reply::sse().send(sse::split(&body)[..6].concat()).wait(&gate));
+        let (sent, _) = sse::split_behind(&body, "re, the radi");
+        gateway.upstream.answer(Reply::sse().send(sent).wait(&gate));
         let mut answer = gateway.ask(Ask::streamed(dialect)).await;
         answer.until("re, the radi").await;
         drop(answer);

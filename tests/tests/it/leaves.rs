@@ -22,6 +22,8 @@ fn collect(value: &Value, into: &mut Vec<String>) {
             Some((media_type, data)) => into.extend([media_type.to_owned(), data.to_owned()]),
             // The only type of a document that is a text in its request.
             None if text == "text/plain" => {}
+            // What is done where nothing is asked for.
+            None if text == "auto" => {}
             None => into.push(text.clone()),
         },
         Value::Number(number) => into.push(number.to_string()),
@@ -35,4 +37,17 @@ fn collect(value: &Value, into: &mut Vec<String>) {
 }
 
 /// Fields whose value follows from what the response is, and where it stands.
-const ENVELOPE: &[&str] = &["object", "type", "role", "index", "finish_reason", "stop_reason"];
+const ENVELOPE: &[&str] = &[
+    "object",
+    "type",
+    "role",
+    "index",
+    "finish_reason",
+    "stop_reason",
+    "incomplete_details",
+    "status",
+    "sequence_number",
+    "output_index",
+    "content_index",
+    "summary_index",
+];

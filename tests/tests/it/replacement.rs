@@ -189,8 +189,12 @@ async fn a_word_that_tool_arguments_spell_with_escapes_is_replaced() {
 /// Makes two SSE events of the one that has the text, cut between its head and its tail.
 fn cut_arguments(dialect: Dialect, body: &str, text: &str, head: &str, tail: &str) -> String {
     let pieces = sse::split(body.as_bytes()).into_iter().map(|piece| String::from_utf8_lossy(piece).into_owned());
-    let key = if dialect == Dialect::OpenAi { "\"arguments\":\"" } else { "\"partial_json\":\"" };
-    let cut = |piece: String| match piece.find(text) {
+    let key = match dialect {
+        Dialect::OpenAi => "\"arguments\":\"",
+        Dialect::Anthropic => "\"partial_json\":\"",
+        Dialect::Responses => "\"delta\":\"",
+    };
+    let cut = |piece: String| match piece.find(text).filter(|_| piece.contains(key)) {
         None => piece,
         Some(at) => {
             let begin = piece.find(key).unwrap() + key.len();
@@ -262,7 +266,7 @@ async fn a_gated_response_in_which_nothing_matches_leaves_as_it_came() {
             let turn = dialect.stream(&body);
             let text = String::from_utf8_lossy(&body);
             turn.unwrap_or_else(|error| panic!("{} {}: {error}\n{text}", dialect.name(), fixture.case));
-            if fixture.case != "odd_framing" {
+            if fixture.case != "odd_framing" && !is_written_anew(dialect, &fixture) {
                 assert_eq!(text, String::from_utf8_lossy(&fixture.body), "{} {}", dialect.name(), fixture.case);
             }
         }
@@ -272,6 +276,11 @@ async fn a_gated_response_in_which_nothing_matches_leaves_as_it_came() {
             assert_eq!(String::from_utf8_lossy(&body), String::from_utf8_lossy(&fixture.body), "{}", fixture.case);
         }
     }
+}
+
+/// What clients of a dialect read in different ways is written as all of them read it.
+fn is_written_anew(dialect: Dialect, fixture: &Fixture) -> bool {
+    dialect == Dialect::Responses && fixture.case == "tools_interleaved"
 }
 
 fn contains(piece: &[u8], text: &str) -> bool {

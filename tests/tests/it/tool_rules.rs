@@ -1,7 +1,7 @@
 //! `tool_call_rules`: a refused call never reaches the client, whatever it is called by, and the turn stays usable.
 
 use luthien_tests::{
-    fixtures,
+    fixtures::{self, Fixture},
     harness::{Ask, Gateway, Setup},
     peers::{Gate, upstream::Reply},
     validate::{Block, Dialect, Turn, sse},
@@ -146,6 +146,11 @@ async fn reasoning_before_a_refused_call_stays() {
     }
 }
 
+/// What clients of a dialect read in different ways is written as all of them read it.
+fn is_written_anew(dialect: Dialect, fixture: &Fixture) -> bool {
+    dialect == Dialect::Responses && fixture.case == "tools_interleaved"
+}
+
 #[tokio::test]
 async fn calls_that_no_rule_denies_leave_as_they_came() {
     let gateway = Setup::denying(json!([{"tool": "launch_*", "reason": "it launches"}])).start().await;
@@ -155,7 +160,7 @@ async fn calls_that_no_rule_denies_leave_as_they_came() {
             let body = gateway.ask(Ask::streamed(dialect)).await.complete().await;
             let text = String::from_utf8_lossy(&body);
             dialect.stream(&body).unwrap_or_else(|error| panic!("{}: {error}\n{text}", fixture.case));
-            if fixture.case != "odd_framing" {
+            if fixture.case != "odd_framing" && !is_written_anew(dialect, &fixture) {
                 assert_eq!(text, String::from_utf8_lossy(&fixture.body), "{} {}", dialect.name(), fixture.case);
             }
         }
@@ -180,7 +185,7 @@ async fn text_flows_while_a_call_is_held_and_nothing_of_the_call_shows() {
         gate.reached().await;
         answer.until(" and then delete.").await;
         answer.for_a_moment().await;
-        for part in ["read_file", "tool_", "/tmp"] {
+        for part in ["read_file", "tool_use", "\"tool_calls\"", "call_read", "/tmp"] {
             assert!(!answer.so_far().contains(part), "{part} was let go: {}", answer.so_far());
         }
         gate.open();

@@ -46,7 +46,8 @@ fn malformed(dialect: Dialect) -> Vec<Vec<u8>> {
             ("response.output_text.delta", r#"{"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_68f1c2a1","output_index":0,"content_index":5,"delta":"evil"}"#),
             ("response.output_text.delta", r#"{"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_68f1c2a1","output_index":0,"content_index":0,"delta":{"evil":1}}"#),
             ("response.function_call_arguments.delta", r#"{"type":"response.function_call_arguments.delta","sequence_number":4,"item_id":"msg_68f1c2a1","output_index":0,"delta":"evil"}"#),
-            ("response.output_item.done", r#"{"type":"response.output_item.done","sequence_number":4,"output_index":9,"item":{"type":"evil"}}"#),
+            ("response.output_item.done", r#"{"type":"response.output_item.done","sequence_number":4,"output_index":"9","item":{"type":"evil"}}"#),
+            ("response.output_item.done", r#"{"type":"response.output_item.done","sequence_number":4,"output_index":9,"evil":1}"#),
             ("response.created", r#"{"type":"response.created","sequence_number":4,"response":{"id":"evil","object":"response","created_at":1,"model":"m","status":"in_progress","output":[],"parallel_tool_calls":true,"tool_choice":"auto","tools":[]}}"#),
         ]
         .into_iter()
@@ -61,9 +62,9 @@ async fn what_breaks_the_grammar_is_never_forwarded_in_a_gated_call() {
     let mut wrong = String::new();
     for dialect in Dialect::ALL {
         let body = fixtures::streamed(dialect, "text");
-        let pieces = sse::split(&body);
+        let (first, rest) = sse::split_behind(&body, "re, the radi");
         for bad in malformed(dialect) {
-            let sent = [pieces[..6].concat(), bad.clone(), pieces[6..].concat()].concat();
+            let sent = [first, &bad, rest].concat();
             gateway.upstream.answer(Reply::stream(&sent));
             let answer = gateway.ask(Ask::streamed(dialect)).await.complete().await;
             let reason = match dialect.stream(&answer) {
@@ -157,9 +158,9 @@ async fn an_sse_event_over_the_limit_ends_a_gated_call() {
     let gateway = Setup::replacing_cool().with_data_plane(limits).start().await;
     for dialect in Dialect::ALL {
         let body = fixtures::streamed(dialect, "text");
-        let pieces = sse::split(&body);
+        let (first, _) = sse::split_behind(&body, "re, the radi");
         let huge = format!("data: {}", "x".repeat(100_000));
-        gateway.upstream.answer(Reply::sse().send(pieces[..6].concat()).send(huge).wait(&Gate::new()));
+        gateway.upstream.answer(Reply::sse().send(first).send(huge).wait(&Gate::new()));
         let (turn, _) = gateway.ask(Ask::streamed(dialect)).await.failed_stream(dialect).await;
         assert!(turn.text().starts_with("Hello there"), "{turn:?}");
         gateway.upstream.cancelled().await;

@@ -97,11 +97,11 @@ async fn an_error_within_a_stream_ends_the_clients() {
 /// Where a stream may be cut, with the bytes that are sent before.
 fn cuts(dialect: Dialect) -> Vec<Vec<u8>> {
     let body = fixtures::streamed(dialect, "text");
-    let pieces = sse::split(&body);
-    let whole = pieces[..5].concat();
-    let within = [&whole[..], &pieces[5][..pieces[5].len() / 2]].concat();
-    let unterminated = [&whole[..], &pieces[5][..pieces[5].len() - 1]].concat();
-    vec![whole, within, unterminated]
+    let (whole, rest) = sse::split_behind(&body, "lo the");
+    let next = sse::split(rest)[0];
+    let within = [whole, &next[..next.len() / 2]].concat();
+    let unterminated = [whole, &next[..next.len() - 1]].concat();
+    vec![whole.to_vec(), within, unterminated]
 }
 
 #[tokio::test]
@@ -197,6 +197,7 @@ async fn an_upstream_that_can_not_be_reached_is_an_error_of_the_dialect() {
     let upstreams = json!({"upstreams": {
         "openai": {"base_url": format!("{nobody}/v1")},
         "anthropic": {"base_url": nobody},
+        "responses": {"base_url": format!("{nobody}/v1")},
     }});
     for setup in [Setup::noop(), Setup::replacing_cool()] {
         let gateway = setup.with_data_plane(upstreams.clone()).start().await;
@@ -229,7 +230,8 @@ async fn an_upstream_that_is_silent_too_long_is_given_up() {
             late(&gateway, Reply::sse().hold_head(&never), ask, dialect).await;
         }
         let body = fixtures::streamed(dialect, "text");
-        gateway.upstream.answer(Reply::sse().send(sse::split(&body)[..6].concat()).wait(&never));
+        let (sent, _) = sse::split_behind(&body, "re, the radi");
+        gateway.upstream.answer(Reply::sse().send(sent).wait(&never));
         let (turn, _) = gateway.ask(Ask::streamed(dialect)).await.failed_stream(dialect).await;
         assert!(turn.text().starts_with("Hello there"), "{turn:?}");
     }

@@ -16,7 +16,7 @@ use super::super::{
 /// # Errors
 /// The first rule that it breaks, and where.
 pub fn stream(body: &[u8]) -> Result<Turn, String> {
-    read(body, Between::Nothing)
+    read(body, Between::Comments)
 }
 
 /// Reads a stream whose every byte is the provider's.

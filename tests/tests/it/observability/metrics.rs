@@ -61,8 +61,10 @@ async fn a_call_shows_in_the_metrics_of_both_planes() {
         answer.stream(dialect).await;
         gateway.record(&id).await;
     }
-    let page = after_calls(&gateway, 2.0).await;
-    for (dialect, upstream) in [("openai-chat", "openai"), ("anthropic-messages", "anthropic")] {
+    let page = after_calls(&gateway, 3.0).await;
+    for (dialect, upstream) in
+        [("openai-chat", "openai"), ("anthropic-messages", "anthropic"), ("openai-responses", "responses")]
+    {
         let call = format!("luthien_data_plane_calls_total{{dialect=\"{dialect}\",outcome=\"delivered\"}}");
         assert_eq!(page.value(&call), 1.0, "{}", page.0);
         for name in ["luthien_data_plane_call_seconds", "luthien_data_plane_first_byte_seconds"] {
@@ -82,7 +84,7 @@ async fn a_call_shows_in_the_metrics_of_both_planes() {
     assert_eq!(page.sum(&["luthien_data_plane_upstream_errors_total{"]), 0.0);
 
     let page = control(&gateway).await;
-    assert_eq!(page.sum(&["luthien_control_plane_calls_total{", "delivered"]), 2.0, "{}", page.0);
+    assert_eq!(page.sum(&["luthien_control_plane_calls_total{", "delivered"]), 3.0, "{}", page.0);
     assert_eq!(page.value("luthien_control_plane_open_calls"), 0.0);
     assert!(page.value("luthien_control_plane_chunks_total{decision=\"replaced\"}") > 0.0);
     assert!(page.sum(&["policy_chunks_total{policy=\"words\",kind=\"text\"", "replaced"]) > 0.0);

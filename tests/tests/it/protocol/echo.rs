@@ -5,7 +5,7 @@ use luthien_tests::{
     fixtures::{self, Fixture},
     harness::Ask,
     peers::{policy::Conversation, upstream::Reply},
-    validate::{Dialect, Turn, anthropic, openai, sse},
+    validate::{Dialect, Turn, anthropic, openai, responses, sse},
 };
 use serde_json::{Value, json};
 
@@ -42,7 +42,11 @@ async fn echo(call: &mut Conversation, chunks: &[Chunk], draw: &mut Draw) {
 
 /// What a client would have understood of the upstream itself.
 fn understood(dialect: Dialect, body: &[u8]) -> Turn {
-    let read = if dialect == Dialect::OpenAi { openai::relayed } else { anthropic::relayed };
+    let read = match dialect {
+        Dialect::OpenAi => openai::relayed,
+        Dialect::Anthropic => anthropic::relayed,
+        Dialect::Responses => responses::relayed,
+    };
     read(body).unwrap()
 }
 
