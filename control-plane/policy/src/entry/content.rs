@@ -25,6 +25,9 @@ pub struct ContentEntry {
     /// Of tool calls: the tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Of tool calls: the group that the tool belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Of tool calls: `function`, `custom`, `legacy`, `server`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<&'static str>,
@@ -52,6 +55,7 @@ impl ContentEntry {
             BlockKind::ToolCall(call) => {
                 content.id = Some(call.id.clone()).filter(|id| !id.is_empty());
                 content.name = Some(call.name.clone());
+                content.namespace = Some(call.namespace.clone()).filter(|namespace| !namespace.is_empty());
                 content.form = Some(form(call.form));
                 content.arguments = Some(String::new());
             }
