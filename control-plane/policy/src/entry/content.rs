@@ -19,7 +19,7 @@ pub struct ContentEntry {
     /// Of redacted thinking: the provider's text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redacted: Option<String>,
-    /// Of tool calls: the upstream's id.
+    /// Of tool calls and thinking: the upstream's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Of tool calls: the tool.
@@ -50,7 +50,11 @@ impl ContentEntry {
     pub(crate) fn begin(kind: &BlockKind, extras: &Extras) -> Self {
         let mut content = Self::default();
         match kind {
-            BlockKind::Text | BlockKind::Thinking { .. } | BlockKind::Refusal => content.text = Some(String::new()),
+            BlockKind::Text | BlockKind::Refusal => content.text = Some(String::new()),
+            BlockKind::Thinking { id, .. } => {
+                content.id = Some(id.clone()).filter(|id| !id.is_empty());
+                content.text = Some(String::new());
+            }
             BlockKind::RedactedThinking { data } => content.redacted = Some(data.clone()),
             BlockKind::ToolCall(call) => {
                 content.id = Some(call.id.clone()).filter(|id| !id.is_empty());
