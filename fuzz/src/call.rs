@@ -7,7 +7,10 @@ mod policy;
 mod rig;
 mod upstream;
 
-use luthien_call::call::{Content, Head, Input as Happening};
+use luthien_call::{
+    call::{Content, Head, Input as Happening},
+    dialect::CONTENT_TYPE_SSE,
+};
 use luthien_proto::{
     event::Kind,
     message::{FailureMode, FromService, Interest, Level, Outcome, Reply},
@@ -99,15 +102,21 @@ fn happen(rig: &mut Rig, upstream: &mut Upstream, input: &mut Input<'_>) {
 
 /// A response that was made or changed here is one of its dialect.
 fn check_response(rig: &Rig, dialect: Dialect) {
-    let Some(Head::Upstream { intact: false }) = rig.head else { return };
+    let (streams, is_error) = match &rig.head {
+        Some(Head::Upstream { intact: false }) => {
+            (rig.content == Some(Content::Sse) && rig.status_is_success, !rig.status_is_success)
+        }
+        Some(Head::Own { status: 200, content_type, .. }) => (*content_type == CONTENT_TYPE_SSE, false),
+        Some(Head::Upstream { intact: true } | Head::Converted { .. } | Head::Own { .. }) | None => return,
+    };
     if rig.finished != Some(true) {
         return;
     }
-    if rig.content == Some(Content::Sse) && rig.status_is_success {
+    if streams {
         let read = Read::of(dialect, &rig.written);
         assert_eq!(read.broken, None, "{}", String::from_utf8_lossy(&rig.written));
         grammar::check_whole(&read.events());
-    } else if rig.status_is_success || !rig.body.starts_with(&rig.written) {
+    } else if !is_error || !rig.body.starts_with(&rig.written) {
         serde_json::from_slice::<serde_json::Value>(&rig.written)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&rig.written)));
     }

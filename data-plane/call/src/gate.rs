@@ -152,6 +152,11 @@ impl Gate {
         self.held_chunks > 0
     }
 
+    /// Whether nothing that comes now goes anywhere.
+    pub fn is_ending(&self) -> bool {
+        self.end != End::No
+    }
+
     /// What became of the chunks so far. Those that are held count as withheld.
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();

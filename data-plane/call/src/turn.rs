@@ -5,10 +5,15 @@
 //!                      │ per choice: blocks start, have deltas, stop ──Finished──▶ no more blocks
 //! ```
 
-use luthien_proto::event::{
-    BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, FinishReason, Finished, Kind, Step,
+use std::collections::BTreeSet;
+
+use luthien_proto::{
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, FinishReason, Finished, Kind, Step},
+    request::Dialect,
 };
 use thiserror::Error;
+
+use crate::dialect::has_choices;
 
 /// An event that can't be written where it stands.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -31,14 +36,18 @@ pub enum Error {
     /// A choice is finished once, and has no blocks after that.
     #[error("choice {0} is finished")]
     ChoiceFinished(u32),
+    /// A dialect of one choice has a place for no other.
+    #[error("the client's dialect has no choice {0}")]
+    NoSuchChoice(u32),
     /// A tool call is completed by whoever makes it, never by its end being cut off.
     #[error("tool call {} has not stopped", .0.0)]
     ToolCallOpen(BlockKey),
 }
 
 /// What has been written of a response.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Turn {
+    places: Places,
     state: State,
     started: bool,
     open: Vec<OpenBlock>,
@@ -47,9 +56,18 @@ pub struct Turn {
     choices: Vec<Choice>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// For which choices there is a place.
+#[derive(Debug)]
+enum Places {
+    All,
+    /// For the first. What else the upstream has is dropped where it is converted, with what a policy makes of it.
+    First {
+        dropped: BTreeSet<u32>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    #[default]
     Idle,
     Answering,
     Over,
@@ -82,6 +100,24 @@ struct Choice {
 }
 
 impl Turn {
+    /// For a client of that dialect.
+    pub fn new(dialect: Dialect) -> Self {
+        let places = if has_choices(dialect) { Places::All } else { Places::First { dropped: BTreeSet::new() } };
+        let (open, stopped, choices) = (Vec::new(), Vec::new(), Vec::new());
+        Self { places, state: State::Idle, started: false, open, stopped, choices }
+    }
+
+    /// Takes note of what the upstream says, whatever becomes of it.
+    pub fn hear(&mut self, step: &Step) {
+        match (&mut self.places, step) {
+            (Places::First { dropped }, Step::BlockStarted(BlockStarted { choice: choice @ 1.., .. }))
+            | (Places::First { dropped }, Step::Finished(Finished { choice: choice @ 1.., .. })) => {
+                dropped.insert(*choice);
+            }
+            (Places::All | Places::First { .. }, _) => {}
+        }
+    }
+
     /// Whether nothing has been written.
     pub fn is_idle(&self) -> bool {
         self.state == State::Idle
@@ -158,7 +194,15 @@ impl Turn {
         self.choices.iter().any(|choice| choice.number == number && choice.has_tool_calls)
     }
 
+    fn check_place(&self, choice: u32) -> Result<(), Error> {
+        match &self.places {
+            Places::First { dropped } if choice > 0 && !dropped.contains(&choice) => Err(Error::NoSuchChoice(choice)),
+            Places::All | Places::First { .. } => Ok(()),
+        }
+    }
+
     fn start_block(&mut self, started: &BlockStarted) -> Result<(), Error> {
+        self.check_place(started.choice)?;
         let key = started.block;
         let known = self.has_stopped(key) || self.open.iter().any(|block| block.key == key);
         if known {
@@ -197,6 +241,7 @@ impl Turn {
     }
 
     fn finish(&mut self, finished: &Finished) -> Result<(), Error> {
+        self.check_place(finished.choice)?;
         let of_choice = |block: &&OpenBlock| block.choice == finished.choice && block.sort == Sort::ToolCall;
         if let Some(block) = self.open.iter().find(of_choice) {
             return Err(Error::ToolCallOpen(block.key));

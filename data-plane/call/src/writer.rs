@@ -88,7 +88,7 @@ impl Writer {
         Self {
             dialect,
             form,
-            turn: Turn::default(),
+            turn: Turn::new(dialect),
             differs: false,
             stand_in,
             conversion,
@@ -97,9 +97,17 @@ impl Writer {
         }
     }
 
-    /// Sets what the response is written as, before anything is.
-    pub fn set_form(&mut self, form: Form) {
-        self.form = form;
+    /// Writes SSE events from now on, and what was to stand in a whole body first.
+    pub fn stream(&mut self, mut encoder: ResponseEncoder) {
+        if let Form::Whole(events) = &self.form {
+            events.iter().for_each(|event| encoder.encode(event, &mut self.out));
+        }
+        self.form = Form::Stream(encoder);
+    }
+
+    /// Takes note of what the upstream says, whatever becomes of it.
+    pub fn hear(&mut self, events: &[Event]) {
+        events.iter().for_each(|event| self.turn.hear(&event.step));
     }
 
     /// Writes what the gate released.

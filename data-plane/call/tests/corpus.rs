@@ -49,6 +49,11 @@ fn anthropic_messages_is_decoded_and_encoded() {
 }
 
 #[test]
+fn openai_responses_is_decoded_and_encoded() {
+    replay("decode_openai_responses", |data| decode::check(Dialect::OpenAiResponses, data));
+}
+
+#[test]
 fn gemini_is_decoded() {
     replay("decode_gemini", |data| decode::check_upstream(Dialect::Gemini, data));
 }

@@ -50,8 +50,9 @@ pub fn end(rig: &mut Rig, input: &mut Input<'_>) {
 /// A `through` that may be anywhere.
 pub fn nonsense(rig: &mut Rig, input: &mut Input<'_>) {
     let through = u64::from(input.byte());
-    let decision = if input.flag() { Decision::Pass } else { Decision::Replace(events(rig, input)) };
-    rig.verdict(through, decision, false);
+    let how = input.byte();
+    let decision = if how & 1 == 1 { Decision::Pass } else { Decision::Replace(events(rig, input)) };
+    rig.verdict(through, decision, how & 2 == 2);
 }
 
 fn events(rig: &Rig, input: &mut Input<'_>) -> Vec<Event> {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     conversion::failure,
-    dialect,
+    dialect::{self, ResponseEncoder},
     upstream::Passage,
     writer::{Failure, Over, Written},
 };
@@ -18,12 +18,25 @@ impl Call {
     /// Writes all that may be written.
     pub(super) fn write(&mut self) {
         // Until the upstream's status is known nothing is written: neither the head nor the form is known before.
+        if self.judged.is_ending() {
+            self.answer_alone();
+        }
         while self.is_answering() && !matches!(self.upstream, Upstream::Asked) {
             match self.judged.write_next() {
                 Ok(Some(written)) => self.wrote(written),
                 Ok(None) => return,
-                Err(fault) => return self.service_fault(fault),
+                // With failure mode `open`, what was held leaves now.
+                Err(fault) => self.service_fault(fault),
             }
+        }
+    }
+
+    /// Where the upstream has not answered and never will, what a policy answers has the form that was asked for.
+    pub(super) fn answer_alone(&mut self) {
+        let is_alone = matches!((&self.upstream, &self.client), (Upstream::Over, Client::Waiting));
+        if is_alone && self.marks.upstream_status == 0 && self.streams && !self.marks.stream {
+            self.marks.stream = true;
+            self.judged.stream(ResponseEncoder::new(self.recipient.dialect));
         }
     }
 
@@ -60,23 +73,23 @@ impl Call {
         self.out.push_back(Output::Write(bytes));
     }
 
-    /// Sends the upstream's head, if none was sent.
+    /// Sends the head of a response, the upstream's if it has answered, if none was sent.
     pub(super) fn open_head(&mut self) {
         if !matches!(self.client, Client::Waiting) {
             return;
         }
         let form = if self.marks.stream { Form::Stream } else { Form::Whole };
-        if self.conversion.is_some() {
-            self.marks.status = 200;
-            let content_type = match form {
-                Form::Stream => dialect::CONTENT_TYPE_SSE,
-                Form::Whole => dialect::CONTENT_TYPE_JSON,
-            };
-            return self.opened(Head::Converted { status: 200, content_type }, form);
-        }
-        let intact = self.judged.passage() == Passage::Relay;
-        self.marks.status = self.marks.upstream_status;
-        self.opened(Head::Upstream { intact }, form);
+        let content_type = match form {
+            Form::Stream => dialect::CONTENT_TYPE_SSE,
+            Form::Whole => dialect::CONTENT_TYPE_JSON,
+        };
+        let (status, head) = match (self.marks.upstream_status, self.conversion.is_some()) {
+            (0, _) => (200, Head::Own { status: 200, content_type, retry_after: None }),
+            (_, true) => (200, Head::Converted { status: 200, content_type }),
+            (status, false) => (status, Head::Upstream { intact: self.judged.passage() == Passage::Relay }),
+        };
+        self.marks.status = status;
+        self.opened(head, form);
     }
 
     pub(super) fn opened(&mut self, head: Head, form: Form) {

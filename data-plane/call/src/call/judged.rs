@@ -87,6 +87,11 @@ impl Judged {
         self.ended_by_policy
     }
 
+    /// Whether a verdict ends the response, now or when all before it was written.
+    pub fn is_ending(&self) -> bool {
+        self.gate.is_ending()
+    }
+
     /// The last chunk that a verdict named.
     pub fn settled(&self) -> u64 {
         self.gate.settled()
@@ -114,17 +119,19 @@ impl Judged {
 
     /// The response is written as SSE events.
     pub fn stream(&mut self, encoder: ResponseEncoder) {
-        self.writer.set_form(Form::Stream(encoder));
+        self.writer.stream(encoder);
     }
 
     /// Takes in what arrived, and says how each chunk of it is to be reported.
     pub fn arrive(&mut self, arrival: Arrival, arrived_us: u64) -> Vec<(Chunk, Level)> {
+        self.writer.hear(&arrival.events);
         self.gate.push(arrival.original, arrival.size, arrival.events, arrived_us)
     }
 
     /// Applies a verdict.
     pub fn apply(&mut self, verdict: Verdict, sent: u64, now_us: u64) -> Result<(), Fault> {
-        if !self.gates && !matches!(verdict.decision, Decision::Pass) {
+        let only_passes = matches!(verdict.decision, Decision::Pass) && !verdict.cancel_upstream;
+        if !self.gates && !only_passes {
             return Err(Fault::Protocol("a verdict would change a response of which nothing is gated".to_owned()));
         }
         Ok(self.gate.apply(verdict, sent, now_us)?)

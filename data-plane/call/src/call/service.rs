@@ -103,6 +103,7 @@ impl Call {
             Upstream::Asked => false,
         };
         self.cancel_upstream();
+        self.answer_alone();
         if !ended {
             self.arrived(vec![Arrival { original: None, size: 0, events: vec![Step::Ended.into()] }]);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use luthien_call::call::{Content, Head, Input, Limits};
 use luthien_proto::{
-    event::Kind,
+    event::{FinishReason, Finished, Kind, Step},
     message::{Decision, FailureMode, FromService, Interest, Level, Outcome, Reply, Verdict},
     request::Dialect,
 };
@@ -80,6 +80,30 @@ fn events_that_cannot_be_written_are_a_fault() {
     rig.verdict(4, Decision::Replace(vec![delta]));
     ends_with_an_error(&rig);
     assert!(rig.call_ended().reason.contains("is not open"));
+}
+
+#[test]
+fn a_choice_that_the_dialect_does_not_have_is_a_fault() {
+    let finished = Step::Finished(Finished::new(1, FinishReason::EndTurn)).into();
+    for events in [made_text_in(1, "no place"), vec![finished]] {
+        let mut rig = holding();
+        rig.verdict(3, Decision::Replace(events));
+        ends_with_an_error(&rig);
+        assert!(rig.call_ended().reason.contains("no choice 1"), "{}", rig.call_ended().reason);
+    }
+}
+
+#[test]
+fn with_an_open_failure_mode_a_response_goes_on_without_what_it_has_no_place_for() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit(GATE_ALL, FailureMode::Open);
+    rig.head(200, Content::Sse);
+    let stream = message_start() + &text_block(0, &["a"]) + &message_end("end_turn");
+    rig.data(&stream);
+    rig.verdict(0, Decision::Replace(made_text_in(1, "no place")));
+    assert!(!rig.text().contains("no place"), "{}", rig.text());
+    assert_eq!(outline(rig.text()), outline(&stream));
+    assert_eq!(rig.finished, Some(true));
 }
 
 #[test]

@@ -7,6 +7,7 @@
     reason = "a test that can't go on fails"
 )]
 
+mod alone;
 mod conversion;
 mod ends;
 mod faults;

@@ -53,6 +53,13 @@ impl Rig {
         Self::begin(dialect, limits, on_loss, true, None)
     }
 
+    /// An admitted call of which all is gated, for a client that asked for a stream or a whole response.
+    pub fn asking(dialect: Dialect, stream: bool) -> Self {
+        let mut rig = Self::begin(dialect, LIMITS, FailureMode::Closed, stream, None);
+        rig.admit(GATE_ALL, FailureMode::Closed);
+        rig
+    }
+
     /// A call whose upstream speaks another dialect, admitted with that interest.
     pub fn converting(bridge: Bridge, streams: bool, interest: Interest) -> Self {
         let conversion = Some(Response::new(bridge.clone()));
@@ -146,6 +153,12 @@ impl Rig {
     pub fn verdict(&mut self, through: u64, decision: Decision) {
         self.settled = through;
         self.say(Reply::Verdict(Verdict { through, decision, annotations: Vec::new(), cancel_upstream: false }));
+    }
+
+    /// A verdict that cancels the upstream too.
+    pub fn cancel(&mut self, through: u64, decision: Decision) {
+        self.settled = through;
+        self.say(Reply::Verdict(Verdict { through, decision, annotations: Vec::new(), cancel_upstream: true }));
     }
 
     pub fn pass(&mut self, through: u64) {
@@ -277,9 +290,18 @@ pub fn message_end(reason: &str) -> String {
 
 /// A text block as a policy makes it.
 pub fn made_text(key: u32, text: &str) -> Vec<Event> {
+    made(key, 0, text)
+}
+
+/// The same in a choice of its own.
+pub fn made_text_in(choice: u32, text: &str) -> Vec<Event> {
+    made(0, choice, text)
+}
+
+fn made(key: u32, choice: u32, text: &str) -> Vec<Event> {
     let block = BlockKey(BlockKey::POLICY_FIRST.0 + key);
     vec![
-        Step::BlockStarted(BlockStarted { block, choice: 0, kind: BlockKind::Text }).into(),
+        Step::BlockStarted(BlockStarted { block, choice, kind: BlockKind::Text }).into(),
         Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text.into()) }).into(),
         Step::BlockStopped(block).into(),
     ]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use luthien_call::call::{Content, Head, Input};
 use luthien_proto::{
     event::{BlockDelta, BlockKey, Delta, Kind, Step},
-    message::{Decision, Interest, Level, Outcome, ToService},
+    message::{Decision, FailureMode, Interest, Level, Outcome, ToService},
     request::Dialect,
 };
 
@@ -225,6 +225,22 @@ fn what_nothing_gates_no_verdict_can_change() {
         assert_eq!(outline(rig.text())[..4], expected);
         assert_eq!(outline(rig.text())[4..], ["error api_error"]);
         assert_eq!(rig.finished, Some(true));
+    }
+}
+
+#[test]
+fn what_nothing_gates_no_verdict_can_cancel() {
+    for answered in [true, false] {
+        let mut rig = Rig::new(Dialect::AnthropicMessages);
+        rig.admit(Interest::all(Level::Observe), FailureMode::Closed);
+        if answered {
+            rig.head(200, Content::Sse);
+        }
+        rig.cancel(0, Decision::Pass);
+        assert!(rig.text().contains("api_error"), "{}", rig.text());
+        assert_eq!(rig.finished, Some(true));
+        rig.working();
+        assert_eq!(rig.call_ended().outcome, Outcome::Failed);
     }
 }
 

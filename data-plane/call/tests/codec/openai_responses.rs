@@ -894,6 +894,9 @@ fn what_breaks_the_grammar() {
         &[CREATED, "output_item.added {\"output_index\":0,\"item\":{\"type\":\"reasoning\"}}\noutput_text.delta {\"output_index\":0,\"delta\":\"a\"}"].concat(),
         &[CREATED, "output_item.done {\"output_index\":0,\"item\":{\"type\":\"reasoning\"}}\nreasoning_text.delta {\"output_index\":0,\"delta\":\"a\"}"].concat(),
         &[CREATED, COMPLETED, r#"keepalive {"x":1}"#].concat(),
+        // An empty message becomes a call, as does one that was done.
+        &[CREATED, "output_item.added {\"output_index\":0,\"item\":{\"type\":\"message\",\"content\":[]}}\noutput_item.done {\"output_index\":0,\"item\":{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"}}"].concat(),
+        &[CREATED, "output_item.done {\"output_index\":0,\"item\":{\"type\":\"x\"}}\noutput_item.done {\"output_index\":0,\"item\":{\"type\":\"function_call\",\"call_id\":\"c\",\"name\":\"f\",\"arguments\":\"{}\"}}"].concat(),
         // Nothing but repetitions, for ever.
         &[
             CREATED,
@@ -917,6 +920,8 @@ fn what_breaks_the_grammar() {
         error: SSE event response.output_text.delta: it is not of its item's type
         error: SSE event response.reasoning_text.delta: its item is done
         error: SSE event of an unknown type: it comes after the end of the response
+        error: SSE event response.output_item.done: it is not of its item's type
+        error: SSE event response.output_item.done: it is not of its item's type
         error: SSE event of an unknown type: too much before it says nothing
     "#]]
     .assert_eq(&out);

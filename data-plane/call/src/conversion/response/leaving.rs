@@ -9,7 +9,10 @@ use luthien_proto::{
 use serde_json::Value;
 
 use super::ids;
-use crate::conversion::{Kind, wrap};
+use crate::{
+    conversion::{Kind, wrap},
+    dialect::has_choices,
+};
 
 /// What is known of the answer before it starts.
 #[derive(Clone, Debug)]
@@ -279,14 +282,6 @@ impl Leaving {
             self.choices.len() - 1
         });
         &mut self.choices[at]
-    }
-}
-
-/// Whether the dialect knows alternative answers.
-fn has_choices(client: Dialect) -> bool {
-    match client {
-        Dialect::OpenAiChat | Dialect::Gemini => true,
-        Dialect::AnthropicMessages | Dialect::OpenAiResponses => false,
     }
 }
 

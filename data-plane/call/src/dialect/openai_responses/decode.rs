@@ -212,6 +212,7 @@ impl Decoder {
                 self.whole_item(index, item, event, steps)
             }
             Some(known) if known.done => {
+                known.check_type(&item)?;
                 let mut rest = event;
                 let item = beyond(item, &known.item.done());
                 super::message::put(&mut rest, place::ITEM, item);

@@ -177,6 +177,7 @@ impl Incoming {
         keys: &mut Keys,
         steps: &mut Vec<Event>,
     ) -> Result<(), &'static str> {
+        self.check_type(&fields)?;
         let mut content = match self.item.sort {
             Sort::Message | Sort::Call(_) | Sort::Reasoning => take_content(&mut fields),
             Sort::Action => {
@@ -208,6 +209,13 @@ impl Incoming {
         }
         self.close(steps);
         Ok(())
+    }
+
+    /// An item stays of the type that it began with: a client goes by the one that it ends with.
+    pub(super) fn check_type(&self, fields: &Object) -> Result<(), &'static str> {
+        let type_ = fields.get("type").filter(|type_| !type_.is_null());
+        let stays = type_.is_none_or(|type_| self.item.begun().get("type") == Some(type_));
+        if stays { Ok(()) } else { Err("it is not of its item's type") }
     }
 
     /// The fields that a tool is called with: they are final only now.
