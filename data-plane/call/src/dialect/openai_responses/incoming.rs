@@ -178,6 +178,10 @@ impl Incoming {
         steps: &mut Vec<Event>,
     ) -> Result<(), &'static str> {
         self.check_type(&fields)?;
+        // What lacks its type is still read as what it is.
+        if let Some(type_) = self.item.begun().get("type") {
+            fields.insert("type".to_owned(), type_.clone());
+        }
         let mut content = match self.item.sort {
             Sort::Message | Sort::Call(_) | Sort::Reasoning => take_content(&mut fields),
             Sort::Action => {
