@@ -23,6 +23,9 @@ fn replacing() -> serde_json::Value {
     })
 }
 
+/// The end of what the client of a begun response has.
+const BEGUN: &str = "re, the radi";
+
 #[tokio::test]
 async fn two_data_planes_share_a_control_plane() {
     let gateway = Setup::replacing_cool().start().await;
@@ -30,9 +33,9 @@ async fn two_data_planes_share_a_control_plane() {
     let mut other = DataPlane::start(gateway.folder(), "other", &section).await;
     for dialect in Dialect::ALL {
         let body = fixtures::streamed(dialect, "text");
-        let pieces = sse::split(&body);
+        let (begun, rest) = sse::split_behind(&body, BEGUN);
         let gate = Gate::new();
-        gateway.upstream.answer(Reply::sse().send(pieces[..6].concat()).wait(&gate).send(pieces[6..].concat()));
+        gateway.upstream.answer(Reply::sse().send(begun).wait(&gate).send(rest));
         let mut first = gateway.ask(Ask::streamed(dialect)).await;
         first.until("re, the radi").await;
         gateway.upstream.answer(Reply::stream(&body));
@@ -56,9 +59,9 @@ async fn the_loss_of_a_data_plane_is_on_record() {
     let mut gateway = Setup::replacing_cool().start().await;
     let dialect = Dialect::Anthropic;
     let body = fixtures::streamed(dialect, "text");
-    gateway.upstream.answer(Reply::sse().send(sse::split(&body)[..6].concat()).wait(&Gate::new()));
+    gateway.upstream.answer(Reply::sse().send(sse::split_behind(&body, BEGUN).0).wait(&Gate::new()));
     let mut answer = gateway.ask(Ask::streamed(dialect)).await;
-    answer.until("re, the radi").await;
+    answer.until(BEGUN).await;
     let id = answer.call_id();
     gateway.data.process.kill();
     assert_eq!(gateway.record(&id).await.outcome(), "unknown");
@@ -93,10 +96,10 @@ async fn many_calls_at_once_are_kept_apart() {
         let dialect = Dialect::ALL[number % Dialect::ALL.len()];
         let body = String::from_utf8(fixtures::streamed(dialect, "text")).unwrap();
         let body = body.replace(" is 4", &format!(" is number {number} 4"));
-        let pieces = sse::split(body.as_bytes());
-        gateway.upstream.answer(Reply::sse().send(pieces[..6].concat()).wait(&gate).send(pieces[6..].concat()));
+        let (begun, rest) = sse::split_behind(body.as_bytes(), BEGUN);
+        gateway.upstream.answer(Reply::sse().send(begun).wait(&gate).send(rest));
         let mut answer = gateway.ask(Ask::streamed(dialect)).await;
-        answer.until("re, the radi").await;
+        answer.until(BEGUN).await;
         running.push((dialect, number, answer));
     }
     gate.open();
@@ -138,11 +141,11 @@ async fn a_data_plane_that_is_asked_to_end_finishes_what_runs() {
     let mut gateway = Setup::replacing_cool().start().await;
     let dialect = Dialect::OpenAi;
     let body = fixtures::streamed(dialect, "text");
-    let pieces = sse::split(&body);
+    let (begun, rest) = sse::split_behind(&body, BEGUN);
     let gate = Gate::new();
-    gateway.upstream.answer(Reply::sse().send(pieces[..6].concat()).wait(&gate).send(pieces[6..].concat()));
+    gateway.upstream.answer(Reply::sse().send(begun).wait(&gate).send(rest));
     let mut answer = gateway.ask(Ask::streamed(dialect)).await;
-    answer.until("re, the radi").await;
+    answer.until(BEGUN).await;
     let id = answer.call_id();
     gateway.data.process.signal(Signal::Term);
     eventually("new calls to be refused", async || match Ask::streamed(dialect).try_send(gateway.data.address).await {
@@ -162,11 +165,11 @@ async fn a_control_plane_that_is_asked_to_end_finishes_what_runs() {
     let mut gateway = Setup::replacing_cool().start().await;
     let dialect = Dialect::Anthropic;
     let body = fixtures::streamed(dialect, "text");
-    let pieces = sse::split(&body);
+    let (begun, rest) = sse::split_behind(&body, BEGUN);
     let gate = Gate::new();
-    gateway.upstream.answer(Reply::sse().send(pieces[..6].concat()).wait(&gate).send(pieces[6..].concat()));
+    gateway.upstream.answer(Reply::sse().send(begun).wait(&gate).send(rest));
     let mut answer = gateway.ask(Ask::streamed(dialect)).await;
-    answer.until("re, the radi").await;
+    answer.until(BEGUN).await;
     let id = answer.call_id();
     gateway.control.process.signal(Signal::Term);
     let draining = "the control plane to say that it drains";
@@ -183,9 +186,9 @@ async fn a_second_signal_ends_a_data_plane_at_once() {
     let mut gateway = Setup::replacing_cool().start().await;
     let dialect = Dialect::OpenAi;
     let body = fixtures::streamed(dialect, "text");
-    gateway.upstream.answer(Reply::sse().send(sse::split(&body)[..6].concat()).wait(&Gate::new()));
+    gateway.upstream.answer(Reply::sse().send(sse::split_behind(&body, BEGUN).0).wait(&Gate::new()));
     let mut answer = gateway.ask(Ask::streamed(dialect)).await;
-    answer.until("re, the radi").await;
+    answer.until(BEGUN).await;
     gateway.data.process.signal(Signal::Term);
     gateway.data.process.line("word of the first signal", |line| line.field("message").contains("drain")).await;
     gateway.data.process.signal(Signal::Term);
