@@ -113,7 +113,11 @@ impl Trace {
                     };
                     self.call.set("luthien.admission", decision);
                 }
-                Reply::Verdict(_) | Reply::Working => {}
+                Reply::Verdict(_)
+                | Reply::Working
+                | Reply::Interest(_)
+                | Reply::Consult(_)
+                | Reply::CancelConsult(_) => {}
             },
             Input::UpstreamHead(head) => {
                 if let Some(upstream) = &mut self.upstream {
@@ -142,12 +146,8 @@ impl Trace {
             Output::Forward => self.forward(),
             Output::Tell(ToService::Chunks(chunks)) => chunks.iter().for_each(|chunk| self.exchange.chunk(chunk)),
             Output::CancelUpstream => self.upstream_over(),
-            Output::Tell(ToService::CallStarted(_) | ToService::Block(_) | ToService::CallEnded(_))
-            | Output::Head(_)
-            | Output::Write(_)
-            | Output::Finish
-            | Output::Abort
-            | Output::Done(_) => {}
+            Output::Tell(_) | Output::Head(_) | Output::Write(_) | Output::Finish | Output::Abort | Output::Done(_) => {
+            }
         }
     }
 

@@ -61,12 +61,8 @@ impl<'a> Watch<'a> {
             Output::Forward => self.forwarded = Some(now()),
             Output::CancelUpstream => self.upstream_over(),
             Output::Tell(ToService::CallEnded(ended)) => self.ended = Some(ended.clone()),
-            Output::Tell(ToService::CallStarted(_) | ToService::Chunks(_) | ToService::Block(_))
-            | Output::Head(_)
-            | Output::Write(_)
-            | Output::Finish
-            | Output::Abort
-            | Output::Done(_) => {}
+            Output::Tell(_) | Output::Head(_) | Output::Write(_) | Output::Finish | Output::Abort | Output::Done(_) => {
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     event::{BlockDelta, BlockStarted, Chunk, Event, FinishReason, Kind},
     json::Extras,
-    request::{Dialect, Request},
+    request::{Content, Dialect, Message, Request, Sampling, Tool},
 };
 
 /// From the proxy.
@@ -20,6 +20,41 @@ pub enum ToService {
     Block(Block),
     /// Last.
     CallEnded(CallEnded),
+    /// First on another stream, before [`Self::CallStarted`] and all else that was told.
+    CallResumed(Box<CallResumed>),
+    /// The answer to a consult.
+    Consultation(Consultation),
+}
+
+/// How a call stands that goes on with another stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallResumed {
+    /// How many streams there were before; at least 1.
+    pub epoch: u32,
+    /// The Admission as it was applied; `None`: none was given.
+    pub admission: Option<Admission>,
+    /// What verdicts have done.
+    pub applied: Applied,
+}
+
+/// What the verdicts on a response have done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The last chunk that one has settled; 0: none.
+    pub settled: u64,
+    /// How many events were injected behind it.
+    pub injected: u64,
+    /// Whether one has ended the response.
+    pub ended: bool,
+}
+
+/// The answer to a [`Consult`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consultation {
+    /// That of the consult.
+    pub id: String,
+    /// What the model said; not empty, and the last one is the last of a response.
+    pub events: Vec<Event>,
 }
 
 /// From the policy service: a message, and how many Chunks and Block messages it has taken so far.
@@ -40,6 +75,49 @@ pub enum Reply {
     Verdict(Verdict),
     /// Alive, nothing to say yet.
     Working,
+    /// What is wanted from now on: it may only fall.
+    Interest(Interest),
+    /// A question to a model.
+    Consult(Box<Consult>),
+    /// The answer to the consult of that id is not needed any more.
+    CancelConsult(String),
+}
+
+/// A question to a model, beside the call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Consult {
+    /// The policy's name and a running number.
+    pub id: String,
+    /// What is asked.
+    pub request: Request,
+    /// The upstream to ask; empty: where the model's route leads.
+    pub upstream: String,
+    /// With whose credentials.
+    pub credentials: Credentials,
+    /// How long the answer may take, in milliseconds; `None`: as long as the proxy lets it.
+    pub deadline_ms: Option<u64>,
+}
+
+/// With whose credentials a model is consulted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// Those of the client; they go nowhere but to the call's own upstream.
+    #[default]
+    Caller,
+    /// Those that the proxy has for the upstream.
+    Configured,
+}
+
+/// The names of what one end can do beyond the first version of the protocol.
+pub mod capability {
+    /// The proxy takes [`super::Consult`]s.
+    pub const CONSULT: &str = "consult";
+    /// The proxy takes [`super::Edit`]s.
+    pub const EDITS: &str = "edits";
+    /// The proxy takes [`super::Interest`] during a call.
+    pub const INTEREST: &str = "interest";
+    /// The proxy says [`super::CallResumed`]; the service takes it.
+    pub const RESUME: &str = "resume";
 }
 
 /// A client wants to call a model.
@@ -67,6 +145,8 @@ pub struct CallStarted {
     pub dropped: Vec<String>,
     /// The same, of fields without which nothing is missed: only the record has them.
     pub omitted: Vec<String>,
+    /// What the proxy can do; see [`capability`].
+    pub capabilities: Vec<String>,
     /// What was asked for.
     pub request: Request,
 }
@@ -150,12 +230,14 @@ pub struct Admission {
     pub revision: String,
     /// The names of the policies, in order.
     pub pipeline: Vec<String>,
+    /// What the service can do; see [`capability`].
+    pub capabilities: Vec<String>,
 }
 
 /// Whether a call may go upstream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AdmissionDecision {
-    /// It may, with the request as it was.
+    /// It may, with the request as it was or as it is edited.
     Forward(Forward),
     /// It may not.
     Reject(Reject),
@@ -172,6 +254,27 @@ pub struct Forward {
     pub limits: Limits,
     /// The kinds of block that the service knows.
     pub known_kinds: Vec<Kind>,
+    /// What is changed in the request.
+    pub edits: Vec<Edit>,
+}
+
+/// One change of a request. Positions are those of the request as it was told: edits do not move each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// Another message in place of the one there.
+    ReplaceMessage(u32, Message),
+    /// A message before the one there; at the number of messages, behind the last.
+    InsertMessage(u32, Message),
+    /// No message in place of the one there.
+    DropMessage(u32),
+    /// Instead of all system content.
+    System(Vec<Content>),
+    /// Instead of all tools.
+    Tools(Vec<Tool>),
+    /// Instead of all that was said of how to pick tokens.
+    Sampling(Sampling),
+    /// A field that the request model does not name; `None`: it is taken out.
+    Field(String, Option<Value>),
 }
 
 /// What the client of a rejected call is told.

@@ -108,6 +108,7 @@ impl Session {
         match (self.state, message) {
             (State::Ended, _) => Err(Fault::AfterEnd),
             (_, ToService::CallStarted(_)) => Err(Fault::StartedTwice),
+            (_, ToService::CallResumed(_) | ToService::Consultation(_)) => Err(Fault::Unasked),
             (State::Rejected, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Rejected),
             (State::Open | State::Over, ToService::Chunks(chunks)) => {
                 let gated = self.intake.chunks(&chunks)?;

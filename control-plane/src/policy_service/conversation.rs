@@ -212,9 +212,11 @@ async fn first(requests: &mut Streaming<EnforceRequest>, cut: &CancellationToken
     };
     match read(request)? {
         ToService::CallStarted(started) => Ok(started),
-        ToService::Chunks(_) | ToService::Block(_) | ToService::CallEnded(_) => {
-            Err(Failure::Fault("the first message is not CallStarted".into()))
-        }
+        ToService::CallResumed(_)
+        | ToService::Consultation(_)
+        | ToService::Chunks(_)
+        | ToService::Block(_)
+        | ToService::CallEnded(_) => Err(Failure::Fault("the first message is not CallStarted".into())),
     }
 }
 

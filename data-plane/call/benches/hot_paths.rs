@@ -153,6 +153,7 @@ impl Driven {
             session: String::new(),
             dropped: Vec::new(),
             omitted: Vec::new(),
+            capabilities: Vec::new(),
             call_id: "018f0000-0000-7000-8000-000000000001".parse().unwrap(),
             started_at_us: 1_700_000_000_000_000,
             dialect,
@@ -183,9 +184,15 @@ impl Driven {
             failure_mode: FailureMode::Closed,
             limits: ServiceLimits::default(),
             known_kinds: Kind::ALL.to_vec(),
+            edits: Vec::new(),
         };
         let decision = AdmissionDecision::Forward(forward);
-        driven.say(Reply::Admission(Admission { decision, revision: "r".into(), pipeline: vec!["p".into()] }));
+        driven.say(Reply::Admission(Admission {
+            decision,
+            revision: "r".into(),
+            pipeline: vec!["p".into()],
+            capabilities: Vec::new(),
+        }));
         driven.call.handle(Input::UpstreamHead(UpstreamHead { status: 200, content: Content::Sse }), now);
         driven.pump();
         driven

@@ -83,6 +83,7 @@ impl Wanted {
             session,
             dropped: lost.dropped,
             omitted: lost.omitted,
+            capabilities: Vec::new(),
             call_id: self.id,
             started_at_us: micros(self.at),
             dialect: self.dialect,

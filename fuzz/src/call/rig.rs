@@ -130,11 +130,22 @@ impl Rig {
             let unknown = input.below(16);
             let is_known = |kind: &Kind| unknown < 11 || unknown - 11 != *kind as u8;
             let known_kinds = Kind::ALL.into_iter().filter(is_known).collect();
-            AdmissionDecision::Forward(Forward { interest: self.interest, failure_mode, limits, known_kinds })
+            AdmissionDecision::Forward(Forward {
+                interest: self.interest,
+                failure_mode,
+                limits,
+                known_kinds,
+                edits: Vec::new(),
+            })
         };
         // A second one is a fault.
         self.is_unheeded |= std::mem::replace(&mut self.is_admitted, true);
-        self.say(Reply::Admission(Admission { decision, revision: "r".to_owned(), pipeline: Vec::new() }));
+        self.say(Reply::Admission(Admission {
+            decision,
+            revision: "r".to_owned(),
+            pipeline: Vec::new(),
+            capabilities: Vec::new(),
+        }));
     }
 
     pub fn head(&mut self, status: u16, content: Content) {
@@ -311,6 +322,7 @@ fn started(dialect: Dialect, stream: bool) -> CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
+        capabilities: Vec::new(),
         call_id: "018f0000-0000-7000-8000-000000000001".parse().expect("a UUID"),
         started_at_us: 1_700_000_000_000_000,
         dialect,

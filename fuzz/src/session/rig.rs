@@ -229,6 +229,7 @@ fn call(dialect: Dialect) -> CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
+        capabilities: Vec::new(),
         call_id: "018f0000-0000-7000-8000-000000000001".parse().expect("a UUID"),
         started_at_us: 1_700_000_000_000_000,
         dialect,

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
-use super::{Malformed, each, nested, optional_object, set, to_each};
+use super::{Malformed, each, json, message, nested, optional_object, set, to_each};
 use crate::{
     event::{FinishReason, Kind},
     message::{
-        Admission, AdmissionDecision, Annotation, Decision, FailureMode, Forward, FromService, Interest, Level, Limits,
-        Reject, Reply, Severity, Verdict,
+        Admission, AdmissionDecision, Annotation, Consult, Credentials, Decision, Edit, FailureMode, Forward,
+        FromService, Interest, Level, Limits, Reject, Reply, Severity, Verdict,
     },
+    request::Message,
     wire,
 };
 
@@ -19,6 +20,9 @@ impl From<FromService> for wire::EnforceResponse {
             Reply::Admission(admission) => Wire::Admission(admission.into()),
             Reply::Verdict(verdict) => Wire::Verdict(verdict.into()),
             Reply::Working => Wire::Working(wire::Working {}),
+            Reply::Interest(interest) => Wire::Interest(interest.into()),
+            Reply::Consult(consult) => Wire::Consult((*consult).into()),
+            Reply::CancelConsult(id) => Wire::CancelConsult(wire::CancelConsult { id }),
         };
         Self { message: Some(message), seen }
     }
@@ -33,18 +37,21 @@ impl TryFrom<wire::EnforceResponse> for FromService {
             Wire::Admission(admission) => Reply::Admission(nested(admission, "admission")?),
             Wire::Verdict(verdict) => Reply::Verdict(nested(verdict, "verdict")?),
             Wire::Working(wire::Working {}) => Reply::Working,
+            Wire::Interest(interest) => Reply::Interest(interest.into()),
+            Wire::Consult(consult) => Reply::Consult(Box::new(nested(consult, "consult")?)),
+            Wire::CancelConsult(wire::CancelConsult { id }) => Reply::CancelConsult(id),
         };
         Ok(Self { message, seen: response.seen })
     }
 }
 
 impl From<Admission> for wire::Admission {
-    fn from(Admission { decision, revision, pipeline }: Admission) -> Self {
+    fn from(Admission { decision, revision, pipeline, capabilities }: Admission) -> Self {
         let decision = match decision {
             AdmissionDecision::Forward(forward) => wire::admission::Decision::Forward(forward.into()),
             AdmissionDecision::Reject(reject) => wire::admission::Decision::Reject(reject.into()),
         };
-        Self { decision: Some(decision), revision, pipeline }
+        Self { decision: Some(decision), revision, pipeline, capabilities }
     }
 }
 
@@ -56,7 +63,8 @@ impl TryFrom<wire::Admission> for Admission {
             wire::admission::Decision::Forward(forward) => AdmissionDecision::Forward(nested(forward, "forward")?),
             wire::admission::Decision::Reject(reject) => AdmissionDecision::Reject(nested(reject, "reject")?),
         };
-        Ok(Self { decision, revision: admission.revision, pipeline: admission.pipeline })
+        let wire::Admission { revision, pipeline, capabilities, .. } = admission;
+        Ok(Self { decision, revision, pipeline, capabilities })
     }
 }
 
@@ -67,6 +75,7 @@ impl From<Forward> for wire::Forward {
             failure_mode: wire::FailureMode::from(forward.failure_mode).into(),
             limits: Some(forward.limits.into()),
             known_kinds: forward.known_kinds.into_iter().map(|kind| wire::Kind::from(kind).into()).collect(),
+            edits: to_each(forward.edits),
         }
     }
 }
@@ -80,7 +89,94 @@ impl TryFrom<wire::Forward> for Forward {
             known_kinds: forward.known_kinds().filter_map(kind).collect(),
             interest: forward.interest.map_or(Interest::all(Level::Gate), Interest::from),
             limits: forward.limits.unwrap_or_default().into(),
+            edits: each(forward.edits, "edits")?,
         })
+    }
+}
+
+impl From<Edit> for wire::Edit {
+    fn from(edit: Edit) -> Self {
+        use wire::edit::Edit as Wire;
+        let at = |position, message: Message| wire::MessageAt { position, message: Some(message.into()) };
+        let edit = match edit {
+            Edit::ReplaceMessage(position, message) => Wire::ReplaceMessage(at(position, message)),
+            Edit::InsertMessage(position, message) => Wire::InsertMessage(at(position, message)),
+            Edit::DropMessage(position) => Wire::DropMessage(position),
+            Edit::System(content) => Wire::System(wire::SystemContent { content: to_each(content) }),
+            Edit::Tools(tools) => Wire::Tools(wire::Tools { tools: to_each(tools) }),
+            Edit::Sampling(sampling) => Wire::Sampling(sampling.into()),
+            Edit::Field(name, value) => {
+                Wire::Field(wire::Field { name, json: value.map(|value| value.to_string()).unwrap_or_default() })
+            }
+        };
+        Self { edit: Some(edit) }
+    }
+}
+
+impl TryFrom<wire::Edit> for Edit {
+    type Error = Malformed;
+
+    fn try_from(edit: wire::Edit) -> Result<Self, Malformed> {
+        use wire::edit::Edit as Wire;
+        Ok(match set(edit.edit, "edit")? {
+            Wire::ReplaceMessage(at) => Self::ReplaceMessage(at.position, message(at.message, "replace_message")?),
+            Wire::InsertMessage(at) => Self::InsertMessage(at.position, message(at.message, "insert_message")?),
+            Wire::DropMessage(position) => Self::DropMessage(position),
+            Wire::System(wire::SystemContent { content }) => Self::System(each(content, "system.content")?),
+            Wire::Tools(wire::Tools { tools }) => Self::Tools(each(tools, "tools.tools")?),
+            Wire::Sampling(sampling) => Self::Sampling(nested(sampling, "sampling")?),
+            Wire::Field(wire::Field { name, json: text }) => match text.as_str() {
+                "" => Self::Field(name, None),
+                text => Self::Field(name, Some(json(text, "field.json")?)),
+            },
+        })
+    }
+}
+
+impl From<Consult> for wire::Consult {
+    fn from(consult: Consult) -> Self {
+        Self {
+            id: consult.id,
+            request: Some(consult.request.into()),
+            upstream: consult.upstream,
+            credentials: wire::Credentials::from(consult.credentials).into(),
+            deadline_ms: consult.deadline_ms.unwrap_or(0),
+        }
+    }
+}
+
+impl TryFrom<wire::Consult> for Consult {
+    type Error = Malformed;
+
+    fn try_from(consult: wire::Consult) -> Result<Self, Malformed> {
+        if consult.id.is_empty() {
+            return Err(Malformed::new("id", "not set"));
+        }
+        Ok(Self {
+            credentials: consult.credentials().into(),
+            id: consult.id,
+            request: message(consult.request, "request")?,
+            upstream: consult.upstream,
+            deadline_ms: Some(consult.deadline_ms).filter(|&limit| limit != 0),
+        })
+    }
+}
+
+impl From<Credentials> for wire::Credentials {
+    fn from(credentials: Credentials) -> Self {
+        match credentials {
+            Credentials::Caller => Self::Caller,
+            Credentials::Configured => Self::Configured,
+        }
+    }
+}
+
+impl From<wire::Credentials> for Credentials {
+    fn from(credentials: wire::Credentials) -> Self {
+        match credentials {
+            wire::Credentials::Caller | wire::Credentials::Unspecified => Self::Caller,
+            wire::Credentials::Configured => Self::Configured,
+        }
     }
 }
 

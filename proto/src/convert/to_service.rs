@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use super::{Malformed, each, extras, extras_text, message, nested, set, status, to_each};
 use crate::{
-    event::{BlockDelta, Chunk},
+    event::{BlockDelta, Chunk, Event},
     json::Extras,
-    message::{Block, CallEnded, CallStarted, Outcome, ToService},
+    message::{Applied, Block, CallEnded, CallResumed, CallStarted, Consultation, Outcome, ToService},
     request::Dialect,
     wire,
 };
@@ -19,6 +19,8 @@ impl From<ToService> for wire::EnforceRequest {
             ToService::Chunks(chunks) => Wire::Chunks(wire::Chunks { chunks: to_each(chunks) }),
             ToService::Block(block) => Wire::Block(block.into()),
             ToService::CallEnded(ended) => Wire::CallEnded(ended.into()),
+            ToService::CallResumed(resumed) => Wire::CallResumed((*resumed).into()),
+            ToService::Consultation(consultation) => Wire::Consultation(consultation.into()),
         };
         Self { message: Some(message) }
     }
@@ -34,6 +36,8 @@ impl TryFrom<wire::EnforceRequest> for ToService {
             Wire::Chunks(wire::Chunks { chunks }) => Self::Chunks(batch(chunks)?),
             Wire::Block(block) => Self::Block(nested(block, "block")?),
             Wire::CallEnded(ended) => Self::CallEnded(nested(ended, "call_ended")?),
+            Wire::CallResumed(resumed) => Self::CallResumed(Box::new(nested(resumed, "call_resumed")?)),
+            Wire::Consultation(consultation) => Self::Consultation(nested(consultation, "consultation")?),
         })
     }
 }
@@ -46,6 +50,45 @@ fn batch(chunks: Vec<wire::Chunk>) -> Result<Vec<Chunk>, Malformed> {
     match chunks.windows(2).position(|pair| pair[0].seq >= pair[1].seq) {
         Some(i) => Err(Malformed::new("seq", "seqs have to rise").within(format_args!("chunks.chunks[{}]", i + 1))),
         None => Ok(chunks),
+    }
+}
+
+impl From<CallResumed> for wire::CallResumed {
+    fn from(CallResumed { epoch, admission, applied }: CallResumed) -> Self {
+        let Applied { settled, injected, ended } = applied;
+        Self { epoch, admission: admission.map(Into::into), settled, injected, ended }
+    }
+}
+
+impl TryFrom<wire::CallResumed> for CallResumed {
+    type Error = Malformed;
+
+    fn try_from(resumed: wire::CallResumed) -> Result<Self, Malformed> {
+        let wire::CallResumed { epoch, admission, settled, injected, ended } = resumed;
+        if epoch == 0 {
+            return Err(Malformed::new("epoch", "a call that is resumed had a stream before"));
+        }
+        let admission = admission.map(|admission| nested(admission, "admission")).transpose()?;
+        Ok(Self { epoch, admission, applied: Applied { settled, injected, ended } })
+    }
+}
+
+impl From<Consultation> for wire::Consultation {
+    fn from(Consultation { id, events }: Consultation) -> Self {
+        Self { id, events: to_each(events) }
+    }
+}
+
+impl TryFrom<wire::Consultation> for Consultation {
+    type Error = Malformed;
+
+    fn try_from(consultation: wire::Consultation) -> Result<Self, Malformed> {
+        let events: Vec<Event> = each(consultation.events, "events")?;
+        let lasts = events.iter().filter(|event| event.step.is_last()).count();
+        if lasts != 1 || !events.last().is_some_and(|event| event.step.is_last()) {
+            return Err(Malformed::new("events", "the last one, and no other, has to be Ended or Failed"));
+        }
+        Ok(Self { id: consultation.id, events })
     }
 }
 
@@ -63,6 +106,7 @@ impl From<CallStarted> for wire::CallStarted {
             session: started.session,
             dropped: started.dropped,
             omitted: started.omitted,
+            capabilities: started.capabilities,
             request: Some(started.request.into()),
         }
     }
@@ -84,6 +128,7 @@ impl TryFrom<wire::CallStarted> for CallStarted {
             session: started.session,
             dropped: started.dropped,
             omitted: started.omitted,
+            capabilities: started.capabilities,
             request: message(started.request, "request")?,
         })
     }

@@ -148,7 +148,13 @@ impl Conversation {
         let forward = Forward { interest: Some(interest), limits, known_kinds, ..Forward::default() };
         let decision = Some(admission::Decision::Forward(forward));
         let (revision, pipeline) = ("ab".repeat(32), vec!["scripted".to_owned()]);
-        self.say(enforce_response::Message::Admission(Admission { revision, pipeline, decision })).await;
+        self.say(enforce_response::Message::Admission(Admission {
+            revision,
+            pipeline,
+            decision,
+            ..Admission::default()
+        }))
+        .await;
     }
 
     /// Says: pass.

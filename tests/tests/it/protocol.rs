@@ -145,7 +145,12 @@ async fn a_rejected_call_is_told_so_and_never_goes_upstream() {
                 let (mut call, _) = bench.service.call().await;
                 let reject = Reject { status, r#type: String::new(), message: "Not here.".into() };
                 let decision = Some(admission::Decision::Reject(reject));
-                let admission = wire::Admission { decision, revision: "ab".repeat(32), pipeline: Vec::new() };
+                let admission = wire::Admission {
+                    decision,
+                    revision: "ab".repeat(32),
+                    pipeline: Vec::new(),
+                    capabilities: Vec::new(),
+                };
                 call.say(enforce_response::Message::Admission(admission)).await;
                 let answer = asking.await.unwrap();
                 assert_eq!(answer.status, told);
@@ -191,7 +196,8 @@ async fn a_forward_that_says_nothing_gates_everything() {
         let (mut call, started) = bench.service.call().await;
         assert!(started.request.unwrap().stream);
         let decision = Some(admission::Decision::Forward(wire::Forward::default()));
-        let admission = wire::Admission { decision, revision: "ab".repeat(32), pipeline: Vec::new() };
+        let admission =
+            wire::Admission { decision, revision: "ab".repeat(32), pipeline: Vec::new(), capabilities: Vec::new() };
         call.say(enforce_response::Message::Admission(admission)).await;
         let last = call.all_chunks().await.last().unwrap().seq;
         assert!(!asking.is_finished());

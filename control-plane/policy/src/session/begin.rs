@@ -95,9 +95,10 @@ fn admission(set: &PolicySet, interest: Interest, rejection: Option<Rejection>) 
             failure_mode: failure_mode(set),
             limits: Limits::default(),
             known_kinds: Kind::ALL.to_vec(),
+            edits: Vec::new(),
         }),
     };
-    Admission { decision, revision: set.revision().to_owned(), pipeline: set.names() }
+    Admission { decision, revision: set.revision().to_owned(), pipeline: set.names(), capabilities: Vec::new() }
 }
 
 fn admission_entry(

@@ -14,6 +14,9 @@ pub enum Fault {
     /// A second CallStarted.
     #[error("CallStarted came twice")]
     StartedTwice,
+    /// The answer to a consult that nobody asked for, or a call that is resumed where it has begun.
+    #[error("a message came that nothing asked for")]
+    Unasked,
     /// A message behind CallEnded.
     #[error("a message came after CallEnded")]
     AfterEnd,

@@ -42,10 +42,18 @@ impl Call {
             (Service::Asked, Reply::Verdict(_)) => {
                 self.service_fault(Fault::Protocol("a verdict before admission".to_owned()));
             }
+            (Service::Asked | Service::Judging, Reply::Interest(_) | Reply::Consult(_) | Reply::CancelConsult(_)) => {
+                self.service_fault(Fault::Protocol("it asks for what the proxy did not offer".to_owned()));
+            }
             // What counts for nothing, and verdicts that crossed our CallEnded.
             (
                 Service::Unheeded | Service::Told | Service::Gone | Service::Closed,
-                Reply::Admission(_) | Reply::Verdict(_) | Reply::Working,
+                Reply::Admission(_)
+                | Reply::Verdict(_)
+                | Reply::Working
+                | Reply::Interest(_)
+                | Reply::Consult(_)
+                | Reply::CancelConsult(_),
             ) => {}
         }
     }
@@ -62,7 +70,7 @@ impl Call {
     }
 
     pub(super) fn forward(&mut self, forward: &Forward) {
-        let Forward { interest, failure_mode, limits, known_kinds } = forward;
+        let Forward { interest, failure_mode, limits, known_kinds, edits: _ } = forward;
         if matches!(self.client, Client::Gone) {
             return;
         }
@@ -143,6 +151,7 @@ impl Call {
                 failure_mode: FailureMode::Open,
                 limits: Limits::default(),
                 known_kinds: Kind::ALL.to_vec(),
+                edits: Vec::new(),
             }),
             FailureMode::Open => self.judged.open(),
             // Nothing is held: the client has what the upstream says, only the record of it ends here.

@@ -300,6 +300,7 @@ fn a_window_for_nothing_still_lets_a_relayed_response_be_read() {
         failure_mode: FailureMode::Closed,
         limits: ServiceLimits { held_bytes: Some(0), hold_ms: None },
         known_kinds: Kind::ALL.to_vec(),
+        edits: Vec::new(),
     });
     rig.head(200, Content::Sse);
     assert!(rig.call.wants_upstream());

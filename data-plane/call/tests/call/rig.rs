@@ -80,6 +80,7 @@ impl Rig {
             session: String::new(),
             dropped: Vec::new(),
             omitted: Vec::new(),
+            capabilities: Vec::new(),
             call_id: "018f0000-0000-7000-8000-000000000001".parse().unwrap(),
             started_at_us: 1_700_000_000_000_000,
             dialect,
@@ -122,6 +123,7 @@ impl Rig {
             failure_mode,
             limits: ServiceLimits::default(),
             known_kinds: Kind::ALL.to_vec(),
+            edits: Vec::new(),
         });
     }
 

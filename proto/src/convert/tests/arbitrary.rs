@@ -11,8 +11,9 @@ use crate::{
     },
     json::Extras,
     message::{
-        Admission, AdmissionDecision, Annotation, Block, CallEnded, CallStarted, Decision, FailureMode, Forward,
-        FromService, Interest, Level, Limits, Outcome, Reject, Reply, Severity, ToService, Verdict,
+        Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Consult,
+        Consultation, Credentials, Decision, Edit, FailureMode, Forward, FromService, Interest, Level, Limits, Outcome,
+        Reject, Reply, Severity, ToService, Verdict,
     },
     request::{
         Content, ContentBlock, Dialect, Message, OutputFormat, Reasoning, ReasoningMode, Request, Sampling,
@@ -176,10 +177,14 @@ fn content() -> BoxedStrategy<Content> {
         .boxed()
 }
 
+fn message() -> BoxedStrategy<Message> {
+    (text(), vec(content(), 0..3), extras())
+        .prop_map(|(role, content, extras)| Message { role, content, extras })
+        .boxed()
+}
+
 fn request() -> BoxedStrategy<Request> {
-    let message =
-        (text(), vec(content(), 0..3), extras()).prop_map(|(role, content, extras)| Message { role, content, extras });
-    let talk = (vec(content(), 0..2), vec(message, 0..3));
+    let talk = (vec(content(), 0..2), vec(message(), 0..3));
     let tools = (vec(tool(), 0..2), option::of(tool_choice()), option::of(any::<bool>()));
     let head = (text(), any::<bool>(), 1..9_u32, extras());
     let wishes = (sampling(), reasoning(), option::of(output()), service());
@@ -300,14 +305,14 @@ fn call_started() -> BoxedStrategy<CallStarted> {
     let dialect = || select(Dialect::ALL.to_vec());
     let ids = (any::<u128>().prop_map(Uuid::from_u128), any::<i64>(), dialect(), dialect());
     let loss = (vec(text(), 0..2), vec(text(), 0..2));
-    (ids, text(), text(), text(), (text(), text()), loss, request())
+    (ids, text(), text(), text(), (text(), text(), vec(text(), 0..2)), loss, request())
         .prop_map(
             |(
                 (call_id, started_at_us, dialect, upstream_dialect),
                 upstream,
                 route,
                 upstream_model,
-                (client, session),
+                (client, session, capabilities),
                 (dropped, omitted),
                 request,
             )| {
@@ -323,6 +328,7 @@ fn call_started() -> BoxedStrategy<CallStarted> {
                     session,
                     dropped,
                     omitted,
+                    capabilities,
                     request,
                 }
             },
@@ -379,8 +385,58 @@ pub fn to_service() -> BoxedStrategy<ToService> {
         chunks().prop_map(ToService::Chunks),
         block().prop_map(ToService::Block),
         call_ended().prop_map(ToService::CallEnded),
+        call_resumed().prop_map(|resumed| ToService::CallResumed(Box::new(resumed))),
+        consultation().prop_map(ToService::Consultation),
     ]
     .boxed()
+}
+
+fn call_resumed() -> BoxedStrategy<CallResumed> {
+    let applied = (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(settled, injected, ended)| Applied {
+        settled,
+        injected,
+        ended,
+    });
+    (1..u32::MAX, option::of(admission()), applied)
+        .prop_map(|(epoch, admission, applied)| CallResumed { epoch, admission, applied })
+        .boxed()
+}
+
+fn consultation() -> BoxedStrategy<Consultation> {
+    let last = prop_oneof![Just(Step::Ended), call_error().prop_map(Step::Failed)].prop_map(Event::from);
+    let before = event().prop_filter("not the last", |event| !event.step.is_last());
+    (text(), vec(before, 0..3), last)
+        .prop_map(|(id, mut events, last)| {
+            events.push(last);
+            Consultation { id, events }
+        })
+        .boxed()
+}
+
+fn edit() -> BoxedStrategy<Edit> {
+    prop_oneof![
+        (any::<u32>(), message()).prop_map(|(at, message)| Edit::ReplaceMessage(at, message)),
+        (any::<u32>(), message()).prop_map(|(at, message)| Edit::InsertMessage(at, message)),
+        any::<u32>().prop_map(Edit::DropMessage),
+        vec(content(), 0..2).prop_map(Edit::System),
+        vec(tool(), 0..2).prop_map(Edit::Tools),
+        sampling().prop_map(Edit::Sampling),
+        (text(), option::of(json())).prop_map(|(name, value)| Edit::Field(name, value)),
+    ]
+    .boxed()
+}
+
+fn consult() -> BoxedStrategy<Consult> {
+    let credentials = select(vec![Credentials::Caller, Credentials::Configured]);
+    ("[a-z]{1,8}", request(), text(), credentials, option::of(1..u64::MAX))
+        .prop_map(|(id, request, upstream, credentials, deadline_ms)| Consult {
+            id,
+            request,
+            upstream,
+            credentials,
+            deadline_ms,
+        })
+        .boxed()
 }
 
 fn interest() -> BoxedStrategy<Interest> {
@@ -396,14 +452,25 @@ fn admission() -> BoxedStrategy<Admission> {
     let limit = || option::of(1..u64::MAX);
     let limits = (limit(), limit()).prop_map(|(hold_ms, held_bytes)| Limits { hold_ms, held_bytes });
     let mode = select(vec![FailureMode::Open, FailureMode::Closed]);
-    let forward = (interest(), mode, limits, vec(select(Kind::ALL.to_vec()), 0..6)).prop_map(
-        |(interest, failure_mode, limits, known_kinds)| Forward { interest, failure_mode, limits, known_kinds },
+    let forward = (interest(), mode, limits, vec(select(Kind::ALL.to_vec()), 0..6), vec(edit(), 0..3)).prop_map(
+        |(interest, failure_mode, limits, known_kinds, edits)| Forward {
+            interest,
+            failure_mode,
+            limits,
+            known_kinds,
+            edits,
+        },
     );
     let reject = (400..=599_u16, text(), text()).prop_map(|(status, type_, message)| Reject { status, type_, message });
     let decision =
         prop_oneof![forward.prop_map(AdmissionDecision::Forward), reject.prop_map(AdmissionDecision::Reject)];
-    (decision, text(), vec(text(), 0..3))
-        .prop_map(|(decision, revision, pipeline)| Admission { decision, revision, pipeline })
+    (decision, text(), vec(text(), 0..3), vec(text(), 0..2))
+        .prop_map(|(decision, revision, pipeline, capabilities)| Admission {
+            decision,
+            revision,
+            pipeline,
+            capabilities,
+        })
         .boxed()
 }
 
@@ -429,7 +496,13 @@ fn verdict() -> BoxedStrategy<Verdict> {
 }
 
 pub fn from_service() -> BoxedStrategy<FromService> {
-    let message =
-        prop_oneof![admission().prop_map(Reply::Admission), verdict().prop_map(Reply::Verdict), Just(Reply::Working),];
+    let message = prop_oneof![
+        admission().prop_map(Reply::Admission),
+        verdict().prop_map(Reply::Verdict),
+        Just(Reply::Working),
+        interest().prop_map(Reply::Interest),
+        consult().prop_map(|consult| Reply::Consult(Box::new(consult))),
+        text().prop_map(Reply::CancelConsult),
+    ];
     (message, any::<u64>()).prop_map(|(message, seen)| FromService { message, seen }).boxed()
 }
