@@ -286,6 +286,7 @@ impl Rig {
                 }
             }
             ToService::Block(_) => self.messages += 1,
+            other @ (ToService::CallResumed(_) | ToService::Consultation(_)) => panic!("nobody can take {other:?}"),
             ToService::CallEnded(ended) => self.outcome = Some(ended.outcome),
         }
         assert!(self.messages - self.seen <= 1, "two messages under way");

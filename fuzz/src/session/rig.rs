@@ -157,6 +157,9 @@ impl Rig {
                         Reply::Verdict(verdict) => self.apply(verdict),
                         Reply::Working => {}
                         Reply::Admission(_) => panic!("a second admission"),
+                        other @ (Reply::Interest(_) | Reply::Consult(_) | Reply::CancelConsult(_)) => {
+                            panic!("nothing was offered for {other:?}")
+                        }
                     }
                 }
             }

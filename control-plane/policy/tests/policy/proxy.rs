@@ -157,6 +157,9 @@ impl Proxy {
                         Reply::Verdict(verdict) => self.apply(verdict),
                         Reply::Working => {}
                         Reply::Admission(_) => panic!("a second admission"),
+                        other @ (Reply::Interest(_) | Reply::Consult(_) | Reply::CancelConsult(_)) => {
+                            panic!("nothing was offered for {other:?}")
+                        }
                     }
                 }
                 Output::Ended => panic!("ended too early"),

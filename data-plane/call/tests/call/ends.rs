@@ -183,6 +183,7 @@ fn a_rejected_call_is_told_in_the_dialect_and_nothing_goes_upstream() {
         decision: AdmissionDecision::Reject(reject),
         revision: "r".into(),
         pipeline: Vec::new(),
+        capabilities: Vec::new(),
     }));
     assert!(matches!(rig.heads[0], Head::Own { status: 403, .. }));
     let body: serde_json::Value = serde_json::from_str(rig.text()).unwrap();

@@ -313,6 +313,7 @@ fn a_kind_that_the_service_does_not_know_is_shown_as_opaque_and_held() {
         failure_mode: FailureMode::Closed,
         limits: luthien_proto::message::Limits::default(),
         known_kinds: vec![Kind::Text],
+        edits: Vec::new(),
     });
     rig.head(200, Content::Sse);
     let stream =

@@ -132,6 +132,7 @@ impl Rig {
             decision: AdmissionDecision::Forward(forward),
             revision: "r".into(),
             pipeline: vec!["p".into()],
+            capabilities: Vec::new(),
         }));
     }
 
