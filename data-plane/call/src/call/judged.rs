@@ -128,6 +128,11 @@ impl Judged {
         self.gate.push(arrival.original, arrival.size, arrival.events, arrived_us)
     }
 
+    /// Less is wanted from now on.
+    pub fn lower(&mut self, interest: Interest) {
+        self.gate.lower(interest);
+    }
+
     /// Applies a verdict.
     pub fn apply(&mut self, verdict: Verdict, sent: u64, now_us: u64) -> Result<(), Fault> {
         let only_passes = matches!(verdict.decision, Decision::Pass) && !verdict.cancel_upstream;
