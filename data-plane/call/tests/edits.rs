@@ -25,9 +25,9 @@ fn request(texts: &[&str]) -> Request {
 }
 
 fn texts(request: &Request) -> Vec<String> {
-    let text = |message: &Message| match &message.content[0].block {
-        ContentBlock::Text(text) => text.clone(),
-        other => panic!("{other:?}"),
+    let text = |message: &Message| {
+        let ContentBlock::Text(text) = &message.content[0].block else { panic!("{message:?}") };
+        text.clone()
     };
     request.messages.iter().map(text).collect()
 }
