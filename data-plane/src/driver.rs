@@ -3,7 +3,7 @@
 use std::{pin::Pin, time::Instant};
 
 use luthien_call::call::{Call, Input, Output};
-use luthien_proto::message::{CallEnded, ToService};
+use luthien_proto::message::CallEnded;
 use tokio::{
     select,
     time::{Sleep, sleep_until},
@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::{
     client::Client,
+    consults::Consults,
     headers::Heads,
     policy_service::Conversation,
     upstream::{Exchange, Upstreams},
@@ -27,6 +28,7 @@ pub(crate) struct Driver<'a> {
     pub(crate) upstream: Exchange,
     pub(crate) heads: Heads,
     pub(crate) service: Conversation<'a>,
+    pub(crate) consults: Consults<'a>,
     /// The grace of a shutdown is over.
     pub(crate) cut: CancellationToken,
     pub(crate) watch: Watch<'a>,
@@ -57,6 +59,7 @@ impl Driver<'_> {
                 input = self.service.next() => input,
                 input = self.upstream.next(wanted, reads) => input,
                 input = self.client.next() => input,
+                input = self.consults.next() => input,
                 () = alarm.ring(self.call.deadline()) => Input::Tick,
                 () = self.cut.cancelled(), if !cut => {
                     cut = true;
@@ -71,13 +74,15 @@ impl Driver<'_> {
 
     fn act(&mut self, output: Output) -> Option<Result<(), String>> {
         match output {
-            Output::Tell(message) => {
-                if let ToService::CallEnded(ended) = &message {
-                    self.log_end(ended);
-                }
-                self.service.tell(message);
-            }
-            Output::Forward => self.upstream.forward(self.upstreams),
+            Output::OpenService => self.service.open(),
+            Output::Tell(message) => self.service.tell(message),
+            Output::CloseService => self.service.close(),
+            Output::DropService => self.service.lose(),
+            Output::Ended(ended) => self.log_end(&ended),
+            Output::Consult(question) => self.consults.ask(*question),
+            Output::CancelConsult(id) => self.consults.cancel(&id),
+            Output::Forward(None) => self.upstream.forward(self.upstreams),
+            Output::Forward(Some(_)) => self.upstream.fail_to_send("an edited request can't be sent"),
             Output::CancelUpstream => self.upstream.cancel(),
             Output::Head(head) => self.client.send_head(self.heads.answer(&head, self.upstream.head())),
             Output::Write(bytes) => self.client.write(bytes),

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     client::{self, Body, Client},
+    consults::Consults,
     driver::{self, Driver},
     plane::Plane,
     policy_service::Conversation,
@@ -79,7 +80,7 @@ async fn take(
 
 /// Sends a call on its way. It counts as open until its last word, whether or not the client is still there.
 fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permit: OwnedSemaphorePermit) {
-    let Routed { started, exchange: upstream, conversion, heads } = routed;
+    let Routed { started, exchange: upstream, conversion, heads, origin } = routed;
     let span = info_span!(
         "call",
         call_id = %started.call_id,
@@ -98,7 +99,8 @@ fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permi
         let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services, trace.context()));
         let cut = driven.cut.clone();
         let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
-        let driver = Driver { call, client, upstreams, upstream, heads, service, cut, watch, began };
+        let consults = Consults::new(&driven, origin);
+        let driver = Driver { call, client, upstreams, upstream, heads, service, consults, cut, watch, began };
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             error!("a call's driver panicked");
         }

@@ -105,6 +105,11 @@ impl Exchange {
         };
     }
 
+    /// There is nothing that could be sent.
+    pub(crate) fn fail_to_send(&mut self, why: &'static str) {
+        self.state = State::Failed(why);
+    }
+
     /// Lets go of the upstream.
     pub(crate) fn cancel(&mut self) {
         self.state = State::Over;

@@ -13,7 +13,7 @@ mod request;
 mod response;
 
 use bytes::Bytes;
-use luthien_proto::request::Dialect;
+use luthien_proto::{Request, request::Dialect};
 use thiserror::Error;
 
 pub use bridge::{Bridge, BridgedTool};
@@ -56,6 +56,25 @@ pub struct Unconvertible {
     pub reason: String,
     /// The error code by which a client's library knows what to do about it: Anthropic's `details.error_code`.
     pub code: Option<&'static str>,
+}
+
+/// The dialect in whose words policies ask models: the system's words stand apart from the messages, and the roles are
+/// `user` and `assistant`.
+const OF_QUESTIONS: Dialect = Dialect::AnthropicMessages;
+
+/// The body of a question that a policy asks a model. It is not streamed.
+///
+/// # Errors
+/// It depends on what only a provider of another dialect can know.
+pub fn question(request: &Request, to: &Target<'_>) -> Result<Bytes, Unconvertible> {
+    let mut request = Request { stream: false, choices: 1, ..request.clone() };
+    let mut lost = Lost::default();
+    if to.dialect == OF_QUESTIONS {
+        to.model.clone_into(&mut request.model);
+    } else {
+        request = request::convert(&ClientRequest::made(OF_QUESTIONS, request), to)?.0;
+    }
+    Ok(encode_request(to.dialect, &request, to.options, &mut lost))
 }
 
 /// Converts a request for an upstream that speaks another dialect than the client.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::unconvertible;
 use crate::{
     auth::Caller,
+    consults::Origin,
     headers::{self, Heads},
     refusal::Refusal,
     routes::{Asked, Family, Routes, family},
@@ -43,6 +44,8 @@ pub(super) struct Routed {
     pub(super) conversion: Option<conversion::Response>,
     /// What becomes of the answer's headers.
     pub(super) heads: Heads,
+    /// Who asks, and of whom.
+    pub(super) origin: Origin,
 }
 
 impl Wanted {
@@ -91,11 +94,12 @@ impl Wanted {
             upstream: upstream.name.clone(),
             route: route.pattern.clone(),
             upstream_model,
-            client: self.caller.name,
+            client: self.caller.name.clone(),
             request: request.request,
         };
         trace.routed(&started, &uri);
-        Ok(Routed { started, exchange: Exchange::new(uri, headers, body), conversion, heads })
+        let origin = Origin { caller: self.caller, dialect: self.dialect, upstream: upstream.clone() };
+        Ok(Routed { started, exchange: Exchange::new(uri, headers, body), conversion, heads, origin })
     }
 
     /// An agent that speaks Anthropic's dialect marks what is to be cached in its messages, which OpenAI can't read: there

@@ -69,20 +69,23 @@ impl Consults {
             return if known.question == question { Asked::Later } else { Asked::Clash };
         }
         let id = question.id.clone();
-        let mut know = |state| self.known.insert(id.clone(), Known { question: question.clone(), state });
-        if self.known.len() >= self.limits.per_call {
-            let message = format!("More than {} consults in one call", self.limits.per_call);
-            know(State::Over);
-            return Asked::Answered(refused(id, message));
+        let state = match self.running < self.limits.at_once {
+            _ if self.known.len() >= self.limits.per_call => State::Over,
+            true => State::Running,
+            false => State::Waiting,
+        };
+        self.known.insert(id.clone(), Known { question: question.clone(), state });
+        match state {
+            State::Over => Asked::Answered(refused(id, format!("More than {} consults", self.limits.per_call))),
+            State::Waiting => {
+                self.waiting.push_back(question);
+                Asked::Later
+            }
+            State::Running => {
+                self.running += 1;
+                Asked::Now(question)
+            }
         }
-        if self.running >= self.limits.at_once {
-            know(State::Waiting);
-            self.waiting.push_back(question);
-            return Asked::Later;
-        }
-        know(State::Running);
-        self.running += 1;
-        Asked::Now(question)
     }
 
     /// The answer came: whether anybody waits for it, and what is to be asked now.

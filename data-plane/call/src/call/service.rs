@@ -229,7 +229,7 @@ impl Call {
 
     /// Nobody takes the call over.
     pub(super) fn give_stream_up(&mut self, why: String) {
-        let why = self.stream.reasons(why);
+        let why = self.stream.give_up(why);
         match self.service {
             Service::Told => {
                 self.service = Service::Gone;

@@ -29,6 +29,8 @@ enum State {
     Recovering { lost: Instant, retries: u32, told: u64 },
     /// The next one is to be opened then.
     Down { lost: Instant, retries: u32, until: Instant },
+    /// There will be no other.
+    GivenUp,
 }
 
 /// What was told behind the first message, to be told again.
@@ -89,8 +91,9 @@ impl Stream {
             self.losses.push(why);
         }
         let (lost, retries) = match self.state {
-            State::Open => (now, 0),
-            State::Recovering { lost, retries, .. } | State::Down { lost, retries, .. } => (lost, retries + 1),
+            State::Open | State::GivenUp => (now, 0),
+            State::Recovering { lost, retries, .. } => (lost, retries + 1),
+            State::Down { .. } => return,
         };
         let pause = match retries {
             0 => Duration::ZERO,
@@ -115,7 +118,7 @@ impl Stream {
                 self.losses.clear();
                 true
             }
-            State::Open | State::Recovering { .. } | State::Down { .. } => false,
+            State::Open | State::Recovering { .. } | State::Down { .. } | State::GivenUp => false,
         }
     }
 
@@ -123,7 +126,7 @@ impl Stream {
     pub fn retry(&self) -> Option<Instant> {
         match self.state {
             State::Down { until, .. } => Some(until),
-            State::Open | State::Recovering { .. } => None,
+            State::Open | State::Recovering { .. } | State::GivenUp => None,
         }
     }
 
@@ -131,12 +134,13 @@ impl Stream {
     pub fn lost_since(&self) -> Option<Instant> {
         match self.state {
             State::Recovering { lost, .. } | State::Down { lost, .. } => Some(lost),
-            State::Open => None,
+            State::Open | State::GivenUp => None,
         }
     }
 
-    /// Why each of those that were lost was; the last one is `why`.
-    pub fn reasons(&mut self, why: String) -> String {
+    /// No other one is opened. Why each of those that were lost was; the last one is `why`.
+    pub fn give_up(&mut self, why: String) -> String {
+        self.state = State::GivenUp;
         if !self.losses.contains(&why) {
             self.losses.push(why);
         }
