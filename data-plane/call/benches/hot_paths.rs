@@ -193,7 +193,6 @@ impl Driven {
             revision: "r".into(),
             pipeline: vec!["p".into()],
             capabilities: Vec::new(),
-            headers: Vec::new(),
         }));
         driven.call.handle(Input::UpstreamHead(UpstreamHead { status: 200, content: Content::Sse }), now);
         driven.pump();

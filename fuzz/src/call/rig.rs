@@ -145,7 +145,6 @@ impl Rig {
             revision: "r".to_owned(),
             pipeline: Vec::new(),
             capabilities: Vec::new(),
-            headers: Vec::new(),
         }));
     }
 

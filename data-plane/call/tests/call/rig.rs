@@ -134,7 +134,6 @@ impl Rig {
             revision: "r".into(),
             pipeline: vec!["p".into()],
             capabilities: Vec::new(),
-            headers: Vec::new(),
         }));
     }
 
