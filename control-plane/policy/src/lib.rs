@@ -4,8 +4,9 @@
 //! record come out. It has no clock, no sockets, no tasks and no randomness: the same messages give the same answers,
 //! however they were batched.
 //!
-//! A [`PolicySet`] is what an operator configured, checked whole; a call keeps the one it began with. Its pipeline is a
-//! chain of stages, each of which runs one [`Policy`] and speaks to the next as the model's response spoke to it.
+//! A [`PolicySet`] is what an operator configured, checked whole. Its bindings pick the [`Pipeline`] of a call, which keeps
+//! the one it began with: a chain of stages, each of which runs one [`Policy`] and speaks to the next as the model's
+//! response spoke to it.
 
 mod config;
 mod entry;
@@ -15,7 +16,7 @@ mod session;
 mod set;
 mod stage;
 
-pub use config::{OnFailure, PolicyConfig, PolicySetConfig};
+pub use config::{BindingConfig, OnFailure, PolicyConfig, PolicySetConfig, WhenConfig};
 pub use entry::{
     AdmissionEntry, BlockEntry, ContentEntry, CoverageEntry, Entry, EntryBody, NoteEntry, OutcomeEntry, PolicyCoverage,
     RequestEntry, StepEntry, Tally, VerdictEntry,
@@ -25,4 +26,4 @@ pub use policy::{
     SummaryOutput,
 };
 pub use session::{Fault, Output, Session};
-pub use set::{BuildError, PolicySet};
+pub use set::{BuildError, Pipeline, PolicySet};

@@ -17,7 +17,7 @@ use recorder::Recorder;
 use verdicts::Verdicts;
 
 use crate::{
-    CoverageEntry, Entry, EntryBody, OutcomeEntry, PolicySet,
+    CoverageEntry, Entry, EntryBody, OutcomeEntry, Pipeline, PolicySet,
     stage::{Common, Failure, Flow, Moving, Stage, Stages},
 };
 
@@ -34,7 +34,7 @@ pub enum Output {
 
 /// A call: what the proxy says goes in, what it is answered and what is put on record comes out.
 pub struct Session {
-    set: Arc<PolicySet>,
+    set: Arc<Pipeline>,
     state: State,
     intake: Intake,
     stages: Vec<Stage>,
@@ -66,7 +66,7 @@ enum State {
 impl Session {
     /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission.
     pub fn begin(set: Arc<PolicySet>, started: CallStarted) -> Self {
-        begin::begin(set, &started)
+        begin::begin(set.pipeline_of(&started), &started)
     }
 
     /// Takes in what the proxy says.

@@ -77,6 +77,7 @@ impl Wanted {
             dropped: lost.dropped,
             omitted: lost.omitted,
             capabilities: Vec::new(),
+            headers: headers::told(&self.parts.headers),
             call_id: self.id,
             started_at_us: micros(self.at),
             dialect: self.dialect,

@@ -12,7 +12,7 @@ use luthien_proto::{
 
 use super::{Intake, Output, Recorder, Session, State, Verdicts};
 use crate::{
-    AdmissionEntry, EntryBody, PolicySet, RequestEntry,
+    AdmissionEntry, EntryBody, Pipeline, RequestEntry,
     entry::{failure_mode_name, interest_json},
     stage::{Common, Failure, Stage},
 };
@@ -23,7 +23,7 @@ struct Rejection {
     reject: Reject,
 }
 
-pub(super) fn begin(set: Arc<PolicySet>, started: &CallStarted) -> Session {
+pub(super) fn begin(set: Arc<Pipeline>, started: &CallStarted) -> Session {
     let mut common = Common::default();
     let (mut stages, failure) = begin_stages(&set, started, &mut common);
     let rejection = match failure {
@@ -59,7 +59,7 @@ pub(super) fn begin(set: Arc<PolicySet>, started: &CallStarted) -> Session {
     }
 }
 
-fn begin_stages(set: &PolicySet, started: &CallStarted, common: &mut Common) -> (Vec<Stage>, Option<Failure>) {
+fn begin_stages(set: &Pipeline, started: &CallStarted, common: &mut Common) -> (Vec<Stage>, Option<Failure>) {
     let mut failure = None;
     let policies = set.policies().iter().enumerate();
     let stages = policies.map(|(index, policy)| {
@@ -70,24 +70,19 @@ fn begin_stages(set: &PolicySet, started: &CallStarted, common: &mut Common) -> 
     (stages.collect(), failure)
 }
 
-fn show_request(
-    set: &PolicySet,
-    stages: &mut [Stage],
-    started: &CallStarted,
-    common: &mut Common,
-) -> Option<Rejection> {
+fn show_request(set: &Pipeline, stages: &mut [Stage], started: &CallStarted, common: &mut Common) -> Option<Rejection> {
     stages.iter_mut().enumerate().find_map(|(index, stage)| match stage.request(started, common) {
         Ok(reject) => reject.map(|reject| Rejection { index, reject }),
         Err(failure) => Some(rejection_of(failure, set)),
     })
 }
 
-fn rejection_of(failure: Failure, set: &PolicySet) -> Rejection {
+fn rejection_of(failure: Failure, set: &Pipeline) -> Rejection {
     let message = format!("policy {} failed", set.name_of(failure.index));
     Rejection { index: failure.index, reject: Reject { status: 500, type_: String::new(), message } }
 }
 
-fn admission(set: &PolicySet, interest: Interest, rejection: Option<Rejection>) -> Admission {
+fn admission(set: &Pipeline, interest: Interest, rejection: Option<Rejection>) -> Admission {
     let decision = match rejection {
         Some(rejection) => AdmissionDecision::Reject(rejection.reject),
         None => AdmissionDecision::Forward(Forward {
@@ -102,7 +97,7 @@ fn admission(set: &PolicySet, interest: Interest, rejection: Option<Rejection>) 
 }
 
 fn admission_entry(
-    set: &PolicySet,
+    set: &Pipeline,
     interest: Interest,
     rejection: Option<&Rejection>,
     common: &mut Common,
@@ -122,6 +117,6 @@ fn admission_entry(
 }
 
 /// The strictest of the pipeline; without policies, the strictest there is.
-fn failure_mode(set: &PolicySet) -> FailureMode {
+fn failure_mode(set: &Pipeline) -> FailureMode {
     set.policies().iter().map(|policy| policy.failure_mode()).max().unwrap_or(FailureMode::Closed)
 }

@@ -284,7 +284,7 @@ fn a_later_stage_lets_go_of_what_it_holds_when_an_earlier_one_ends() {
     };
     let brand = json!([{ "name": "b", "kind": "string_replacement", "config": { "replacements": [["cool", "x"]] } }]);
     let config = serde_json::from_value(json!({ "policies": brand, "pipeline": ["b"] })).unwrap();
-    let brand = PolicySet::build(config).unwrap().policies().to_vec();
+    let brand = PolicySet::build(config).unwrap().pipeline().policies().to_vec();
     let ends: Arc<dyn Policy> = Arc::new(scripted("ends", act));
     let policies = [ends].into_iter().chain(brand).collect();
     let mut proxy = Proxy::start(Arc::new(PolicySet::of("rev".to_owned(), policies).unwrap()));
