@@ -116,7 +116,13 @@ impl Summary {
     pub fn note(&mut self, entry: &EntryBody) {
         self.answered.note(entry);
         match entry {
-            EntryBody::Request(_) | EntryBody::Block(_) | EntryBody::Step(_) | EntryBody::Coverage(_) => {}
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Block(_)
+            | EntryBody::Step(_)
+            | EntryBody::Coverage(_)
+            | EntryBody::Consult(_)
+            | EntryBody::Interest(_) => {}
             EntryBody::Admission(admission) => {
                 self.revision = Some(admission.revision.clone());
                 self.pipeline = Some(admission.pipeline.clone());
