@@ -30,8 +30,6 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// The policies, checked.
     pub policies: Arc<PolicySet>,
-    /// Whether calls go through any of them.
-    pub judges: bool,
     /// What may be spent.
     pub limits: Limits,
     /// How long may be waited.

@@ -86,7 +86,7 @@ impl ControlPlane {
         let admin_addr = admin.local_addr().map_err(cannot_listen(http))?;
         let (admin_token, admin_token_file) = admin_token(&config)?;
 
-        let metrics = Arc::new(Metrics::new(config.policies.names()));
+        let metrics = Arc::new(Metrics::new(config.policies.names().into_iter().collect()));
         let health = HealthReporter::new();
         let finish = CancellationToken::new();
         let record = RecordThread {
@@ -98,10 +98,11 @@ impl ControlPlane {
             shutdown: shutdown.clone(),
             finish: finish.clone(),
         };
-        let (record, recorder) = record.start()?;
+        let (record, recorder, continuations) = record.start()?;
         let service = PolicyService {
             policies: config.policies.clone(),
             recorder,
+            continuations,
             lease: config.timeouts.lease,
             message_bytes_max: config.limits.message,
             metrics,
@@ -120,8 +121,8 @@ impl ControlPlane {
         if let Some(path) = &admin_token_file {
             info!(path = %path.display(), "the admin token is in this file");
         }
-        if !config.judges {
-            warn!("the pipeline is empty: every call is admitted, and nothing is judged");
+        if config.policies.pipeline().policies().is_empty() {
+            warn!("the default pipeline is empty: a call that no binding matches is admitted, and nothing is judged");
         }
         Ok(Running { policy_addr, admin_addr, admin_token, admin_token_file, threads })
     }

@@ -2,8 +2,11 @@
 
 use std::{pin::Pin, time::Instant};
 
-use luthien_call::call::{Call, Input, Output};
-use luthien_proto::message::CallEnded;
+use luthien_call::{
+    call::{Call, Input, Output},
+    conversion::Edited,
+};
+use luthien_proto::{Request, message::CallEnded};
 use tokio::{
     select,
     time::{Sleep, sleep_until},
@@ -15,6 +18,7 @@ use crate::{
     client::Client,
     consults::Consults,
     headers::Heads,
+    intake::Onward,
     policy_service::Conversation,
     upstream::{Exchange, Upstreams},
     watch::Watch,
@@ -26,6 +30,7 @@ pub(crate) struct Driver<'a> {
     pub(crate) client: Client,
     pub(crate) upstreams: &'a Upstreams,
     pub(crate) upstream: Exchange,
+    pub(crate) onward: Onward,
     pub(crate) heads: Heads,
     pub(crate) service: Conversation<'a>,
     pub(crate) consults: Consults<'a>,
@@ -82,7 +87,7 @@ impl Driver<'_> {
             Output::Consult(question) => self.consults.ask(*question),
             Output::CancelConsult(id) => self.consults.cancel(&id),
             Output::Forward(None) => self.upstream.forward(self.upstreams),
-            Output::Forward(Some(_)) => self.upstream.fail_to_send("an edited request can't be sent"),
+            Output::Forward(Some(edited)) => self.forward_edited(*edited),
             Output::CancelUpstream => self.upstream.cancel(),
             Output::Head(head) => self.client.send_head(self.heads.answer(&head, self.upstream.head())),
             Output::Write(bytes) => self.client.write(bytes),
@@ -91,6 +96,24 @@ impl Driver<'_> {
             Output::Done(end) => return Some(end),
         }
         None
+    }
+
+    /// Sends what policies have made of the request.
+    fn forward_edited(&mut self, request: Request) {
+        match self.onward.edited(request) {
+            Ok(Edited { body, lost, response }) => {
+                self.heads.dropped(&lost.dropped);
+                if let Some(response) = response {
+                    self.call.convert_with(response);
+                }
+                self.upstream.change_body(body);
+                self.upstream.forward(self.upstreams);
+            }
+            Err(why) => {
+                warn!(error = %why, "a request that policies changed can't be sent");
+                self.upstream.fail_to_send("the request as policies changed it can't be sent");
+            }
+        }
     }
 
     fn end(mut self, end: Result<(), String>) {

@@ -1,5 +1,6 @@
 //! Takes a call in: who asks, what for, where it goes. Then a driver has it.
 
+mod onward;
 mod routed;
 
 use std::{
@@ -16,6 +17,7 @@ use hyper::body::Incoming;
 use luthien_call::{call::Call, conversion::Unconvertible, dialect};
 use luthien_proto::request::Dialect;
 use luthien_service::telemetry::SpanContext;
+pub(crate) use onward::Onward;
 use routed::{Routed, Wanted};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -80,7 +82,7 @@ async fn take(
 
 /// Sends a call on its way. It counts as open until its last word, whether or not the client is still there.
 fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permit: OwnedSemaphorePermit) {
-    let Routed { started, exchange: upstream, conversion, heads, origin } = routed;
+    let Routed { started, exchange: upstream, onward, conversion, heads, origin } = routed;
     let span = info_span!(
         "call",
         call_id = %started.call_id,
@@ -100,7 +102,7 @@ fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permi
         let cut = driven.cut.clone();
         let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
         let consults = Consults::new(&driven, origin);
-        let driver = Driver { call, client, upstreams, upstream, heads, service, consults, cut, watch, began };
+        let driver = Driver { call, client, upstreams, upstream, onward, heads, service, consults, cut, watch, began };
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             error!("a call's driver panicked");
         }

@@ -39,8 +39,8 @@ impl Section {
                 return Err(Invalid::new("audit", "strict is not available in this version; only relaxed is"));
             }
         }
-        let judges = !self.pipeline.is_empty();
-        let policies = policies(PolicySetConfig { policies: self.policies, pipeline: self.pipeline })?;
+        let config = PolicySetConfig { policies: self.policies, pipeline: self.pipeline, bindings: self.bindings };
+        let policies = policies(config)?;
         Ok(Config {
             grpc_listen: address("grpc_listen", self.grpc_listen.as_deref(), GRPC, self.insecure)?,
             http_listen: address("http_listen", self.http_listen.as_deref(), HTTP, self.insecure)?,
@@ -48,7 +48,6 @@ impl Section {
             database: database(self.database.as_deref().unwrap_or(DATABASE))?,
             admin_token: self.admin.token,
             policies,
-            judges,
             limits: limits(self.limits)?,
             timeouts: timeouts(&self.timeouts)?,
         })
@@ -152,7 +151,7 @@ mod tests {
         assert_eq!((config.grpc_listen, config.http_listen), (GRPC, HTTP));
         assert_eq!(config.database, PathBuf::from("luthien.db"));
         assert_eq!((config.limits, config.timeouts), (Limits::default(), Timeouts::default()));
-        assert!(config.admin_token.is_none() && !config.judges);
+        assert!(config.admin_token.is_none() && config.policies.names().is_empty());
     }
 
     #[test]
@@ -211,7 +210,7 @@ mod tests {
         check(
             "  journal: ./journal",
             &expect![
-                "luthien.yaml:2:3: control_plane.journal: unknown key; expected one of grpc_listen, http_listen, insecure, threads, admin, database, audit, policies, pipeline, limits, timeouts"
+                "luthien.yaml:2:3: control_plane.journal: unknown key; expected one of grpc_listen, http_listen, insecure, threads, admin, database, audit, policies, pipeline, bindings, limits, timeouts"
             ],
         );
     }
@@ -237,6 +236,42 @@ mod tests {
             &expect![[
                 r#"luthien.yaml:3:21: control_plane.pipeline[1]: no policy is called "tool-guard"; there are: brand"#
             ]],
+        );
+    }
+
+    #[test]
+    fn a_binding_that_cannot_be_used_is_named_with_its_key_and_line() {
+        check(
+            "  policies: [{ name: brand, kind: noop }]
+  bindings:
+    - { when: { model: \"gpt-*\" }, pipeline: [brand] }
+    - { when: { client: ci }, pipeline: [brand, guard] }",
+            &expect![[
+                r#"luthien.yaml:5:49: control_plane.bindings[1].pipeline[1]: no policy is called "guard"; there are: brand"#
+            ]],
+        );
+        check(
+            "  bindings:
+    - when: { header: { Authorization: x } }
+      pipeline: []",
+            &expect![
+                "luthien.yaml:3:40: control_plane.bindings[0].when.header.Authorization: data planes tell only headers that begin with `x-` and do not sound like a credential"
+            ],
+        );
+        check(
+            "  bindings:
+    - when: {}
+      pipeline: []",
+            &expect![
+                "luthien.yaml:3:13: control_plane.bindings[0].when: it has no condition: for the calls that no binding matches there is `pipeline`"
+            ],
+        );
+        check(
+            "  bindings:
+    - { when: { modle: x }, pipeline: [] }",
+            &expect![
+                "luthien.yaml:3:17: control_plane.bindings[0].when.modle: unknown key; expected one of model, client, route, header"
+            ],
         );
     }
 

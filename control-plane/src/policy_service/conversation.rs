@@ -34,7 +34,7 @@ pub(super) async fn converse(
 ) {
     let end = match first(&mut requests, &cut).await {
         Ok(started) => {
-            let trace = Trace::begin(&started, parent, &service.policies.names());
+            let trace = Trace::begin(&started, parent, &service.policies.pipeline_of(&started).names());
             let (call_id, context) = (started.call_id, trace.context());
             let (trace_id, span_id) = (context.trace_id(), context.span_id());
             let span = info_span!("call", %call_id, %trace_id, %span_id);

@@ -67,6 +67,12 @@ impl Judged {
         }
     }
 
+    /// The client's dialect is written otherwise; nothing was.
+    pub fn convert_with(&mut self, recipient: &Recipient) {
+        let Recipient { dialect, stand_in, conversion, .. } = recipient.clone();
+        self.writer = Writer::new(dialect, Form::Whole(Vec::new()), stand_in, conversion);
+    }
+
     /// How what is read goes on.
     pub fn passage(&self) -> Passage {
         self.passage

@@ -21,7 +21,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    conversion::{Arriving, id_prefix},
+    conversion::{Arriving, Response, id_prefix},
     dialect,
     reporter::Reporter,
     stats::{ServiceFailure, Stats, UpstreamFailure},
@@ -178,6 +178,16 @@ impl Call {
         };
         call.settle();
         call
+    }
+
+    /// The answer passes this instead of what the call began with: the request was changed before it was sent.
+    pub fn convert_with(&mut self, conversion: Response) {
+        if !matches!(self.upstream, Upstream::Asked) {
+            return;
+        }
+        let (arriving, leaving) = conversion.split(self.streams, self.recipient.stand_in.clone());
+        (self.conversion, self.recipient.conversion) = (Some(arriving), Some(leaving));
+        self.judged.convert_with(&self.recipient);
     }
 
     /// Takes in what has happened. Whatever it is, the call copes: a fault ends it closed.

@@ -80,11 +80,6 @@ pub fn decode_request(dialect: Dialect, body: Bytes) -> Result<ClientRequest, Re
 }
 
 impl ClientRequest {
-    /// One that no client has written.
-    pub(crate) fn made(dialect: Dialect, request: Request) -> Self {
-        Self { dialect, request, body: Bytes::new(), model: 0..0 }
-    }
-
     /// The body for an upstream of the same dialect: as it came, byte by byte, but for the model's name.
     pub fn upstream_body(&self, model: &str) -> Bytes {
         if model == self.request.model {
