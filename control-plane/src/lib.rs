@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod config;
 pub mod listen;
+pub mod policies;
 pub mod policy_service;
 pub mod record;
 

@@ -21,6 +21,7 @@ pub use entry::{
     AdmissionEntry, BlockEntry, ContentEntry, CoverageEntry, Entry, EntryBody, NoteEntry, OutcomeEntry, PolicyCoverage,
     RequestEntry, StepEntry, Tally, VerdictEntry,
 };
+pub use policies::kinds;
 pub use policy::{
     Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall, RequestOutput, Seen, SeenBlock,
     SummaryOutput,

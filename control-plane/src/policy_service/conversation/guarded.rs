@@ -6,7 +6,10 @@ use std::{
 };
 
 use luthien_policy::{Fault, Output, PolicySet, Session};
-use luthien_proto::{ToService, message::CallStarted};
+use luthien_proto::{
+    ToService,
+    message::{CallResumed, CallStarted},
+};
 use thiserror::Error;
 
 /// A session, until something in it panics.
@@ -18,8 +21,12 @@ pub(super) struct Guarded(Option<Session>);
 pub(super) struct Panicked;
 
 impl Guarded {
-    pub(super) fn begin(policies: Arc<PolicySet>, started: CallStarted) -> Self {
-        Self(catch_unwind(AssertUnwindSafe(|| Session::begin(policies, started))).ok())
+    pub(super) fn begin(policies: Arc<PolicySet>, resumed: Option<CallResumed>, started: CallStarted) -> Self {
+        let begin = || match resumed {
+            None => Session::begin(policies, started),
+            Some(resumed) => Session::resume(policies, resumed, started),
+        };
+        Self(catch_unwind(AssertUnwindSafe(begin)).ok())
     }
 
     pub(super) fn handle(&mut self, message: ToService) -> Result<Result<(), Fault>, Panicked> {
