@@ -80,7 +80,12 @@ impl Metrics {
     /// An entry of a call's record was made.
     pub(crate) fn entry(&self, dialect: Dialect, entry: &EntryBody) {
         match entry {
-            EntryBody::Request(_) | EntryBody::Block(_) | EntryBody::Step(_) => {}
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Block(_)
+            | EntryBody::Step(_)
+            | EntryBody::Consult(_)
+            | EntryBody::Interest(_) => {}
             EntryBody::Admission(admission) => self.policies.notes(&admission.annotations),
             EntryBody::Verdict(verdict) => self.policies.notes(&verdict.annotations),
             EntryBody::Note(note) => self.policies.notes(std::slice::from_ref(note)),

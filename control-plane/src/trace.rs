@@ -67,7 +67,12 @@ impl Trace {
             return;
         }
         match &entry.body {
-            EntryBody::Request(_) | EntryBody::Block(_) | EntryBody::Step(_) => {}
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Block(_)
+            | EntryBody::Step(_)
+            | EntryBody::Consult(_)
+            | EntryBody::Interest(_) => {}
             EntryBody::Admission(admission) => {
                 self.call.set_text("luthien.revision", &admission.revision);
                 self.call.set("luthien.admission", admission.decision);

@@ -353,6 +353,15 @@ impl Interest {
         self.strictest() == Level::Gate
     }
 
+    /// The laxer of both, kind by kind.
+    #[must_use]
+    pub fn meet(mut self, other: Self) -> Self {
+        for (level, other) in self.levels.iter_mut().zip(other.levels) {
+            *level = (*level).min(other);
+        }
+        self
+    }
+
     /// The stricter of both, kind by kind.
     #[must_use]
     pub fn join(mut self, other: Self) -> Self {

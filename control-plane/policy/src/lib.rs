@@ -9,6 +9,7 @@
 //! response spoke to it.
 
 mod config;
+mod draft;
 mod entry;
 mod policies;
 mod policy;
@@ -18,8 +19,8 @@ mod stage;
 
 pub use config::{BindingConfig, OnFailure, PolicyConfig, PolicySetConfig, WhenConfig};
 pub use entry::{
-    AdmissionEntry, BlockEntry, ContentEntry, CoverageEntry, Entry, EntryBody, NoteEntry, OutcomeEntry, PolicyCoverage,
-    RequestEntry, StepEntry, Tally, VerdictEntry,
+    AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, Entry, EntryBody,
+    InterestEntry, NoteEntry, OutcomeEntry, PolicyCoverage, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry,
 };
 pub use policies::kinds;
 pub use policy::{

@@ -1,17 +1,20 @@
 //! One call, as the policy service sees it.
 
+mod admission;
 mod begin;
 mod intake;
 mod recorder;
+mod stands;
 mod verdicts;
 
 use std::{collections::VecDeque, sync::Arc};
 
+use begin::Beginning;
 pub use intake::Fault;
 use intake::Intake;
 use luthien_proto::{
     Chunk,
-    message::{Block, CallEnded, CallStarted, FromService, Outcome, Reply, ToService},
+    message::{Block, CallEnded, CallResumed, CallStarted, Edit, FromService, Outcome, Reply, ToService},
 };
 use recorder::Recorder;
 use verdicts::Verdicts;
@@ -34,7 +37,7 @@ pub enum Output {
 
 /// A call: what the proxy says goes in, what it is answered and what is put on record comes out.
 pub struct Session {
-    set: Arc<Pipeline>,
+    pipeline: Arc<Pipeline>,
     state: State,
     intake: Intake,
     stages: Vec<Stage>,
@@ -66,7 +69,25 @@ enum State {
 impl Session {
     /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission.
     pub fn begin(set: Arc<PolicySet>, started: CallStarted) -> Self {
-        begin::begin(set.pipeline_of(&started), &started)
+        Self::begin_edited(set, started, Vec::new())
+    }
+
+    /// As [`Self::begin`], with a request in which something is changed before any policy sees it.
+    pub fn begin_edited(set: Arc<PolicySet>, started: CallStarted, edits: Vec<Edit>) -> Self {
+        let pipeline = set.pipeline_of(&started);
+        begin::begin(Beginning { pipeline, started, edits, resumed: None })
+    }
+
+    /// Takes over a call that another session has begun. What the proxy told that one it is told again, from the first
+    /// message on. What had been applied is not said again; the record is that of the whole call.
+    pub fn resume(set: Arc<PolicySet>, resumed: CallResumed, started: CallStarted) -> Self {
+        Self::resume_edited(set, resumed, started, Vec::new())
+    }
+
+    /// As [`Self::resume`], of a call that had begun with [`Self::begin_edited`]. The edits have to be the same.
+    pub fn resume_edited(set: Arc<PolicySet>, resumed: CallResumed, started: CallStarted, edits: Vec<Edit>) -> Self {
+        let pipeline = set.pipeline_of(&started);
+        begin::begin(Beginning { pipeline, started, edits, resumed: Some(resumed) })
     }
 
     /// Takes in what the proxy says.
@@ -199,17 +220,26 @@ impl Session {
 
     /// Answers a message of the proxy.
     fn answer(&mut self) {
+        if self.speak() == 0 {
+            self.say(Reply::Working);
+        }
+    }
+
+    /// Says what there is to say, and puts on record what there is; how many messages that were.
+    fn speak(&mut self) -> usize {
         self.verdicts.flush();
         if self.state != State::Open || !self.common.can_close {
             self.verdicts.note_rest(&mut self.common, &mut self.recorder);
         }
-        let mut replies: Vec<Reply> = self.verdicts.take().into_iter().map(Reply::Verdict).collect();
-        if replies.is_empty() {
-            replies.push(Reply::Working);
-        }
-        let seen = self.seen;
-        self.outputs.extend(replies.into_iter().map(|message| Output::Say(FromService { message, seen })));
+        let verdicts = self.verdicts.take();
+        let said = verdicts.len();
+        verdicts.into_iter().for_each(|verdict| self.say(Reply::Verdict(verdict)));
         self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
+        said
+    }
+
+    fn say(&mut self, message: Reply) {
+        self.outputs.push_back(Output::Say(FromService { message, seen: self.seen }));
     }
 
     fn end(&mut self, ended: &CallEnded) {
@@ -221,7 +251,7 @@ impl Session {
             stage.completed(ended.outcome, &mut self.common);
         }
         let policies = self.stages.iter_mut().map(Stage::coverage).collect();
-        let revision = self.set.revision().to_owned();
+        let revision = self.pipeline.revision().to_owned();
         self.recorder.push(EntryBody::Coverage(CoverageEntry { revision, policies }));
         let outcome = self.outcome(ended);
         self.recorder.push(EntryBody::Outcome(outcome));

@@ -26,6 +26,7 @@ use slots::{EventSlot, Slot};
 use tally::Tallies;
 
 use crate::{
+    draft::Draft,
     entry::{PolicyCoverage, interest_json},
     policy::{
         Hook, HookError, HookOutput, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, Ruling, Seen,
@@ -40,6 +41,9 @@ pub(crate) struct Stage {
     /// `None`: the policy failed, and everything passes it.
     call: Option<Box<dyn PolicyCall + Send>>,
     hooks: Hooks,
+    /// What the policy wanted when the call began.
+    wanted: Interest,
+    /// What it wants now.
     interest: Interest,
     /// Whether the policy has ended the response.
     ended: bool,
@@ -82,7 +86,8 @@ impl Stage {
         };
         let (blocks, slots, tallies) = (OpenBlocks::new(hooks), Slots::new(index), Tallies::default());
         let policy = policy.clone();
-        let mut stage = Self { index, policy, call, hooks, interest, ended: false, blocks, slots, tallies };
+        let mut stage =
+            Self { index, policy, call, hooks, wanted: interest, interest, ended: false, blocks, slots, tallies };
         let begun = error.map_or(Ok(()), |error| stage.fail("begin", &error, 0, common));
         (stage, begun)
     }
@@ -92,12 +97,29 @@ impl Stage {
         self.interest
     }
 
-    /// Shows the policy the request; what it answers may be to reject the call.
-    pub fn request(&mut self, started: &CallStarted, common: &mut Common) -> Result<Option<Reject>, Failure> {
+    /// From here on it wants no more than that.
+    pub fn lower(&mut self, interest: Interest) {
+        self.interest = self.interest.meet(interest);
+    }
+
+    /// Shows the policy the request; what it answers may be to reject the call. What it edits is edited.
+    pub fn request(
+        &mut self,
+        started: &mut CallStarted,
+        draft: &mut Draft,
+        common: &mut Common,
+    ) -> Result<Option<Reject>, Failure> {
         let (policy, notes) = (self.policy.clone(), &mut common.notes);
+        let shown = &*started;
         let ran = self.run_on_call(Hook::Request, |call| {
-            let mut out = RequestOutput { notes: Notes { to: notes, policy: policy.name(), seq: 0 }, reject: None };
-            call.on_request(started, &mut out).map(|()| out.reject)
+            let notes = Notes { to: notes, policy: policy.name(), seq: 0 };
+            let mut out = RequestOutput { notes, reject: None, edits: Vec::new() };
+            call.on_request(shown, &mut out).map(|()| (out.reject, out.edits))
+        });
+        let ran = ran.map(|ran| {
+            let (reject, edits) = ran?;
+            draft.apply(&mut started.request, edits).map_err(|error| HookError(error.to_string()))?;
+            Ok(reject)
         });
         match ran {
             None => Ok(None),
@@ -156,7 +178,7 @@ impl Stage {
         PolicyCoverage {
             policy: self.policy.name().to_owned(),
             failed: self.call.is_none(),
-            interest: interest_json(&self.interest),
+            interest: interest_json(&self.wanted),
             kinds: self.tallies.to_json(),
         }
     }

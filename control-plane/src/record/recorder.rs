@@ -212,12 +212,15 @@ impl Drop for CallRecord {
 impl NewEntry {
     fn new(entry: luthien_policy::Entry) -> Self {
         let kind = match entry.body {
+            EntryBody::Resumed(_) => "resumed",
             EntryBody::Request(_) => "request",
             EntryBody::Admission(_) => "admission",
             EntryBody::Block(_) => "block",
             EntryBody::Step(_) => "step",
             EntryBody::Verdict(_) => "verdict",
             EntryBody::Note(_) => "note",
+            EntryBody::Consult(_) => "consult",
+            EntryBody::Interest(_) => "interest",
             EntryBody::Coverage(_) => "coverage",
             EntryBody::Outcome(_) => "outcome",
         };

@@ -110,7 +110,13 @@ impl Summary {
     /// Takes note of an entry of the call.
     pub fn note(&mut self, entry: &EntryBody) {
         match entry {
-            EntryBody::Request(_) | EntryBody::Block(_) | EntryBody::Step(_) | EntryBody::Coverage(_) => {}
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Block(_)
+            | EntryBody::Step(_)
+            | EntryBody::Coverage(_)
+            | EntryBody::Consult(_)
+            | EntryBody::Interest(_) => {}
             EntryBody::Admission(admission) => {
                 self.revision = Some(admission.revision.clone());
                 self.pipeline = Some(admission.pipeline.clone());

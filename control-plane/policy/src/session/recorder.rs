@@ -14,7 +14,7 @@ use steps::Steps;
 
 use crate::{
     Entry, EntryBody, VerdictEntry,
-    entry::{step_json, usage_json},
+    entry::{merge_usage, step_json, usage_json},
 };
 
 /// Sees what was received and what was settled, and makes entries of it.
@@ -65,7 +65,7 @@ impl Recorder {
     pub fn received(&mut self, chunk: &Chunk) {
         self.at(chunk.arrived_us);
         if let Step::Usage(usage) = &chunk.event.step {
-            merge(self.usage.get_or_insert_default(), usage);
+            merge_usage(self.usage.get_or_insert_default(), usage);
         }
         match step_json(&chunk.event) {
             Some(json) => self.steps.received(chunk, json),
@@ -161,18 +161,5 @@ impl Recorder {
         for entry in self.blocks.stopped_up_to(u64::MAX) {
             self.push(EntryBody::Block(entry.into()));
         }
-    }
-}
-
-fn merge(all: &mut Usage, usage: &Usage) {
-    let Usage { input, cache_read, cache_write, output, thinking, raw } = usage;
-    let later = |old: &mut Option<u64>, new: &Option<u64>| *old = new.or(*old);
-    later(&mut all.input, input);
-    later(&mut all.cache_read, cache_read);
-    later(&mut all.cache_write, cache_write);
-    later(&mut all.output, output);
-    later(&mut all.thinking, thinking);
-    for (name, value) in raw.iter() {
-        all.raw.insert(name.clone(), value.clone());
     }
 }

@@ -7,10 +7,13 @@
 mod bindings;
 mod config;
 mod debug_logging;
+mod edits;
 mod pipeline;
 mod proxy;
 mod record;
 mod replacement;
 mod response;
+mod resume;
 mod rules;
+mod scripted;
 mod session;

@@ -8,8 +8,8 @@ use luthien_proto::{
     event::{BlockKey, Delta, Kind},
     json::Extras,
     message::{
-        Admission, AdmissionDecision, Annotation, Block, CallEnded, CallStarted, Decision, Interest, Level, Outcome,
-        Reply, Verdict,
+        Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Decision,
+        Interest, Level, Outcome, Reply, Verdict,
     },
     request::{ContentBlock, Dialect, Message},
 };
@@ -17,6 +17,19 @@ use serde_json::{Value, json};
 
 pub struct Proxy {
     pub session: Session,
+    set: Arc<PolicySet>,
+    started: CallStarted,
+    /// What was told, for the next service.
+    told: Vec<ToService>,
+    /// After how many verdicts each service is lost.
+    losses: VecDeque<usize>,
+    /// How chunks are batched for the next service; empty: as they were.
+    anew: Vec<usize>,
+    epoch: u32,
+    /// The entries of the services that were lost.
+    pub lost: Vec<Vec<Value>>,
+    /// The events injected behind the frontier.
+    injected: u64,
     pub admission: Admission,
     pub verdicts: Vec<Verdict>,
     /// What the client has, and whether the response was ended by a verdict.
@@ -48,7 +61,7 @@ pub fn call(dialect: Dialect) -> CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
-        capabilities: Vec::new(),
+        capabilities: ["consult", "edits", "interest", "resume"].map(str::to_owned).to_vec(),
         headers: Vec::new(),
         call_id: "0198c9a5-7e4c-7000-8000-000000000001".parse().unwrap(),
         started_at_us: 1_700_000_000_000_000,
@@ -59,6 +72,18 @@ pub fn call(dialect: Dialect) -> CallStarted {
         upstream_model: "gpt-5-mini".to_owned(),
         client: String::new(),
         request,
+    }
+}
+
+/// Polls the session up to its Admission.
+fn admitted(session: &mut Session) -> (Admission, Vec<Value>) {
+    let mut entries = Vec::new();
+    loop {
+        match session.poll().expect("an admission is owed") {
+            Output::Record(entry) => entries.push(json!(entry)),
+            Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }) => return (admission, entries),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -75,21 +100,29 @@ impl Proxy {
     }
 
     pub fn start_with(set: Arc<PolicySet>, dialect: Dialect) -> Self {
-        let mut session = Session::begin(set, call(dialect));
-        let mut entries = Vec::new();
-        let admission = loop {
-            match session.poll().expect("an admission is owed") {
-                Output::Record(entry) => entries.push(json!(entry)),
-                Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }) => break admission,
-                other => panic!("{other:?}"),
-            }
-        };
+        Self::start_call(set, call(dialect))
+    }
+
+    pub fn start_call(set: Arc<PolicySet>, started: CallStarted) -> Self {
+        Self::start_session(Session::begin(set.clone(), started.clone()), set, started)
+    }
+
+    pub fn start_session(mut session: Session, set: Arc<PolicySet>, started: CallStarted) -> Self {
+        let (admission, entries) = admitted(&mut session);
         let interest = match &admission.decision {
             AdmissionDecision::Forward(forward) => forward.interest,
             AdmissionDecision::Reject(_) => Interest::all(Level::Record),
         };
         Self {
             session,
+            set,
+            started,
+            told: Vec::new(),
+            losses: VecDeque::new(),
+            anew: Vec::new(),
+            epoch: 0,
+            lost: Vec::new(),
+            injected: 0,
             admission,
             interest,
             verdicts: Vec::new(),
@@ -102,6 +135,44 @@ impl Proxy {
             seq: 0,
             frontier: 0,
             messages: 0,
+        }
+    }
+
+    /// The service is lost once it has said so many verdicts; the next one, after so many of its own.
+    pub fn lose_after(&mut self, verdicts: &[usize]) {
+        self.losses = verdicts.iter().copied().collect();
+    }
+
+    fn is_lost(&self) -> bool {
+        self.losses.front() == Some(&0)
+    }
+
+    /// When a service takes over it is told the same chunks in other batches.
+    pub fn batch_anew(&mut self, batches: &[usize]) {
+        self.anew = batches.to_vec();
+    }
+
+    /// Another service takes over, which has other policies.
+    pub fn resume_with(&mut self, set: Arc<PolicySet>) {
+        self.set = set;
+        self.resume();
+    }
+
+    /// Another service takes over: it is told what the lost one was.
+    pub fn resume(&mut self) {
+        self.losses.pop_front();
+        self.epoch += 1;
+        let applied = Applied { settled: self.frontier, injected: self.injected, ended: self.ended_by_policy };
+        let resumed = CallResumed { epoch: self.epoch, admission: Some(self.admission.clone()), applied };
+        self.session = Session::resume(self.set.clone(), resumed, self.started.clone());
+        self.lost.push(std::mem::take(&mut self.entries));
+        self.messages = 0;
+        self.drain();
+        for message in rebatched(self.told.clone(), &self.anew) {
+            self.handle(message);
+            if self.is_lost() {
+                return self.resume();
+            }
         }
     }
 
@@ -145,10 +216,26 @@ impl Proxy {
     }
 
     fn tell(&mut self, message: ToService) {
+        self.told.push(message.clone());
+        self.handle(message);
+        if self.is_lost() {
+            self.resume();
+        }
+    }
+
+    fn handle(&mut self, message: ToService) {
         self.session.handle(message).unwrap();
         self.messages += 1;
+        let is_answered = self.drain();
+        assert!(is_answered || self.is_lost());
+    }
+
+    /// Whether anything was said.
+    fn drain(&mut self) -> bool {
         let mut is_answered = false;
-        while let Some(output) = self.session.poll() {
+        while !self.is_lost()
+            && let Some(output) = self.session.poll()
+        {
             match output {
                 Output::Record(entry) => self.entries.push(json!(entry)),
                 Output::Say(FromService { message, seen }) => {
@@ -166,7 +253,7 @@ impl Proxy {
                 Output::Ended => panic!("ended too early"),
             }
         }
-        assert!(is_answered);
+        is_answered
     }
 
     fn apply(&mut self, verdict: Verdict) {
@@ -175,12 +262,16 @@ impl Proxy {
         assert!(verdict.through <= self.sent, "never sent: {verdict:?}");
         let injects = verdict.through == self.frontier;
         assert!(verdict.through > self.frontier || (injects && verdict.decision != Decision::Pass), "{verdict:?}");
+        if let Some(verdicts) = self.losses.front_mut() {
+            *verdicts -= 1;
+        }
         self.frontier = verdict.through;
         let (mut events, ends, passes) = match verdict.decision.clone() {
             Decision::Pass => (Vec::new(), false, true),
             Decision::Replace(events) => (events, false, false),
             Decision::End { events, .. } => (events, true, false),
         };
+        self.injected = if injects { self.injected + events.len() as u64 } else { 0 };
         if injects {
             self.released.append(&mut events);
         }
@@ -280,6 +371,31 @@ impl Proxy {
             (Level::Record, Some(recorded)) => Take::Block(recorded.block(chunk)),
         }
     }
+}
+
+/// The same messages, with neighbouring chunks in other batches.
+fn rebatched(told: Vec<ToService>, batches: &[usize]) -> Vec<ToService> {
+    if batches.is_empty() {
+        return told;
+    }
+    let mut sizes = batches.iter().copied().cycle();
+    let (mut messages, mut size) = (Vec::new(), 0);
+    for message in told {
+        let ToService::Chunks(chunks) = message else {
+            messages.push(message);
+            continue;
+        };
+        for chunk in chunks {
+            match messages.last_mut() {
+                Some(ToService::Chunks(batch)) if batch.len() < size => batch.push(chunk),
+                _ => {
+                    size = sizes.next().unwrap();
+                    messages.push(ToService::Chunks(vec![chunk]));
+                }
+            }
+        }
+    }
+    messages
 }
 
 enum Take {
