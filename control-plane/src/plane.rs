@@ -23,7 +23,7 @@ use crate::{
     policy_service::{PolicyService, ServeError, Streams},
     record::StoreError,
 };
-use record_thread::{RecordThread, Started};
+use record_thread::{RecordThread, Ways};
 
 /// The control plane of a process, on threads of its own.
 #[derive(Debug)]
@@ -103,11 +103,12 @@ impl ControlPlane {
             handover: config.hands_over.then(|| handover.clone()),
             finish: finish.clone(),
         };
-        let Started { thread: record, recorder, policies } = record.start(config.policies)?;
+        let (record, Ways { recorder, policies, continuations }) = record.start(config.policies)?;
         let service = PolicyService {
             policies,
             streams: Streams::default(),
             recorder,
+            continuations,
             lease: config.timeouts.lease,
             takeover_wait: config.timeouts.takeover_wait,
             message_bytes_max: config.limits.message,

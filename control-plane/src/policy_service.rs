@@ -21,7 +21,7 @@ use tonic::{
 };
 use tonic_health::server::HealthReporter;
 
-use crate::{metrics::Metrics, policies::Policies, record::Recorder};
+use crate::{continuation::Continuations, metrics::Metrics, policies::Policies, record::Recorder};
 use conversation::Gates;
 use server::Enforcer;
 pub use streams::Streams;
@@ -49,6 +49,8 @@ pub struct PolicyService {
     pub streams: Streams,
     /// The way to the record.
     pub recorder: Recorder,
+    /// What is known of responses that providers keep.
+    pub continuations: Continuations,
     /// How long the service may be silent while a call runs.
     pub lease: Duration,
     /// How long a call whose proxy was lost may be resumed.

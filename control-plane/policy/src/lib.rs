@@ -27,5 +27,5 @@ pub use policy::{
     Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall, RequestOutput, Seen, SeenBlock,
     SummaryOutput,
 };
-pub use session::{Fault, Output, Session};
+pub use session::{Before, Fault, Output, Session};
 pub use set::{BuildError, Pipeline, PolicySet};

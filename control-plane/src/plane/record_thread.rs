@@ -23,6 +23,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{Failed, StartError};
 use crate::{
     admin::{self, Admin, AdminToken},
+    continuation::Continuations,
     metrics::Metrics,
     policies::{Keeper, Policies},
     policy_service::PolicyService,
@@ -49,11 +50,13 @@ pub(super) struct RecordThread {
     pub(super) finish: CancellationToken,
 }
 
-/// The thread, when it has begun, and what it serves the others with.
-pub(super) struct Started {
-    pub(super) thread: thread::JoinHandle<Result<(), Failed>>,
+type JoinThread = thread::JoinHandle<Result<(), Failed>>;
+
+/// The ways to what is kept, for the threads with calls.
+pub(super) struct Ways {
     pub(super) recorder: Recorder,
     pub(super) policies: Policies,
+    pub(super) continuations: Continuations,
 }
 
 /// What the thread begins with.
@@ -65,7 +68,7 @@ struct Opened {
 
 impl RecordThread {
     /// Starts it with the policies of the configuration file, and waits until the record is open.
-    pub(super) fn start(self, set: PolicySet) -> Result<Started, StartError> {
+    pub(super) fn start(self, set: PolicySet) -> Result<(JoinThread, Ways), StartError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
         let (begun, beginning) = mpsc::sync_channel(1);
         let work = move || {
@@ -75,16 +78,12 @@ impl RecordThread {
         };
         let thread = thread::Builder::new().name("record".into()).spawn(work).map_err(StartError::Thread)?;
         match beginning.recv() {
-            Ok(begun) => begun.map(|(recorder, policies)| Started { thread, recorder, policies }),
+            Ok(begun) => begun.map(|ways| (thread, ways)),
             Err(mpsc::RecvError) => Err(StartError::Thread(io::Error::other("the record's thread panicked"))),
         }
     }
 
-    async fn run(
-        self,
-        set: PolicySet,
-        begun: &mpsc::SyncSender<Result<(Recorder, Policies), StartError>>,
-    ) -> Result<(), Failed> {
+    async fn run(self, set: PolicySet, begun: &mpsc::SyncSender<Result<Ways, StartError>>) -> Result<(), Failed> {
         let Opened { sqlite, keeper, policies } = match self.open(set).await {
             Ok(opened) => opened,
             Err(error) => {
@@ -100,7 +99,9 @@ impl RecordThread {
         let writing = tokio::spawn(writer.run(self.finish.clone(), give_up.clone()));
         let keeping = tokio::spawn(keeper.run(self.finish.clone()));
         let admin = self.serve_admin(sqlite, recorder.clone(), policies.clone())?;
-        let _ = begun.send(Ok((recorder.clone(), policies)));
+        let (continuations, lookups) = Continuations::new(Arc::clone(&store));
+        tokio::spawn(lookups.run());
+        let _ = begun.send(Ok(Ways { recorder: recorder.clone(), policies, continuations }));
 
         self.finish.cancelled().await;
         flush(writing, &give_up).await?;

@@ -6,7 +6,7 @@ mod opening;
 
 use std::sync::Arc;
 
-use luthien_policy::Output;
+use luthien_policy::{Before, Output};
 use luthien_proto::{FromService, message::Reply, request::Dialect, wire::EnforceRequest};
 use luthien_service::telemetry::SpanContext;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
@@ -44,12 +44,13 @@ pub(super) async fn converse(
 ) {
     match open(&service, &mut requests, &gates).await {
         Ok((opening, policies)) => {
+            let before = service.continuations.before(&opening.started, opening.admission()).await;
             let pipeline = policies.set().pipeline_of(&opening.started);
             let trace = Trace::begin(&opening.started, opening.epoch(), parent, &pipeline.names());
             let (call_id, context) = (opening.started.call_id, trace.context());
             let (trace_id, span_id) = (context.trace_id(), context.span_id());
             let span = info_span!("call", %call_id, %trace_id, %span_id);
-            let begin = || Conversation::begin(&service, opening, policies, trace, replier, gates);
+            let begin = || Conversation::begin(&service, opening, policies, before, trace, replier, gates);
             span.in_scope(begin).run(requests).instrument(span).await;
         }
         Err(failure) => {
@@ -67,10 +68,10 @@ async fn open(
     gates: &Gates,
 ) -> Result<(Opening, InUse), Failure> {
     let opening = Opening::hear(requests, gates).await?;
-    let Some(revision) = opening.revision() else { return Ok((opening, service.policies.current())) };
-    match service.policies.find(revision).await {
+    let Some(admission) = opening.admission() else { return Ok((opening, service.policies.current())) };
+    match service.policies.find(&admission.revision).await {
         Some(policies) => Ok((opening, policies)),
-        None => Err(Failure::UnknownRevision(revision.to_owned())),
+        None => Err(Failure::UnknownRevision(admission.revision.clone())),
     }
 }
 
@@ -98,6 +99,7 @@ impl<'a> Conversation<'a> {
         service: &'a PolicyService,
         opening: Opening,
         policies: InUse,
+        before: Before,
         trace: Trace,
         replier: Replier,
         gates: Gates,
@@ -112,7 +114,7 @@ impl<'a> Conversation<'a> {
         }
         let record = service.recorder.call(Summary { epoch, ..Summary::new(&started) });
         let (dialect, place) = (started.dialect, service.streams.enter(started.call_id, epoch));
-        let session = Guarded::begin(Arc::clone(policies.set()), resumed, started);
+        let session = Guarded::begin(Arc::clone(policies.set()), resumed, started, before);
         Self {
             service,
             session,
@@ -194,6 +196,7 @@ impl<'a> Conversation<'a> {
 
     /// The call is over: the stream is closed when its record is durable.
     async fn finish(mut self) {
+        self.service.continuations.remember(self.record.summary());
         let durable = self.record.close().await;
         note(&durable, &self.service.metrics, &mut self.trace);
         self.replier.close(durable.map_err(|not| Failure::from(not).status())).await;
@@ -214,6 +217,7 @@ impl<'a> Conversation<'a> {
             true => self.record.leave().await,
             false => {
                 self.lose(&failure).await;
+                self.service.continuations.remember(self.record.summary());
                 self.record.close().await
             }
         };

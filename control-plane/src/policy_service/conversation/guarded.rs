@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use luthien_policy::{Fault, Output, PolicySet, Session};
+use luthien_policy::{Before, Fault, Output, PolicySet, Session};
 use luthien_proto::{
     ToService,
     message::{CallResumed, CallStarted},
@@ -21,10 +21,15 @@ pub(super) struct Guarded(Option<Session>);
 pub(super) struct Panicked;
 
 impl Guarded {
-    pub(super) fn begin(policies: Arc<PolicySet>, resumed: Option<CallResumed>, started: CallStarted) -> Self {
+    pub(super) fn begin(
+        policies: Arc<PolicySet>,
+        resumed: Option<CallResumed>,
+        started: CallStarted,
+        before: Before,
+    ) -> Self {
         let begin = || match resumed {
-            None => Session::begin(policies, started),
-            Some(resumed) => Session::resume(policies, resumed, started),
+            None => Session::begin_with(policies, started, before),
+            Some(resumed) => Session::resume_with(policies, resumed, started, before),
         };
         Self(catch_unwind(AssertUnwindSafe(begin)).ok())
     }

@@ -2,7 +2,7 @@
 
 use luthien_proto::{
     Malformed, ToService,
-    message::{CallResumed, CallStarted, capability},
+    message::{Admission, CallResumed, CallStarted, capability},
     wire::EnforceRequest,
 };
 use tonic::{Status, Streaming};
@@ -39,9 +39,9 @@ impl Opening {
         self.resumed.as_ref().map_or(0, |resumed| resumed.epoch)
     }
 
-    /// The revision that the call has to go on with.
-    pub(super) fn revision(&self) -> Option<&str> {
-        Some(&self.resumed.as_ref()?.admission.as_ref()?.revision)
+    /// What a session before said to the request: the call goes on by it.
+    pub(super) fn admission(&self) -> Option<&Admission> {
+        self.resumed.as_ref()?.admission.as_ref()
     }
 
     /// Whether the proxy can go on with another stream.
