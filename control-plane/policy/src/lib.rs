@@ -23,8 +23,8 @@ pub use entry::{
     InterestEntry, NoteEntry, OutcomeEntry, PolicyCoverage, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry,
 };
 pub use policy::{
-    Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall, RequestOutput, Seen, SeenBlock,
-    SummaryOutput,
+    ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall,
+    Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
 };
 pub use session::{Fault, Output, Session};
 pub use set::{BuildError, Pipeline, PolicySet};
