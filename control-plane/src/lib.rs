@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod continuation;
 pub mod listen;
 pub mod policy_service;
 pub mod record;

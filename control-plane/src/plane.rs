@@ -98,10 +98,11 @@ impl ControlPlane {
             shutdown: shutdown.clone(),
             finish: finish.clone(),
         };
-        let (record, recorder) = record.start()?;
+        let (record, recorder, continuations) = record.start()?;
         let service = PolicyService {
             policies: config.policies.clone(),
             recorder,
+            continuations,
             lease: config.timeouts.lease,
             message_bytes_max: config.limits.message,
             metrics,

@@ -21,7 +21,7 @@ use tonic::{
 };
 use tonic_health::server::HealthReporter;
 
-use crate::{metrics::Metrics, record::Recorder};
+use crate::{continuation::Continuations, metrics::Metrics, record::Recorder};
 use server::Enforcer;
 
 /// The windows of HTTP/2 must never be what holds a call. Small frames that nobody has read yet are charged to the window
@@ -45,6 +45,8 @@ pub struct PolicyService {
     pub policies: Arc<PolicySet>,
     /// The way to the record.
     pub recorder: Recorder,
+    /// What is known of responses that providers keep.
+    pub continuations: Continuations,
     /// How long the service may be silent while a call runs.
     pub lease: Duration,
     /// The largest message of a proxy.

@@ -19,6 +19,8 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::continuation::Asked;
+
 pub use query::{Cursor, Ended, Query};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use sqlite::Sqlite;
@@ -40,9 +42,16 @@ pub trait Store: Send + Sync + 'static {
     /// All that is on record of a call.
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>>;
 
+    /// The calls by which it can be told what another one goes on from, newest first, [`CONTINUED_MAX`] at most: those with
+    /// that response; those of that conversation that changed something, or of which it is not known.
+    fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>>;
+
     /// Finishes what is under way and lets go of the files.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
+
+/// The most calls that [`Store::continued`] tells of.
+pub const CONTINUED_MAX: u32 = 16;
 
 /// What is written at once.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -26,5 +26,5 @@ pub use policy::{
     ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall,
     Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
 };
-pub use session::{Fault, Output, Session};
+pub use session::{Before, Fault, Output, Session};
 pub use set::{BuildError, Pipeline, PolicySet};

@@ -1,6 +1,7 @@
 //! One call, as the policy service sees it.
 
 mod admission;
+mod before;
 mod begin;
 mod beside;
 mod intake;
@@ -10,13 +11,14 @@ mod verdicts;
 
 use std::{collections::VecDeque, sync::Arc};
 
+pub use before::Before;
 use begin::Beginning;
 use beside::Beside;
 pub use intake::Fault;
 use intake::Intake;
 use luthien_proto::{
     Chunk,
-    message::{Block, CallEnded, CallResumed, CallStarted, Edit, FromService, Outcome, Reply, ToService},
+    message::{Block, CallEnded, CallResumed, CallStarted, FromService, Outcome, Reply, ToService},
 };
 use recorder::Recorder;
 use verdicts::Verdicts;
@@ -72,25 +74,25 @@ enum State {
 impl Session {
     /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission.
     pub fn begin(set: Arc<PolicySet>, started: CallStarted) -> Self {
-        Self::begin_edited(set, started, Vec::new())
+        Self::begin_with(set, started, Before::default())
     }
 
-    /// As [`Self::begin`], with a request in which something is changed before any policy sees it.
-    pub fn begin_edited(set: Arc<PolicySet>, started: CallStarted, edits: Vec<Edit>) -> Self {
+    /// As [`Self::begin`], of a call of which something was decided before any policy sees it.
+    pub fn begin_with(set: Arc<PolicySet>, started: CallStarted, before: Before) -> Self {
         let pipeline = set.pipeline_of(&started);
-        begin::begin(Beginning { pipeline, started, edits, resumed: None })
+        begin::begin(Beginning { pipeline, started, before, resumed: None })
     }
 
     /// Takes over a call that another session has begun. What the proxy told that one it is told again, from the first
     /// message on. What had been applied is not said again; the record is that of the whole call.
     pub fn resume(set: Arc<PolicySet>, resumed: CallResumed, started: CallStarted) -> Self {
-        Self::resume_edited(set, resumed, started, Vec::new())
+        Self::resume_with(set, resumed, started, Before::default())
     }
 
-    /// As [`Self::resume`], of a call that had begun with [`Self::begin_edited`]. The edits have to be the same.
-    pub fn resume_edited(set: Arc<PolicySet>, resumed: CallResumed, started: CallStarted, edits: Vec<Edit>) -> Self {
+    /// As [`Self::resume`], of a call that had begun with [`Self::begin_with`]. The edits have to be the same.
+    pub fn resume_with(set: Arc<PolicySet>, resumed: CallResumed, started: CallStarted, before: Before) -> Self {
         let pipeline = set.pipeline_of(&started);
-        begin::begin(Beginning { pipeline, started, edits, resumed: Some(resumed) })
+        begin::begin(Beginning { pipeline, started, before, resumed: Some(resumed) })
     }
 
     /// Takes in what the proxy says.

@@ -22,6 +22,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{Failed, StartError};
 use crate::{
     admin::{self, Admin, AdminToken},
+    continuation::Continuations,
     metrics::Metrics,
     policy_service::PolicyService,
     record::{Recorder, Sqlite, Store, StoreError, Writer},
@@ -43,9 +44,13 @@ pub(super) struct RecordThread {
     pub(super) finish: CancellationToken,
 }
 
+type JoinThread = thread::JoinHandle<Result<(), Failed>>;
+/// The ways to an open record.
+type Opened = Result<(Recorder, Continuations), StoreError>;
+
 impl RecordThread {
     /// Starts it, and waits until the record is open.
-    pub(super) fn start(self) -> Result<(thread::JoinHandle<Result<(), Failed>>, Recorder), StartError> {
+    pub(super) fn start(self) -> Result<(JoinThread, Recorder, Continuations), StartError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
         let (opened, opening) = mpsc::sync_channel(1);
         let work = move || {
@@ -55,12 +60,15 @@ impl RecordThread {
         };
         let thread = thread::Builder::new().name("record".into()).spawn(work).map_err(StartError::Thread)?;
         match opening.recv() {
-            Ok(recorder) => Ok((thread, recorder?)),
+            Ok(opened) => {
+                let (recorder, continuations) = opened?;
+                Ok((thread, recorder, continuations))
+            }
             Err(mpsc::RecvError) => Err(StartError::Thread(io::Error::other("the record's thread panicked"))),
         }
     }
 
-    async fn run(self, opened: &mpsc::SyncSender<Result<Recorder, StoreError>>) -> Result<(), Failed> {
+    async fn run(self, opened: &mpsc::SyncSender<Opened>) -> Result<(), Failed> {
         let store: Arc<dyn Store> = match Sqlite::open(&self.database).await {
             Ok(store) => Arc::new(store),
             Err(error) => {
@@ -74,7 +82,9 @@ impl RecordThread {
         let (writer, recorder) = Writer::new(Arc::clone(&store));
         let writing = tokio::spawn(writer.run(self.finish.clone(), give_up.clone()));
         let admin = self.serve_admin(Arc::clone(&store), recorder.clone())?;
-        let _ = opened.send(Ok(recorder.clone()));
+        let (continuations, lookups) = Continuations::new(Arc::clone(&store));
+        tokio::spawn(lookups.run());
+        let _ = opened.send(Ok((recorder.clone(), continuations)));
 
         self.finish.cancelled().await;
         flush(writing, &give_up).await?;

@@ -2,7 +2,7 @@
 
 mod guarded;
 
-use luthien_policy::Output;
+use luthien_policy::{Before, Output};
 use luthien_proto::{
     FromService, Malformed, ToService,
     message::{CallStarted, Reply},
@@ -18,6 +18,7 @@ use tracing::{Instrument as _, debug, error, info_span, warn};
 
 use super::{PolicyService, replies::Replier};
 use crate::{
+    continuation::Continuations,
     metrics::{self, Metrics},
     record::{CallRecord, NotDurable, Summary},
     trace::Trace,
@@ -34,11 +35,12 @@ pub(super) async fn converse(
 ) {
     let end = match first(&mut requests, &cut).await {
         Ok(started) => {
+            let before = service.continuations.before(&started, None).await;
             let trace = Trace::begin(&started, parent, &service.policies.pipeline_of(&started).names());
             let (call_id, context) = (started.call_id, trace.context());
             let (trace_id, span_id) = (context.trace_id(), context.span_id());
             let span = info_span!("call", %call_id, %trace_id, %span_id);
-            let begun = span.in_scope(|| Conversation::begin(&service, *started, trace, &replier, cut));
+            let begun = span.in_scope(|| Conversation::begin(&service, *started, before, trace, &replier, cut));
             begun.run(requests).instrument(span).await
         }
         Err(failure) => Err(failure),
@@ -51,6 +53,7 @@ struct Conversation<'a> {
     record: CallRecord,
     dialect: Dialect,
     metrics: &'a Metrics,
+    continuations: &'a Continuations,
     trace: Trace,
     replier: &'a Replier,
     cut: CancellationToken,
@@ -80,6 +83,7 @@ impl<'a> Conversation<'a> {
     fn begin(
         service: &'a PolicyService,
         started: CallStarted,
+        before: Before,
         trace: Trace,
         replier: &'a Replier,
         cut: CancellationToken,
@@ -88,9 +92,9 @@ impl<'a> Conversation<'a> {
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let record = service.recorder.call(Summary::new(&started));
-        let (dialect, metrics) = (started.dialect, &*service.metrics);
-        let session = Guarded::begin(service.policies.clone(), started);
-        Self { session, record, dialect, metrics, trace, replier, cut, lease, seen: 0, spoke: false }
+        let (dialect, metrics, continuations) = (started.dialect, &*service.metrics, &service.continuations);
+        let session = Guarded::begin(service.policies.clone(), started, before);
+        Self { session, record, dialect, metrics, continuations, trace, replier, cut, lease, seen: 0, spoke: false }
     }
 
     async fn run(mut self, mut requests: Streaming<EnforceRequest>) -> Result<(), Failure> {
@@ -102,6 +106,7 @@ impl<'a> Conversation<'a> {
             self.trace.failed(failure.kind());
             self.lose(failure).await;
         }
+        self.continuations.remember(self.record.summary());
         let durable = self.record.close().await;
         if durable.is_err() {
             self.metrics.failed(metrics::Failure::NotDurable);

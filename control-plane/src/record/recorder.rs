@@ -133,6 +133,11 @@ impl CallRecord {
         self.made.push(entry);
     }
 
+    /// What is known of the call at a glance.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
     /// Nobody will say how the call ended.
     pub fn lose(&mut self, reason: &str) {
         self.summary.lose(reason);

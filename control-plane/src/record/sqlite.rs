@@ -21,6 +21,8 @@ use sqlx::{
 };
 use uuid::Uuid;
 
+use crate::continuation::Asked;
+
 use super::{Batch, FullCall, Page, Query, Store, StoreError, Summary};
 
 /// How long a statement waits for another process's write.
@@ -98,6 +100,10 @@ impl Store for Sqlite {
 
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
         Box::pin(read::call(&self.readers, id))
+    }
+
+    fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
+        Box::pin(read::continued(&self.readers, from))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

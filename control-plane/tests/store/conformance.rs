@@ -1,6 +1,9 @@
 //! What a store promises. Each function takes a store, or two that share one database, with nothing on record.
 
-use luthien_control_plane::record::{Batch, Ended, Entry, Query, Store, Summary, Tokens};
+use luthien_control_plane::{
+    continuation::{Answered, Asked, Withheld},
+    record::{Batch, Ended, Entry, Query, Store, Summary, Tokens},
+};
 use luthien_policy::{EntryBody, NoteEntry};
 use luthien_proto::message::{Outcome, Severity};
 use uuid::Uuid;
@@ -18,6 +21,7 @@ macro_rules! for_each_promise {
             a_cursor_stays_where_it_is_when_calls_are_added
             calls_that_began_at_the_same_moment_are_all_listed_once
             many_entries_fit_in_one_batch
+            a_call_is_found_by_what_another_one_goes_on_from
         }
     };
 }
@@ -118,6 +122,24 @@ pub async fn many_entries_fit_in_one_batch(store: &dyn Store) {
     assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, entries);
 }
 
+pub async fn a_call_is_found_by_what_another_one_goes_on_from(store: &dyn Store) {
+    let over = |n, answered| Summary { outcome: Some(Outcome::Delivered), answered, ..call(n) };
+    let calls = [
+        over(1, answered(Some("resp_1"), None, true)),
+        over(2, answered(Some("resp_2"), Some("conv_1"), true)),
+        over(3, answered(None, Some("conv_1"), false)),
+        Summary { answered: answered(None, Some("conv_1"), false), ..call(4) },
+        over(5, answered(Some("resp_1"), None, false)),
+    ];
+    store.open(&calls).await.unwrap();
+    let from = |asked: Asked| async move { ids(&store.continued(&asked).await.unwrap()) };
+    assert_eq!(from(Asked::Response("resp_1".into())).await, [5, 1]);
+    assert_eq!(from(Asked::Response("resp_3".into())).await, [0; 0]);
+    assert_eq!(from(Asked::Conversation("conv_1".into())).await, [4, 2]);
+    assert_eq!(from(Asked::Conversation("resp_1".into())).await, [0; 0]);
+    assert_eq!(from(Asked::Unreadable).await, [0; 0]);
+}
+
 /// Two stores on one database: both write, both see everything, and no epoch is given twice.
 pub async fn two_stores_share_a_database(one: &dyn Store, two: &dyn Store) {
     let write = async |store: &dyn Store, from: u128| {
@@ -137,6 +159,12 @@ pub async fn two_stores_share_a_database(one: &dyn Store, two: &dyn Store) {
 
 pub fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
+}
+
+fn answered(response_id: Option<&str>, conversation: Option<&str>, changed: bool) -> Answered {
+    let withheld = Withheld { id: "c".into(), kind: "custom".into() };
+    let withheld = if changed { vec![withheld] } else { Vec::new() };
+    Answered::ended(response_id.map(Into::into), conversation.map(Into::into), changed, withheld)
 }
 
 /// A running call that began at `n` milliseconds.
@@ -167,6 +195,7 @@ pub fn call(n: u128) -> Summary {
         severity: None,
         upstream_first_us: None,
         client_first_us: None,
+        answered: Answered::default(),
     }
 }
 
@@ -204,6 +233,7 @@ fn full_summary(call_id: Uuid) -> Summary {
         severity: Some(Severity::Warning),
         upstream_first_us: Some(7),
         client_first_us: Some(8),
+        answered: answered(Some("resp_\"1"), Some("conv_1"), true),
         ..call(1)
     }
 }

@@ -4,10 +4,10 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use luthien_proto::message::{
-    AdmissionDecision, Applied, CallResumed, CallStarted, Edit, FromService, Interest, Level, Reject, Reply, capability,
+    AdmissionDecision, Applied, CallResumed, CallStarted, FromService, Interest, Level, Reject, Reply, capability,
 };
 
-use super::{Beside, Intake, Output, Recorder, Session, State, Verdicts, admission};
+use super::{Before, Beside, Intake, Output, Recorder, Session, State, Verdicts, admission};
 use crate::{
     EntryBody, Pipeline, RequestEntry, ResumedEntry,
     draft::Draft,
@@ -19,8 +19,8 @@ use crate::{
 pub(super) struct Beginning {
     pub pipeline: Arc<Pipeline>,
     pub started: CallStarted,
-    /// What is changed in the request before any policy sees it.
-    pub edits: Vec<Edit>,
+    /// What was decided before any policy sees it.
+    pub before: Before,
     /// Whether it was taken over, and how it stands.
     pub resumed: Option<CallResumed>,
 }
@@ -34,10 +34,17 @@ pub(super) struct Rejection {
     pub failure: Option<Failure>,
 }
 
+impl Rejection {
+    /// One that comes from no policy.
+    pub fn of_nobody(reject: Reject) -> Self {
+        Self { index: None, reject, failure: None }
+    }
+}
+
 const NO_EDITS: &str = "the policies changed the request, and the proxy is not able to send it so";
 
 pub(super) fn begin(beginning: Beginning) -> Session {
-    let Beginning { pipeline, mut started, edits, resumed } = beginning;
+    let Beginning { pipeline, mut started, before, resumed } = beginning;
     let mut recorder = Recorder::default();
     if let Some(resumed) = &resumed {
         recorder.push(EntryBody::Resumed(ResumedEntry::new(resumed, pipeline.revision())));
@@ -50,11 +57,11 @@ pub(super) fn begin(beginning: Beginning) -> Session {
     let can_edit = can(capability::EDITS);
     let sent = resumed.as_ref().and_then(|resumed| admission::sent(&started.request, resumed.admission.as_ref()?));
     let mut draft = Draft::new(&started.request);
-    let edited = draft.apply(&mut started.request, edits);
+    let edited = draft.apply(&mut started.request, before.edits.clone());
     let (mut stages, failure) = begin_stages(&pipeline, &started, &mut common);
-    let rejection = edited
-        .err()
-        .map(|error| rejected(None, 500, format!("the request could not be changed: {error}")))
+    let rejection = before
+        .rejection()
+        .or(edited.err().map(|error| rejected(None, 500, format!("the request could not be changed: {error}"))))
         .or(failure.map(|failure| failed(failure, &pipeline)))
         .or_else(|| show_request(&pipeline, &mut stages, &mut started, &mut draft, &mut common))
         .or_else(|| (draft.is_edited() && !can_edit).then(|| rejected(None, 500, NO_EDITS.to_owned())));
@@ -65,6 +72,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
         Some(admission) => (admission, rejection),
         None => {
             let wanted = stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
+            let rejection = rejection.or_else(|| before.rejection_of(wanted));
             (admission::decide(&pipeline, wanted, rejection.as_ref(), draft.edits(&started.request)), rejection)
         }
     };
@@ -138,5 +146,5 @@ fn failed(failure: Failure, pipeline: &Pipeline) -> Rejection {
 }
 
 fn rejected(index: Option<usize>, status: u16, message: String) -> Rejection {
-    Rejection { index, reject: Reject { status, type_: String::new(), message }, failure: None }
+    Rejection { index, ..Rejection::of_nobody(Reject { status, type_: String::new(), message }) }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use luthien_policy::{Fault, Output, PolicySet, Session};
+use luthien_policy::{Before, Fault, Output, PolicySet, Session};
 use luthien_proto::{ToService, message::CallStarted};
 use thiserror::Error;
 
@@ -18,8 +18,8 @@ pub(super) struct Guarded(Option<Session>);
 pub(super) struct Panicked;
 
 impl Guarded {
-    pub(super) fn begin(policies: Arc<PolicySet>, started: CallStarted) -> Self {
-        Self(catch_unwind(AssertUnwindSafe(|| Session::begin(policies, started))).ok())
+    pub(super) fn begin(policies: Arc<PolicySet>, started: CallStarted, before: Before) -> Self {
+        Self(catch_unwind(AssertUnwindSafe(|| Session::begin_with(policies, started, before))).ok())
     }
 
     pub(super) fn handle(&mut self, message: ToService) -> Result<Result<(), Fault>, Panicked> {

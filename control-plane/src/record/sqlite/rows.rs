@@ -2,7 +2,10 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use crate::record::{Entry, StoreError, Summary};
+use crate::{
+    continuation::Withheld,
+    record::{Entry, StoreError, Summary},
+};
 
 /// The most rows of one INSERT. With a power of two each, few statements are prepared and all stay in the cache.
 const ROWS_MAX: usize = 256;
@@ -10,7 +13,7 @@ const ROWS_MAX: usize = 256;
 const SUMMARY_COLUMNS: &str = "call_id, epoch, session, started_at_us, ended_at_us, client, dialect, upstream_dialect, \
     upstream, route, model, upstream_model, stream, dropped, omitted, revision, pipeline, outcome, reason, status, upstream_status, \
     input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, thinking_tokens, severity, upstream_first_us, \
-    client_first_us";
+    client_first_us, response_id, conversation, changed, withheld";
 
 /// Adds entries; one that is there already is kept as it is.
 pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: &[Entry]) -> Result<(), StoreError> {
@@ -82,9 +85,17 @@ fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
         .push_bind(summary.tokens.thinking.map(integer))
         .push_bind(summary.severity.map(|severity| severity.name()))
         .push_bind(summary.upstream_first_us.map(integer))
-        .push_bind(summary.client_first_us.map(integer));
+        .push_bind(summary.client_first_us.map(integer))
+        .push_bind(summary.answered.response_id.as_deref())
+        .push_bind(summary.answered.conversation.as_deref())
+        .push_bind(summary.answered.changed)
+        .push_bind(withheld(&summary.answered.withheld));
     insert.push(") ON CONFLICT (call_id)");
     insert
+}
+
+fn withheld(calls: &[Withheld]) -> Option<String> {
+    (!calls.is_empty()).then(|| serde_json::json!(calls).to_string())
 }
 
 /// Names, if there are any.
