@@ -24,8 +24,8 @@ pub use entry::{
 };
 pub use policies::kinds;
 pub use policy::{
-    Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall, RequestOutput, Seen, SeenBlock,
-    SummaryOutput,
+    ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall,
+    Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
 };
 pub use session::{Before, Fault, Output, Session};
 pub use set::{BuildError, Pipeline, PolicySet};
