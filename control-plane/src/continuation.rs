@@ -16,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-use luthien_proto::message::{Admission, AdmissionDecision, CallStarted, Edit, Reject};
+use luthien_policy::Before;
+use luthien_proto::message::{Admission, AdmissionDecision, CallStarted, Edit, Outcome, Reject};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, timeout},
@@ -56,17 +57,6 @@ struct Question {
     answer: oneshot::Sender<Result<Vec<Summary>, StoreError>>,
 }
 
-/// What becomes of a call before any policy sees it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Before {
-    /// What is changed in its request.
-    pub edits: Vec<Edit>,
-    /// It does not go upstream.
-    pub reject: Option<Reject>,
-    /// It does not go upstream if anything of the answer is gated.
-    pub reject_if_gated: Option<Reject>,
-}
-
 /// What is known of that from which a call goes on.
 enum Known {
     /// All of it.
@@ -91,36 +81,38 @@ impl Continuations {
         (Self { memory: Arc::default(), questions }, Lookups { store, questions: asked })
     }
 
-    /// What has to be done with a call that begins. Nothing, at once, if it goes on from nothing.
-    pub async fn before(&self, started: &CallStarted) -> Before {
+    /// What has to be done with a call before any policy sees it: nothing, at once, if it goes on from nothing. Of a call
+    /// that was admitted and is taken over, what was done.
+    pub async fn before(&self, started: &CallStarted, admission: Option<&Admission>) -> Before {
+        if let Some(admission) = admission {
+            return edits_of(admission).into();
+        }
         let Some(asked) = Asked::of(started) else { return Before::default() };
         if asked == Asked::Unreadable {
-            return Before::unless_ungated(400, "what this request goes on from can't be read, so it can't be checked");
+            return unless_ungated("what this request goes on from can't be read, so it can't be checked");
         }
         match timeout(LOOKUP_MAX, self.find(&asked, started)).await.unwrap_or(Err(Unavailable)) {
-            Ok(Known::Response(answered)) => Before::answering(&answered, started),
+            Ok(Known::Response(answered)) => answering(&answered, started),
             Ok(Known::Unchanged) => Before::default(),
-            Ok(Known::Changed) => Before::rejected(
+            Ok(Known::Changed) => rejected(
                 400,
                 "a response of this conversation was changed by a policy, and the provider's memory of it was not: \
                  begin another conversation",
             ),
-            Ok(Known::Nothing) => Before::unless_ungated(
-                400,
+            Ok(Known::Nothing) => unless_ungated(
                 "the response that this request goes on from is not on record here: send the whole conversation instead",
             ),
-            Ok(Known::Running) => Before::unless_ungated(
-                400,
+            Ok(Known::Running) => unless_ungated(
                 "how the response ended that this request goes on from is not known (yet): try again, or send the whole \
                  conversation instead",
             ),
-            Err(Unavailable) => Before::rejected(503, "what this request goes on from can't be looked up at present"),
+            Err(Unavailable) => rejected(503, "what this request goes on from can't be looked up at present"),
         }
     }
 
-    /// Takes note of a call that is over.
+    /// Takes note of a call that is over, if it is known how it ended: one that is not may go on elsewhere.
     pub fn remember(&self, summary: &Summary) {
-        if summary.outcome.is_some()
+        if summary.outcome.is_some_and(|outcome| outcome != Outcome::Unknown)
             && let Some(id) = &summary.answered.response_id
         {
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,8 +173,8 @@ impl Lookups {
     }
 }
 
-/// What the edits of an Admission were that stood before any policy saw the request.
-pub fn edits_of(admission: &Admission) -> Vec<Edit> {
+/// What the edits of an Admission were before any policy saw the request.
+fn edits_of(admission: &Admission) -> Vec<Edit> {
     match &admission.decision {
         AdmissionDecision::Forward(forward) => {
             forward.edits.iter().filter(|edit| answers::is_ours(edit)).cloned().collect()
@@ -191,27 +183,25 @@ pub fn edits_of(admission: &Admission) -> Vec<Edit> {
     }
 }
 
-impl Before {
-    fn answering(answered: &Answered, started: &CallStarted) -> Self {
-        match answers::to(&answered.withheld, &started.request, started.dialect) {
-            Ok(edits) => Self { edits, ..Self::default() },
-            Err(kind) => {
-                let message = format!(
-                    "the response that this request goes on from holds a {kind} that was refused by policy, and that \
-                     only its client can answer: send the whole conversation instead"
-                );
-                Self::rejected(400, &message)
-            }
-        }
+fn answering(answered: &Answered, started: &CallStarted) -> Before {
+    match answers::to(&answered.withheld, &started.request, started.dialect) {
+        Ok(edits) => edits.into(),
+        Err(kind) => rejected(
+            400,
+            &format!(
+                "the response that this request goes on from holds a {kind} that was refused by policy, and that only \
+                 its client can answer: send the whole conversation instead"
+            ),
+        ),
     }
+}
 
-    fn rejected(status: u16, message: &str) -> Self {
-        Self { reject: Some(reject(status, message)), ..Self::default() }
-    }
+fn rejected(status: u16, message: &str) -> Before {
+    Before { reject: Some(reject(status, message)), ..Before::default() }
+}
 
-    fn unless_ungated(status: u16, message: &str) -> Self {
-        Self { reject_if_gated: Some(reject(status, message)), ..Self::default() }
-    }
+fn unless_ungated(message: &str) -> Before {
+    Before { reject_if_gated: Some(reject(400, message)), ..Before::default() }
 }
 
 fn reject(status: u16, message: &str) -> Reject {

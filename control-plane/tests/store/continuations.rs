@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use luthien_control_plane::{
-    continuation::{Before, Continuations, Withheld, edits_of},
+    continuation::{Continuations, Withheld},
     record::{Sqlite, Store, Summary},
 };
-use luthien_policy::{BlockEntry, ContentEntry, EntryBody, OutcomeEntry, StepEntry};
+use luthien_policy::{Before, BlockEntry, ContentEntry, EntryBody, OutcomeEntry, StepEntry};
 use luthien_proto::{
     json::Extras,
     message::{Admission, AdmissionDecision, CallStarted, Edit, FailureMode, Forward, Interest, Level, Limits},
@@ -32,7 +32,7 @@ impl Plane {
     }
 
     async fn before(&self, started: &CallStarted) -> Before {
-        self.continuations.before(started).await
+        self.continuations.before(started, None).await
     }
 }
 
@@ -350,5 +350,6 @@ async fn a_call_that_is_taken_over_has_the_edits_that_it_began_with() {
     };
     let decision = AdmissionDecision::Forward(forward);
     let admission = Admission { decision, revision: String::new(), pipeline: Vec::new(), capabilities: Vec::new() };
-    assert_eq!(edits_of(&admission), ours);
+    let again = plane.continuations.before(&continues(2, "resp_1"), Some(&admission)).await;
+    assert_eq!(again, Before::from(ours));
 }

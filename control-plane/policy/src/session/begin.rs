@@ -4,10 +4,10 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use luthien_proto::message::{
-    AdmissionDecision, Applied, CallResumed, CallStarted, Edit, FromService, Interest, Level, Reject, Reply, capability,
+    AdmissionDecision, Applied, CallResumed, CallStarted, FromService, Interest, Level, Reject, Reply, capability,
 };
 
-use super::{Intake, Output, Recorder, Session, State, Verdicts, admission};
+use super::{Before, Beside, Intake, Output, Recorder, Session, State, Verdicts, admission};
 use crate::{
     EntryBody, Pipeline, RequestEntry, ResumedEntry,
     draft::Draft,
@@ -19,8 +19,8 @@ use crate::{
 pub(super) struct Beginning {
     pub pipeline: Arc<Pipeline>,
     pub started: CallStarted,
-    /// What is changed in the request before any policy sees it.
-    pub edits: Vec<Edit>,
+    /// What was decided before any policy sees it.
+    pub before: Before,
     /// Whether it was taken over, and how it stands.
     pub resumed: Option<CallResumed>,
 }
@@ -34,25 +34,37 @@ pub(super) struct Rejection {
     pub failure: Option<Failure>,
 }
 
+impl Rejection {
+    /// One that comes from no policy.
+    pub fn of_nobody(reject: Reject) -> Self {
+        Self { index: None, reject, failure: None }
+    }
+}
+
+const NO_EDITS: &str = "the policies changed the request, and the proxy is not able to send it so";
+
 pub(super) fn begin(beginning: Beginning) -> Session {
-    let Beginning { pipeline, mut started, edits, resumed } = beginning;
+    let Beginning { pipeline, mut started, before, resumed } = beginning;
     let mut recorder = Recorder::default();
     if let Some(resumed) = &resumed {
         recorder.push(EntryBody::Resumed(ResumedEntry::new(resumed, pipeline.revision())));
     }
     recorder.push(EntryBody::Request(RequestEntry::new(&started)));
 
-    let mut common = Common::default();
+    let can = |what: &str| started.capabilities.iter().any(|capability| capability == what);
+    let mut common = Common { can_consult: can(capability::CONSULT), ..Common::default() };
+    let beside = Beside::new(can(capability::INTEREST));
+    let can_edit = can(capability::EDITS);
     let sent = resumed.as_ref().and_then(|resumed| admission::sent(&started.request, resumed.admission.as_ref()?));
     let mut draft = Draft::new(&started.request);
-    let edited = draft.apply(&mut started.request, edits);
+    let edited = draft.apply(&mut started.request, before.edits.clone());
     let (mut stages, failure) = begin_stages(&pipeline, &started, &mut common);
-    let rejection = edited
-        .err()
-        .map(|error| rejected(None, 500, format!("the request could not be changed: {error}")))
+    let rejection = before
+        .rejection()
+        .or(edited.err().map(|error| rejected(None, 500, format!("the request could not be changed: {error}"))))
         .or(failure.map(|failure| failed(failure, &pipeline)))
         .or_else(|| show_request(&pipeline, &mut stages, &mut started, &mut draft, &mut common))
-        .or_else(|| is_not_editable(&draft, &started));
+        .or_else(|| (draft.is_edited() && !can_edit).then(|| rejected(None, 500, NO_EDITS.to_owned())));
 
     let (stands, applied) = resumed.map_or((None, Applied::default()), |resumed| (resumed.admission, resumed.applied));
     let owed = stands.is_none();
@@ -60,6 +72,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
         Some(admission) => (admission, rejection),
         None => {
             let wanted = stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
+            let rejection = rejection.or_else(|| before.rejection_of(wanted));
             (admission::decide(&pipeline, wanted, rejection.as_ref(), draft.edits(&started.request)), rejection)
         }
     };
@@ -85,6 +98,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
         stages,
         common,
         verdicts,
+        beside,
         recorder,
         outputs,
         flows: Vec::new(),
@@ -95,6 +109,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
     // A policy that failed at what it once did: the Admission stands, and the call ends.
     if let Some(failure) = rejection.and_then(|rejection| rejection.failure) {
         session.fail(failure);
+        session.note_beside();
         session.speak();
     }
     session
@@ -125,17 +140,11 @@ fn show_request(
     })
 }
 
-fn is_not_editable(draft: &Draft, started: &CallStarted) -> Option<Rejection> {
-    let can_edit = started.capabilities.iter().any(|capability| capability == capability::EDITS);
-    let message = "the policies changed the request, and the proxy is not able to send it so";
-    (draft.is_edited() && !can_edit).then(|| rejected(None, 500, message.to_owned()))
-}
-
 fn failed(failure: Failure, pipeline: &Pipeline) -> Rejection {
     let message = format!("policy {} failed", pipeline.name_of(failure.index));
     Rejection { failure: Some(failure), ..rejected(Some(failure.index), 500, message) }
 }
 
 fn rejected(index: Option<usize>, status: u16, message: String) -> Rejection {
-    Rejection { index, reject: Reject { status, type_: String::new(), message }, failure: None }
+    Rejection { index, ..Rejection::of_nobody(Reject { status, type_: String::new(), message }) }
 }

@@ -1,10 +1,10 @@
 //! Requests that policies edit.
 
-use luthien_policy::{Hook, Hooks, RequestOutput, Session};
+use luthien_policy::{Before, Hook, Hooks, RequestOutput, Session};
 use luthien_proto::{
     Request,
     json::Extras,
-    message::{AdmissionDecision, CallResumed, CallStarted, Edit},
+    message::{AdmissionDecision, CallResumed, CallStarted, Edit, Reject},
     request::{ContentBlock, Dialect, Message, Sampling},
 };
 use proptest::prelude::*;
@@ -192,14 +192,14 @@ fn edits_made_before_any_policy_are_seen_by_all_and_told_with_theirs() {
     let (set, started) = (set_of([seen]), started(&["a"]));
     let before = vec![Edit::InsertMessage(0, message("history"))];
     let proxy = Proxy::start_session(
-        Session::begin_edited(set.clone(), started.clone(), before.clone()),
+        Session::begin_with(set.clone(), started.clone(), before.clone().into()),
         set.clone(),
         started.clone(),
     );
     assert_eq!(texts(&applied(started.request.clone(), edits(&proxy)).messages), ["history", "A"]);
 
     let resumed = CallResumed { epoch: 1, admission: Some(proxy.admission.clone()), applied: Default::default() };
-    let mut session = Session::resume_edited(set.clone(), resumed, started.clone(), before);
+    let mut session = Session::resume_with(set.clone(), resumed, started.clone(), before.into());
     let entries: Vec<Value> = std::iter::from_fn(|| session.poll())
         .map(|output| match output {
             luthien_policy::Output::Record(entry) => json!(entry),
@@ -209,8 +209,34 @@ fn edits_made_before_any_policy_are_seen_by_all_and_told_with_theirs() {
     assert_eq!(entries[2], proxy.entries[1]);
 
     let absurd = vec![Edit::DropMessage(7)];
-    let proxy = Proxy::start_session(Session::begin_edited(set.clone(), started.clone(), absurd), set, started);
+    let proxy = Proxy::start_session(Session::begin_with(set.clone(), started.clone(), absurd.into()), set, started);
     assert_eq!(rejection(&proxy), (500, "the request could not be changed: it edited message 7, but there are only 1"));
+}
+
+#[test]
+fn what_is_rejected_before_any_policy_is_shown_to_none() {
+    let unseen = || editor("unseen", |_, _| panic!("it was rejected"));
+    let (set, started) = (set_of([unseen()]), started(&["a"]));
+    let reject = Reject { status: 400, type_: String::new(), message: "no".to_owned() };
+    let before = Before { reject: Some(reject), ..Before::default() };
+    let session = Session::begin_with(set.clone(), started.clone(), before);
+    assert_eq!(rejection(&Proxy::start_session(session, set, started)), (400, "no"));
+}
+
+#[test]
+fn what_must_not_be_gated_is_rejected_only_where_it_is() {
+    let begin = |policies: Vec<Scripted>| {
+        let set = set_of(policies);
+        let started = started(&["a"]);
+        let reject = Reject { status: 400, type_: String::new(), message: "no".to_owned() };
+        let before = Before { reject_if_gated: Some(reject), ..Before::default() };
+        let session = Session::begin_with(set.clone(), started.clone(), before);
+        Proxy::start_session(session, set, started)
+    };
+    let gating = begin(vec![scripted("gates", pass)]);
+    assert_eq!(rejection(&gating), (400, "no"));
+    let none = begin(Vec::new());
+    assert!(matches!(none.admission.decision, AdmissionDecision::Forward(_)));
 }
 
 /// One edit of messages, somewhere.
