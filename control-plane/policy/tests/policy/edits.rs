@@ -1,6 +1,6 @@
 //! Requests that policies edit.
 
-use luthien_policy::{Before, Hook, Hooks, RequestOutput, Session};
+use luthien_policy::{Before, Hook, Hooks, Session};
 use luthien_proto::{
     Request,
     json::Extras,
