@@ -253,7 +253,27 @@ fn thinking_of_anthropics_clients_is_an_effort_elsewhere() {
 }
 
 #[test]
-fn models_that_never_reason_are_not_asked_to_bring_back_what_they_did() {
+fn models_that_never_reason_are_asked_for_nothing_of_the_kind() {
+    for model in ["gpt-4.1", "chatgpt-4o-latest", "ft:gpt-4o-mini:x"] {
+        check(
+            Dialect::AnthropicMessages,
+            Dialect::OpenAiResponses,
+            model,
+            json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
+            expect![[r#"
+                lost: ["thinking"] []
+            "#]],
+        );
+        check(
+            Dialect::OpenAiChat,
+            Dialect::OpenAiResponses,
+            model,
+            json!({"reasoning_effort": "none"}),
+            expect![[r#"
+            lost: [] []
+        "#]],
+        );
+    }
     check(
         Dialect::AnthropicMessages,
         Dialect::OpenAiResponses,
