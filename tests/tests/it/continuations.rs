@@ -20,7 +20,8 @@ fn named(dialect: Dialect, case: &str, id: &str, stream: bool) -> Reply {
         false => fixtures::whole(dialect, case),
     };
     let body = String::from_utf8(body).unwrap();
-    let body = ["resp_68f1c2a0b7d4819a", "msg_01XyZabcDEFghiJKLmnoPQ"].iter().fold(body, |body, old| body.replace(old, id));
+    let body =
+        ["resp_68f1c2a0b7d4819a", "msg_01XyZabcDEFghiJKLmnoPQ"].iter().fold(body, |body, old| body.replace(old, id));
     match stream {
         true => Reply::stream(body.as_bytes()),
         false => Reply::bytes(200, "application/json", body.as_bytes()),
@@ -58,7 +59,8 @@ async fn a_refused_call_is_answered_where_the_client_goes_on() {
         first_turn(&gateway, "tools_two", id, stream).await;
         gateway.upstream.answer(named(RESPONSES, "text", "resp_next", stream));
         let result = json!({"type": "function_call_output", "call_id": "call_read", "output": "notes"});
-        let fields = json!({"stream": stream, "previous_response_id": id, "input": [result], "x_unknown": {"a": [1.50]}});
+        let fields =
+            json!({"stream": stream, "previous_response_id": id, "input": [result], "x_unknown": {"a": [1.50]}});
         gateway.ask(Ask::call(RESPONSES, &fields)).await.complete().await;
 
         let asked = asked(&gateway.upstream);
@@ -159,12 +161,12 @@ async fn a_thread_of_anthropic_goes_on_with_the_results_that_it_lacks() {
     gateway.ask(Ask::call(dialect, &create)).await.stream(dialect).await;
 
     gateway.upstream.answer(named(dialect, "text", "msg_2", false));
-    let result = json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_read", "content": "x"}]});
+    let result =
+        json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_read", "content": "x"}]});
     let thread = json!({"type": "continue", "previous_message_id": "msg_1"});
     gateway.ask(Ask::call(dialect, &json!({"thread": thread, "messages": [result]}))).await.whole(dialect).await;
     let asked = asked(&gateway.upstream);
-    let refused =
-        json!([{"type": "tool_result", "tool_use_id": "toolu_delete", "is_error": true, "content": REFUSED}]);
+    let refused = json!([{"type": "tool_result", "tool_use_id": "toolu_delete", "is_error": true, "content": REFUSED}]);
     assert_eq!(asked["messages"], json!([{"role": "user", "content": refused}, result]));
     assert_eq!(asked["thread"], thread);
 }
@@ -174,7 +176,8 @@ async fn another_control_plane_goes_on_where_the_first_one_was() {
     let folder = TempDir::new().unwrap();
     let upstream = Upstream::start().await;
     let config = json!({"deny": [{"tool": "delete_*", "reason": "it deletes"}]});
-    let section = json!({"policies": [{"name": "rules", "kind": "tool_call_rules", "config": config}], "pipeline": ["rules"]});
+    let section =
+        json!({"policies": [{"name": "rules", "kind": "tool_call_rules", "config": config}], "pipeline": ["rules"]});
     let first = ControlPlane::start(folder.path(), "first", &section).await;
     let second = ControlPlane::start(folder.path(), "second", &section).await;
     let data = |name, control: &ControlPlane| {
@@ -183,7 +186,7 @@ async fn another_control_plane_goes_on_where_the_first_one_was() {
     };
     let (one, two) = (data("one", &first).await, data("two", &second).await);
     // Back and forth, without a wait between the turns.
-    let mut before: Option<String> = None;
+    let (mut before, mut last): (Option<String>, _) = (None, String::new());
     for (turn, data) in [&one, &two, &one, &two].into_iter().enumerate() {
         let id = format!("resp_{turn}");
         upstream.answer(named(RESPONSES, "tools_two", &id, true));
@@ -194,13 +197,16 @@ async fn another_control_plane_goes_on_where_the_first_one_was() {
                 json!({"stream": true, "previous_response_id": before, "input": [result]})
             }
         };
-        data.ask(Ask::call(RESPONSES, &fields)).await.stream(RESPONSES).await;
+        let answer = data.ask(Ask::call(RESPONSES, &fields)).await;
+        last = answer.call_id();
+        answer.stream(RESPONSES).await;
         if before.is_some() {
             assert_eq!(asked(&upstream)["input"][0]["call_id"], "call_delete");
         }
         before = Some(id);
     }
     // And after both have ended: what is on record is all there is.
+    first.record(&last).await;
     drop((first, second, one, two));
     let third = ControlPlane::start(folder.path(), "third", &section).await;
     let data = data("three", &third).await;
