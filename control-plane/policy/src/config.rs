@@ -87,11 +87,16 @@ impl From<OnFailure> for FailureMode {
 }
 
 impl PolicySetConfig {
-    /// The revision: the hexadecimal SHA-256 of the canonical JSON, in which keys are sorted and defaults written out.
-    pub(crate) fn revision(&self) -> String {
+    /// The configuration with its keys sorted and its defaults written out.
+    pub fn canonical(&self) -> Value {
         let policies: Vec<Value> = self.policies.iter().map(PolicyConfig::canonical).collect();
-        let canonical = sorted(&json!({ "policies": policies, "pipeline": self.pipeline, "bindings": self.bindings }));
-        Sha256::digest(canonical.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+        sorted(&json!({ "policies": policies, "pipeline": self.pipeline, "bindings": self.bindings }))
+    }
+
+    /// The revision: the hexadecimal SHA-256 of the canonical JSON.
+    pub(crate) fn revision(&self) -> String {
+        let canonical = self.canonical().to_string();
+        Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -131,6 +136,11 @@ mod tests {
         }));
         assert_eq!(short, long);
         assert_eq!(short.len(), 64);
+        let canonical =
+            serde_json::from_value::<PolicySetConfig>(json!({ "policies": [{ "name": "a", "kind": "noop" }] }));
+        let canonical = canonical.unwrap().canonical();
+        assert_eq!(revision(canonical.clone()), revision(json!({ "policies": [{ "name": "a", "kind": "noop" }] })));
+        assert_eq!(serde_json::from_value::<PolicySetConfig>(canonical.clone()).unwrap().canonical(), canonical);
         assert_ne!(short, revision(json!({ "policies": [{ "name": "a", "kind": "noop" }], "pipeline": [] })));
     }
 }

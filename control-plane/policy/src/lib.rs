@@ -22,9 +22,10 @@ pub use entry::{
     AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, Entry, EntryBody,
     InterestEntry, NoteEntry, OutcomeEntry, PolicyCoverage, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry,
 };
+pub use policies::kinds;
 pub use policy::{
-    Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall, RequestOutput, Seen, SeenBlock,
-    SummaryOutput,
+    ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall,
+    Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
 };
 pub use session::{Before, Fault, Output, Session};
 pub use set::{BuildError, Pipeline, PolicySet};

@@ -3,6 +3,7 @@
 mod admission;
 mod before;
 mod begin;
+mod beside;
 mod intake;
 mod recorder;
 mod stands;
@@ -12,6 +13,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 pub use before::Before;
 use begin::Beginning;
+use beside::Beside;
 pub use intake::Fault;
 use intake::Intake;
 use luthien_proto::{
@@ -45,12 +47,13 @@ pub struct Session {
     stages: Vec<Stage>,
     common: Common,
     verdicts: Verdicts,
+    beside: Beside,
     recorder: Recorder,
     outputs: VecDeque<Output>,
     /// Empty; kept for their memory.
     flows: Vec<Flow>,
     spare: Vec<Flow>,
-    /// The Chunks and Block messages taken.
+    /// The Chunks, Block and Consultation messages taken.
     seen: u64,
     fault: Option<Fault>,
 }
@@ -131,7 +134,7 @@ impl Session {
         match (self.state, message) {
             (State::Ended, _) => Err(Fault::AfterEnd),
             (_, ToService::CallStarted(_)) => Err(Fault::StartedTwice),
-            (_, ToService::CallResumed(_) | ToService::Consultation(_)) => Err(Fault::Unasked),
+            (_, ToService::CallResumed(_)) | (State::Rejected, ToService::Consultation(_)) => Err(Fault::Unasked),
             (State::Rejected, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Rejected),
             (State::Open | State::Over, ToService::Chunks(chunks)) => {
                 let gated = self.intake.chunks(&chunks)?;
@@ -144,9 +147,11 @@ impl Session {
                 self.intake.block(&block)?;
                 self.seen += 1;
                 self.block(&block);
+                self.note_beside();
                 self.answer();
                 Ok(())
             }
+            (State::Open | State::Over, ToService::Consultation(consultation)) => self.consulted(&consultation),
             (State::Open | State::Over | State::Rejected, ToService::CallEnded(ended)) => {
                 self.end(&ended);
                 Ok(())
@@ -166,6 +171,7 @@ impl Session {
         flows.push(Flow::Event(Moving { seq, arrived_us, event }));
         flows.push(Flow::Mark { seq, gated, by: Stages::default() });
         self.flow(0, flows);
+        self.note_beside();
     }
 
     /// Lets what comes flow through the stages from `first` on.
@@ -207,17 +213,21 @@ impl Session {
             return;
         }
         if self.verdicts.settle(flow, &mut self.common, &mut self.recorder) {
-            self.state = State::Over;
-            self.recorder.over();
+            self.over();
         }
     }
 
     fn fail(&mut self, failure: Failure) {
         if self.state == State::Open {
             self.verdicts.fail(failure, &mut self.common, &mut self.recorder);
-            self.state = State::Over;
-            self.recorder.over();
+            self.over();
         }
+    }
+
+    fn over(&mut self) {
+        self.state = State::Over;
+        self.recorder.over();
+        self.quiet();
     }
 
     /// Answers a message of the proxy.
@@ -233,9 +243,11 @@ impl Session {
         if self.state != State::Open || !self.common.can_close {
             self.verdicts.note_rest(&mut self.common, &mut self.recorder);
         }
-        let verdicts = self.verdicts.take();
-        let said = verdicts.len();
-        verdicts.into_iter().for_each(|verdict| self.say(Reply::Verdict(verdict)));
+        // Questions first: while a model is asked, a proxy has patience with what is held.
+        let mut replies = self.take_beside();
+        replies.extend(self.verdicts.take().into_iter().map(Reply::Verdict));
+        let said = replies.len();
+        replies.into_iter().for_each(|reply| self.say(reply));
         self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
         said
     }

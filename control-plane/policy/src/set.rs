@@ -15,6 +15,7 @@ use crate::{Policy, PolicyConfig, PolicySetConfig, policies};
 
 /// The policies of a revision, and which of them a call goes through.
 pub struct PolicySet {
+    config: PolicySetConfig,
     revision: String,
     pipeline: Arc<Pipeline>,
     bindings: Vec<Binding>,
@@ -55,7 +56,8 @@ impl PolicySet {
         });
         let bindings = bindings.collect::<Result<_, _>>()?;
         let pipeline = built.pipeline(&config.pipeline)?;
-        Ok(Self { revision: built.revision, pipeline, bindings })
+        let revision = built.revision;
+        Ok(Self { config, revision, pipeline, bindings })
     }
 
     /// One pipeline for every call, of policies that were made otherwise.
@@ -64,7 +66,12 @@ impl PolicySet {
     /// Two of them have one name, or they are more than 64.
     pub fn of(revision: String, pipeline: Vec<Arc<dyn Policy>>) -> Result<Self, BuildError> {
         let pipeline = Arc::new(Pipeline::new(revision.clone(), pipeline)?);
-        Ok(Self { revision, pipeline, bindings: Vec::new() })
+        Ok(Self { config: PolicySetConfig::default(), revision, pipeline, bindings: Vec::new() })
+    }
+
+    /// What was configured; nothing, of a set that was made otherwise.
+    pub fn config(&self) -> &PolicySetConfig {
+        &self.config
     }
 
     /// The revision: the hexadecimal SHA-256 of the canonical JSON of the configuration, its keys sorted.

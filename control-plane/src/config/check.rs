@@ -4,7 +4,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
-    sync::Arc,
     thread,
     time::Duration,
 };
@@ -48,6 +47,7 @@ impl Section {
             database: database(self.database.as_deref().unwrap_or(DATABASE))?,
             admin_token: self.admin.token,
             policies,
+            hands_over: true,
             limits: limits(self.limits)?,
             timeouts: timeouts(&self.timeouts)?,
         })
@@ -112,20 +112,23 @@ fn timeouts(section: &TimeoutsSection) -> Result<Timeouts, Invalid> {
     if lease < LEASE_MIN {
         return Err(Invalid::new("timeouts.lease", "at least 10ms are needed"));
     }
-    Ok(Timeouts { lease, drain: section.drain.map_or(default.drain, Duration::from) })
+    Ok(Timeouts {
+        lease,
+        takeover_wait: section.takeover_wait.map_or(default.takeover_wait, Duration::from),
+        drain: section.drain.map_or(default.drain, Duration::from),
+    })
 }
 
 /// Errors name the policy within the key, for people; the place in the file is found without the name.
-fn policies(config: PolicySetConfig) -> Result<Arc<PolicySet>, Invalid> {
+fn policies(config: PolicySetConfig) -> Result<PolicySet, Invalid> {
     let names: Vec<_> = config.policies.iter().map(|policy| policy.name.clone()).collect();
-    let set = PolicySet::build(config).map_err(|BuildError { key, why }| {
+    PolicySet::build(config).map_err(|BuildError { key, why }| {
         let named = names.iter().enumerate().find_map(|(i, name)| {
             let rest = key.strip_prefix(&format!("policies[{i}] ({name})"))?;
             Some(Invalid::new(format_args!("policies[{i}]{rest}"), format!("policy {name}: {why}")))
         });
         named.unwrap_or_else(|| Invalid::new(&key, &*why))
-    })?;
-    Ok(Arc::new(set))
+    })
 }
 
 #[cfg(test)]

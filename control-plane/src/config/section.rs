@@ -53,5 +53,6 @@ pub(super) struct LimitsSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TimeoutsSection {
     pub(super) lease: Option<HumanDuration>,
+    pub(super) takeover_wait: Option<HumanDuration>,
     pub(super) drain: Option<HumanDuration>,
 }

@@ -174,9 +174,24 @@ impl CallRecord {
     /// The writer gave up.
     pub async fn close(mut self) -> Result<(), NotDurable> {
         self.flush().await;
+        let summary = Box::new(self.summary.clone());
+        self.finish(Some(summary)).await
+    }
+
+    /// Ends the record of a stream whose call goes on with another: nothing is said of how it ended. Waits until what there
+    /// is is durable.
+    ///
+    /// # Errors
+    /// The writer gave up.
+    pub async fn leave(mut self) -> Result<(), NotDurable> {
+        self.flush().await;
+        self.finish(None).await
+    }
+
+    async fn finish(mut self, summary: Option<Box<Summary>>) -> Result<(), NotDurable> {
         let (durable, done) = oneshot::channel();
         self.stage = Stage::Closed;
-        self.send(What::Closed { summary: Some(Box::new(self.summary.clone())), durable: Some(durable) });
+        self.send(What::Closed { summary, durable: Some(durable) });
         done.await.map_err(|_| NotDurable)
     }
 

@@ -6,6 +6,7 @@
 mod read;
 mod rows;
 mod schema;
+mod sets;
 
 use std::{
     fs::OpenOptions,

@@ -16,7 +16,10 @@ macro_rules! for_each_promise {
             what_was_written_is_read_back
             an_entry_written_twice_is_there_once_as_it_first_was
             each_stream_of_a_call_has_its_epoch
+            a_stream_that_is_put_on_record_late_keeps_its_epoch_and_changes_no_summary
+            an_epoch_that_has_entries_is_given_to_no_other_stream
             a_summary_of_an_earlier_epoch_replaces_nothing
+            an_outcome_that_is_known_is_not_replaced_by_one_that_is_not
             filters_match_what_they_name
             a_cursor_stays_where_it_is_when_calls_are_added
             calls_that_began_at_the_same_moment_are_all_listed_once
@@ -51,8 +54,23 @@ pub async fn an_entry_written_twice_is_there_once_as_it_first_was(store: &dyn St
 
 pub async fn each_stream_of_a_call_has_its_epoch(store: &dyn Store) {
     assert_eq!(store.open(&[call(1), call(2), call(1)]).await.unwrap(), [0, 0, 1]);
-    assert_eq!(store.open(&[call(1)]).await.unwrap(), [2]);
-    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary.epoch, 2);
+    assert_eq!(store.open(&[Summary { epoch: 4, ..call(1) }]).await.unwrap(), [4]);
+    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary.epoch, 4);
+}
+
+pub async fn a_stream_that_is_put_on_record_late_keeps_its_epoch_and_changes_no_summary(store: &dyn Store) {
+    let resumed = Summary { epoch: 2, model: "resumed".into(), ..call(1) };
+    assert_eq!(store.open(std::slice::from_ref(&resumed)).await.unwrap(), [2]);
+    assert_eq!(store.open(&[Summary { epoch: 1, ..call(1) }, call(1)]).await.unwrap(), [1, 0]);
+    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary, resumed);
+}
+
+pub async fn an_epoch_that_has_entries_is_given_to_no_other_stream(store: &dyn Store) {
+    store.open(&[call(1)]).await.unwrap();
+    let entry = |epoch| Entry { epoch, ..entry(id(1), 0, "{}") };
+    store.write(&Batch { summaries: vec![], entries: vec![entry(0)] }).await.unwrap();
+    assert_eq!(store.open(&[Summary { epoch: 3, ..call(1) }]).await.unwrap(), [3]);
+    assert_eq!(store.open(&[call(1)]).await.unwrap(), [4]);
 }
 
 pub async fn a_summary_of_an_earlier_epoch_replaces_nothing(store: &dyn Store) {
@@ -63,6 +81,26 @@ pub async fn a_summary_of_an_earlier_epoch_replaces_nothing(store: &dyn Store) {
         store.write(&Batch { summaries: vec![summary.clone()], entries: vec![] }).await.unwrap();
     }
     assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary, done);
+}
+
+pub async fn an_outcome_that_is_known_is_not_replaced_by_one_that_is_not(store: &dyn Store) {
+    let of = |epoch, outcome| Summary { outcome, epoch, ..call(1) };
+    let write = async |summary: Summary| {
+        store.write(&Batch { summaries: vec![summary], entries: vec![] }).await.unwrap();
+    };
+    let outcome = async || store.call(id(1)).await.unwrap().unwrap().summary.outcome;
+    store.open(&[call(1)]).await.unwrap();
+    write(of(0, Some(Outcome::Unknown))).await;
+    assert_eq!(outcome().await, Some(Outcome::Unknown));
+    store.open(&[of(1, None)]).await.unwrap();
+    assert_eq!(outcome().await, None, "it runs again");
+    write(of(1, Some(Outcome::Delivered))).await;
+    store.open(&[of(2, None)]).await.unwrap();
+    assert_eq!(outcome().await, Some(Outcome::Delivered));
+    write(of(2, Some(Outcome::Unknown))).await;
+    assert_eq!(outcome().await, Some(Outcome::Delivered));
+    write(of(2, Some(Outcome::CutByClient))).await;
+    assert_eq!(outcome().await, Some(Outcome::CutByClient));
 }
 
 pub async fn filters_match_what_they_name(store: &dyn Store) {

@@ -78,6 +78,8 @@ async fn a_file_of_an_earlier_version_is_brought_up_and_keeps_its_calls() {
     for step in [
         "ALTER TABLE calls DROP COLUMN dropped",
         "ALTER TABLE calls DROP COLUMN omitted",
+        "DROP TABLE current_policies",
+        "DROP TABLE policy_sets",
         "DROP INDEX calls_by_response",
         "DROP INDEX calls_by_conversation",
         "ALTER TABLE calls DROP COLUMN response_id",

@@ -7,7 +7,7 @@ use luthien_proto::message::{
     AdmissionDecision, Applied, CallResumed, CallStarted, FromService, Interest, Level, Reject, Reply, capability,
 };
 
-use super::{Before, Intake, Output, Recorder, Session, State, Verdicts, admission};
+use super::{Before, Beside, Intake, Output, Recorder, Session, State, Verdicts, admission};
 use crate::{
     EntryBody, Pipeline, RequestEntry, ResumedEntry,
     draft::Draft,
@@ -41,6 +41,8 @@ impl Rejection {
     }
 }
 
+const NO_EDITS: &str = "the policies changed the request, and the proxy is not able to send it so";
+
 pub(super) fn begin(beginning: Beginning) -> Session {
     let Beginning { pipeline, mut started, before, resumed } = beginning;
     let mut recorder = Recorder::default();
@@ -49,7 +51,10 @@ pub(super) fn begin(beginning: Beginning) -> Session {
     }
     recorder.push(EntryBody::Request(RequestEntry::new(&started)));
 
-    let mut common = Common::default();
+    let can = |what: &str| started.capabilities.iter().any(|capability| capability == what);
+    let mut common = Common { can_consult: can(capability::CONSULT), ..Common::default() };
+    let beside = Beside::new(can(capability::INTEREST));
+    let can_edit = can(capability::EDITS);
     let sent = resumed.as_ref().and_then(|resumed| admission::sent(&started.request, resumed.admission.as_ref()?));
     let mut draft = Draft::new(&started.request);
     let edited = draft.apply(&mut started.request, before.edits.clone());
@@ -59,7 +64,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
         .or(edited.err().map(|error| rejected(None, 500, format!("the request could not be changed: {error}"))))
         .or(failure.map(|failure| failed(failure, &pipeline)))
         .or_else(|| show_request(&pipeline, &mut stages, &mut started, &mut draft, &mut common))
-        .or_else(|| is_not_editable(&draft, &started));
+        .or_else(|| (draft.is_edited() && !can_edit).then(|| rejected(None, 500, NO_EDITS.to_owned())));
 
     let (stands, applied) = resumed.map_or((None, Applied::default()), |resumed| (resumed.admission, resumed.applied));
     let owed = stands.is_none();
@@ -93,6 +98,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
         stages,
         common,
         verdicts,
+        beside,
         recorder,
         outputs,
         flows: Vec::new(),
@@ -103,6 +109,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
     // A policy that failed at what it once did: the Admission stands, and the call ends.
     if let Some(failure) = rejection.and_then(|rejection| rejection.failure) {
         session.fail(failure);
+        session.note_beside();
         session.speak();
     }
     session
@@ -131,12 +138,6 @@ fn show_request(
         Ok(reject) => reject.map(|reject| Rejection { index: Some(index), reject, failure: None }),
         Err(failure) => Some(failed(failure, pipeline)),
     })
-}
-
-fn is_not_editable(draft: &Draft, started: &CallStarted) -> Option<Rejection> {
-    let can_edit = started.capabilities.iter().any(|capability| capability == capability::EDITS);
-    let message = "the policies changed the request, and the proxy is not able to send it so";
-    (draft.is_edited() && !can_edit).then(|| rejected(None, 500, message.to_owned()))
 }
 
 fn failed(failure: Failure, pipeline: &Pipeline) -> Rejection {

@@ -1,13 +1,15 @@
 //! The record of a call in the making.
 
 mod blocks;
+mod consults;
 mod steps;
 
 use blocks::Blocks;
+use consults::Consults;
 use luthien_proto::{
     Chunk, Event, Step,
     event::Usage,
-    message::{Annotation, Block},
+    message::{Annotation, Block, Consult, Consultation},
 };
 use serde_json::Value;
 use steps::Steps;
@@ -24,6 +26,7 @@ pub(super) struct Recorder {
     now_us: u64,
     blocks: Blocks,
     steps: Steps,
+    consults: Consults,
     /// Replacements that the next ones may still be added to.
     replaced: Option<VerdictEntry>,
     usage: Option<Usage>,
@@ -98,6 +101,23 @@ impl Recorder {
         self.push(EntryBody::Block(entry.into()));
     }
 
+    /// A policy asks a model.
+    pub fn asked(&mut self, policy: &str, consult: &Consult) {
+        self.consults.asked(policy, consult, self.now_us);
+    }
+
+    /// Its answer came.
+    pub fn answered(&mut self, consultation: &Consultation) {
+        let entry = self.consults.answered(consultation, self.now_us);
+        entry.into_iter().for_each(|entry| self.push(EntryBody::Consult(entry.into())));
+    }
+
+    /// Its answer is not needed any more.
+    pub fn cancelled(&mut self, id: &str) {
+        let entry = self.consults.cancelled(id);
+        entry.into_iter().for_each(|entry| self.push(EntryBody::Consult(entry.into())));
+    }
+
     /// The policies decided something.
     pub fn decided(&mut self, decided: Decided) {
         let ends = decided.decision != "replace" || !decided.annotations.is_empty();
@@ -146,6 +166,9 @@ impl Recorder {
         }
         for entry in self.blocks.rest_of_pieces() {
             self.push(EntryBody::Step(entry));
+        }
+        for entry in self.consults.rest() {
+            self.push(EntryBody::Consult(entry.into()));
         }
     }
 

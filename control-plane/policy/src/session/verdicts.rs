@@ -170,6 +170,8 @@ impl Verdicts {
         let events = std::mem::take(&mut self.pending);
         self.changed("end", end.seq, end.by, &events, end.cancel_upstream, common, recorder);
         self.say(end.seq, Decision::End { events, reason: end.reason }, end.cancel_upstream);
+        // What came behind it while a policy had not decided yet.
+        self.counts.not_shown += self.counts.held();
     }
 
     #[expect(clippy::too_many_arguments, reason = "one decision, in one place")]

@@ -6,8 +6,10 @@
 
 mod bindings;
 mod config;
+mod consult;
 mod debug_logging;
 mod edits;
+mod interest;
 mod pipeline;
 mod proxy;
 mod record;

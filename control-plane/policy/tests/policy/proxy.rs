@@ -1,6 +1,9 @@
 //! A proxy that keeps the rules of the gate in the simplest way there is.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use luthien_policy::{Output, PolicySet, PolicySetConfig, Session};
 use luthien_proto::{
@@ -8,12 +11,14 @@ use luthien_proto::{
     event::{BlockKey, Delta, Kind},
     json::Extras,
     message::{
-        Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Decision,
-        Interest, Level, Outcome, Reply, Verdict,
+        Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Consult,
+        Consultation, Decision, Interest, Level, Outcome, Reply, Verdict,
     },
     request::{ContentBlock, Dialect, Message},
 };
 use serde_json::{Value, json};
+
+use crate::response::{response, text};
 
 pub struct Proxy {
     pub session: Session,
@@ -37,6 +42,12 @@ pub struct Proxy {
     pub ended_by_policy: bool,
     pub entries: Vec<Value>,
     interest: Interest,
+    /// Whether anything was gated when the call began.
+    gated: bool,
+    /// The consults that were asked, by their ids; those that run; and what is to be said to each, if anything.
+    pub consults: BTreeMap<String, Consult>,
+    pub running: BTreeSet<String>,
+    pub cancelled: Vec<String>,
     /// Not released yet, in order: seq, event, whether it needs a verdict.
     held: VecDeque<(u64, Event, bool)>,
     open: Vec<(BlockKey, Kind, Recorded)>,
@@ -47,6 +58,8 @@ pub struct Proxy {
 }
 
 struct Recorded {
+    /// What was wanted of the block when it began.
+    level: Level,
     first: u64,
     started: Event,
     deltas: Vec<Event>,
@@ -125,6 +138,10 @@ impl Proxy {
             injected: 0,
             admission,
             interest,
+            gated: interest.gates(),
+            consults: BTreeMap::new(),
+            running: BTreeSet::new(),
+            cancelled: Vec::new(),
             verdicts: Vec::new(),
             released: Vec::new(),
             ended_by_policy: false,
@@ -187,6 +204,28 @@ impl Proxy {
         }
     }
 
+    /// The same; and each consult is answered when so many messages more have been sent, or at the end.
+    pub fn respond_and_answer(&mut self, events: &[Event], batches: &[usize], delay: usize) {
+        let mut batches = batches.iter().cycle();
+        let (mut rest, mut due) = (events, Vec::new());
+        loop {
+            let (batch, after) = rest.split_at((*batches.next().unwrap()).min(rest.len()));
+            self.send(batch);
+            due.push(self.running.iter().cloned().collect::<Vec<_>>());
+            let asked =
+                if rest.is_empty() { due.pop() } else { due.len().checked_sub(delay + 1).map(|at| due[at].clone()) };
+            for id in asked.into_iter().flatten().filter(|id| self.running.contains(id)).collect::<Vec<_>>() {
+                if self.running.contains(&id) {
+                    self.answer(&id, "no");
+                }
+            }
+            if rest.is_empty() && self.running.is_empty() {
+                return;
+            }
+            rest = after;
+        }
+    }
+
     /// Sends events: those that are only recorded as a block, when it stops; the others at once.
     pub fn send(&mut self, events: &[Event]) {
         let mut chunks = Vec::new();
@@ -245,8 +284,15 @@ impl Proxy {
                         Reply::Verdict(verdict) => self.apply(verdict),
                         Reply::Working => {}
                         Reply::Admission(_) => panic!("a second admission"),
-                        other @ (Reply::Interest(_) | Reply::Consult(_) | Reply::CancelConsult(_)) => {
-                            panic!("nothing was offered for {other:?}")
+                        Reply::Interest(interest) => {
+                            assert!(self.can("interest"));
+                            self.interest = self.interest.meet(interest);
+                        }
+                        Reply::Consult(consult) => self.ask(*consult),
+                        Reply::CancelConsult(id) => {
+                            if self.running.remove(&id) {
+                                self.cancelled.push(id);
+                            }
                         }
                     }
                 }
@@ -256,8 +302,36 @@ impl Proxy {
         is_answered
     }
 
+    fn can(&self, what: &str) -> bool {
+        self.started.capabilities.iter().any(|capability| capability == what)
+    }
+
+    /// A question that is known is not asked again.
+    fn ask(&mut self, consult: Consult) {
+        assert!(self.can("consult"));
+        match self.consults.get(&consult.id) {
+            Some(known) => assert_eq!(*known, consult),
+            None => {
+                self.running.insert(consult.id.clone());
+                self.consults.insert(consult.id.clone(), consult);
+            }
+        }
+    }
+
+    /// A model answers a consult.
+    pub fn consulted(&mut self, id: &str, events: Vec<Event>) {
+        assert!(self.running.remove(id), "{id} does not run");
+        self.tell(ToService::Consultation(Consultation { id: id.to_owned(), events }));
+        self.release();
+    }
+
+    /// A model answers with a text.
+    pub fn answer(&mut self, id: &str, answer: &str) {
+        self.consulted(id, response([text(0, [answer])]));
+    }
+
     fn apply(&mut self, verdict: Verdict) {
-        assert!(self.interest.gates(), "nothing is gated: {verdict:?}");
+        assert!(self.gated, "nothing was gated: {verdict:?}");
         assert!(!self.ended_by_policy, "after the end: {verdict:?}");
         assert!(verdict.through <= self.sent, "never sent: {verdict:?}");
         let injects = verdict.through == self.frontier;
@@ -333,25 +407,30 @@ impl Proxy {
         self.verdicts.iter().flat_map(|verdict| &verdict.annotations).collect()
     }
 
+    /// Of a block that was gated when it began, what comes is at least observed.
     fn level(&self, event: &Event) -> Level {
         let of = |key: &BlockKey| {
-            let open = self.open.iter().find(|(open, ..)| open == key);
-            self.interest.of(open.expect("an open block").1)
+            let open = self.open.iter().find(|(open, ..)| open == key).expect("an open block");
+            match open.2.level {
+                Level::Gate => self.interest.of(open.1).max(Level::Observe),
+                level @ (Level::Observe | Level::Record) => level,
+            }
         };
         match &event.step {
             Step::BlockStarted(started) => self.interest.of(started.kind.kind()),
-            Step::BlockDelta(delta) if matches!(delta.delta, Delta::Opaque(_)) => self.interest.of(Kind::Opaque),
+            Step::BlockDelta(delta) if matches!(delta.delta, Delta::Opaque(_)) => {
+                self.interest.of(Kind::Opaque).max(of(&delta.block).min(Level::Observe))
+            }
             Step::BlockDelta(delta) => of(&delta.block),
             Step::BlockStopped(key) => of(key),
-            _ if self.interest.gates() => Level::Gate,
-            _ => Level::Observe,
+            _ => self.interest.strictest().max(Level::Observe),
         }
     }
 
     fn record(&mut self, chunk: &Chunk, level: Level) -> Take {
         let key = match &chunk.event.step {
             Step::BlockStarted(started) => {
-                let recorded = Recorded { first: chunk.seq, started: chunk.event.clone(), deltas: Vec::new() };
+                let recorded = Recorded { level, first: chunk.seq, started: chunk.event.clone(), deltas: Vec::new() };
                 self.open.push((started.block, started.kind.kind(), recorded));
                 started.block
             }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use luthien_policy::{Hook, HookOutput, Hooks, Output, Policy, PolicySet, PolicySetConfig, Seen, Session};
+use luthien_policy::{
+    Consulted, ConsultedOutput, Hook, HookOutput, HookResult, Hooks, Output, Policy, PolicySet, PolicySetConfig, Seen,
+    Session,
+};
 use luthien_proto::{
     Event, Step, ToService,
     event::{BlockKind, Kind},
@@ -17,7 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     proxy::{Proxy, call, set},
     response::{opaque, read, response, start, text, thinking, tool},
-    scripted::{Act, Acting, Scripted, hold_all, hold_some, pass, scripted, set_of},
+    scripted::{Act, Acting, Scripted, hold_all, hold_some, pass, question, scripted, set_of},
 };
 
 fn is_delta(seen: &Seen<'_>) -> bool {
@@ -130,7 +133,7 @@ fn half_of_an_injection_is_not_said_twice() {
 }
 
 /// Puts a block of its own behind each stop.
-fn inject(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> luthien_policy::HookResult {
+fn inject(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
     if matches!(seen.event.step, Step::BlockStopped(_)) {
         let events = text(out.new_block().0, ["more"]);
         out.inject(events);
@@ -141,7 +144,7 @@ fn inject(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> luthien_
     Ok(())
 }
 
-fn end_at<const SEQ: u64>(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> luthien_policy::HookResult {
+fn end_at<const SEQ: u64>(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
     if seen.seq == SEQ {
         let events = text(out.new_block().0, ["That is all."]);
         out.end(events, None, SEQ.is_multiple_of(2));
@@ -149,19 +152,60 @@ fn end_at<const SEQ: u64>(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<
     Ok(())
 }
 
-fn panic_at<const SEQ: u64>(_: &mut Acting, seen: &Seen<'_>, _: &mut HookOutput<'_>) -> luthien_policy::HookResult {
+fn panic_at<const SEQ: u64>(_: &mut Acting, seen: &Seen<'_>, _: &mut HookOutput<'_>) -> HookResult {
     assert_ne!(seen.seq, SEQ, "not my day");
     Ok(())
 }
 
-fn drop_some(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> luthien_policy::HookResult {
+fn drop_some(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
     if is_delta(seen) && seen.seq.is_multiple_of(3) {
         out.drop_chunk();
     }
     Ok(())
 }
 
-const ACTS: [(&str, Act); 8] = [
+/// Holds tool calls, and asks about each of them.
+fn ask(acting: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
+    if seen.block.is_some_and(|block| block.kind == Kind::ToolCall) {
+        acting.held.push(out.hold());
+        if matches!(seen.event.step, Step::BlockStopped(_)) {
+            let asked = question(&format!("{} {}", seen.seq, out.random() % 2));
+            acting.asked.push(out.consult(asked));
+        }
+    }
+    Ok(())
+}
+
+/// Asks once more, or lets go of everything that is held.
+fn answered(acting: &mut Acting, consulted: &Consulted<'_>, out: &mut ConsultedOutput<'_>) -> HookResult {
+    if out.random().is_multiple_of(4) {
+        acting.asked.push(out.consult(question("again?")));
+        return Ok(());
+    }
+    acting.asked.retain(|id| *id != consulted.id);
+    for id in acting.asked.drain(..) {
+        out.cancel_consult(id);
+    }
+    out.annotate(0, Severity::Info, consulted.text().unwrap(), None);
+    let mut instead = text(out.new_block().0, ["refused"]);
+    for held in acting.held.drain(..) {
+        out.replace_held(held, std::mem::take(&mut instead));
+    }
+    Ok(())
+}
+
+/// Wants no more of a kind once it has seen a block of it.
+fn enough(_: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
+    if let (Step::BlockStopped(_), Some(block)) = (&seen.event.step, seen.block) {
+        let level = if seen.seq.is_multiple_of(2) { Level::Record } else { Level::Observe };
+        out.lower_interest(Interest::all(Level::Gate).with(block.kind, level));
+    }
+    Ok(())
+}
+
+const ACTS: [(&str, Act); 10] = [
+    ("ask", ask),
+    ("enough", enough),
     ("inject", inject),
     ("end", end_at::<6>),
     ("end later", end_at::<11>),
@@ -197,7 +241,7 @@ fn random_set(policies: &[Random]) -> Arc<PolicySet> {
         Random::Scripted { act, thinking, failure_mode } => {
             let (name, act) = ACTS[act];
             let interest = Interest::all(Level::Gate).with(Kind::Thinking, thinking);
-            Arc::new(Scripted { interest, failure_mode, ..scripted(name, act) }) as Arc<dyn Policy>
+            Arc::new(Scripted { interest, failure_mode, answered, ..scripted(name, act) }) as Arc<dyn Policy>
         }
     });
     let policies = policies.filter(|policy| names.insert(policy.name().to_owned())).collect();
@@ -240,22 +284,23 @@ fn blocks() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn a_call_that_is_taken_over_ends_as_if_it_had_not_been(
         policies in random(),
         events in blocks(),
         batches in prop::collection::vec(1_usize..6, 1..4),
         losses in prop::collection::vec(0_usize..8, 1..4),
+        delay in 0_usize..6,
     ) {
         let set = random_set(&policies);
         let mut whole = Proxy::start(set.clone());
-        whole.respond(&events, &batches);
+        whole.respond_and_answer(&events, &batches, delay);
         let mut cut = Proxy::start(set);
         cut.lose_after(&losses);
-        cut.respond(&events, &batches);
+        cut.respond_and_answer(&events, &batches, delay);
         prop_assert_eq!(&cut.released, &whole.released);
         prop_assert_eq!(&cut.verdicts, &whole.verdicts);
+        prop_assert_eq!(&cut.consults, &whole.consults);
         prop_assert_eq!(cut.ended_by_policy, whole.ended_by_policy);
         cut.lose_after(&[]);
         let is_resumed = !cut.lost.is_empty();
@@ -273,11 +318,11 @@ proptest! {
     ) {
         let set = random_set(&policies);
         let mut whole = Proxy::start(set.clone());
-        whole.respond(&events, &batches);
+        whole.respond_and_answer(&events, &batches, 2);
         let mut cut = Proxy::start(set);
         cut.batch_anew(&others);
         cut.lose_after(&[loss]);
-        cut.respond(&events, &batches);
+        cut.respond_and_answer(&events, &batches, 2);
         prop_assert_eq!(&cut.released, &whole.released);
         let spans = cut.verdicts.windows(2).all(|pair| pair[0].through <= pair[1].through);
         prop_assert!(spans);

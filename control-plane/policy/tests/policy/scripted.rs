@@ -3,11 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use luthien_policy::{
-    Held, Hook, HookOutput, HookResult, Hooks, Policy, PolicyCall, PolicySet, RequestOutput, Seen, SummaryOutput,
+    ConsultId, Consulted, ConsultedOutput, Held, Hook, HookOutput, HookResult, Hooks, Policy, PolicyCall, PolicySet,
+    Question, RequestOutput, Seen, SummaryOutput,
 };
 use luthien_proto::{
-    Step,
-    message::{CallStarted, Edit, FailureMode, Interest, Level, Outcome, Severity},
+    Request, Step,
+    json::Extras,
+    message::{CallStarted, Credentials, Edit, FailureMode, Interest, Level, Outcome, Severity},
+    request::{ContentBlock, Message},
 };
 
 use crate::proxy::Proxy;
@@ -15,7 +18,10 @@ use crate::proxy::Proxy;
 /// What the test policy does in a hook.
 pub type Act = fn(&mut Acting, &Seen<'_>, &mut HookOutput<'_>) -> HookResult;
 
-/// A policy made of a function.
+/// What it does with an answer.
+pub type Answered = fn(&mut Acting, &Consulted<'_>, &mut ConsultedOutput<'_>) -> HookResult;
+
+/// A policy made of functions.
 #[derive(Clone)]
 pub struct Scripted {
     pub name: &'static str,
@@ -26,15 +32,17 @@ pub struct Scripted {
     /// What it edits in every request.
     pub edits: Vec<Edit>,
     pub on_request: fn(&CallStarted, &mut RequestOutput<'_>) -> HookResult,
+    pub answered: Answered,
     pub completed: Arc<Mutex<Vec<Outcome>>>,
 }
 
 pub struct Acting {
     pub policy: Scripted,
     pub held: Vec<Held>,
+    pub asked: Vec<ConsultId>,
 }
 
-pub const CHUNKS: Hooks = Hooks::of(&[Hook::ChunkStarted, Hook::ResponseCompleted]);
+pub const CHUNKS: Hooks = Hooks::of(&[Hook::ChunkStarted, Hook::Consulted, Hook::ResponseCompleted]);
 
 pub fn scripted(name: &'static str, act: Act) -> Scripted {
     Scripted {
@@ -45,6 +53,7 @@ pub fn scripted(name: &'static str, act: Act) -> Scripted {
         act,
         edits: Vec::new(),
         on_request: |_, _| Ok(()),
+        answered: |_, _, _| Ok(()),
         completed: Arc::default(),
     }
 }
@@ -76,7 +85,7 @@ impl Policy for Scripted {
     }
 
     fn begin(&self, _: &CallStarted) -> Box<dyn PolicyCall + Send> {
-        Box::new(Acting { policy: self.clone(), held: Vec::new() })
+        Box::new(Acting { policy: self.clone(), held: Vec::new(), asked: Vec::new() })
     }
 }
 
@@ -95,6 +104,10 @@ impl PolicyCall for Acting {
 
     fn on_chunk_started(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
         (self.policy.act)(self, seen, out)
+    }
+
+    fn on_consulted(&mut self, consulted: &Consulted<'_>, out: &mut ConsultedOutput<'_>) -> HookResult {
+        (self.policy.answered)(self, consulted, out)
     }
 
     fn on_response_completed(&mut self, outcome: Outcome, out: &mut SummaryOutput<'_>) -> HookResult {
@@ -124,4 +137,12 @@ pub fn hold_some<const NTH: u64>(acting: &mut Acting, seen: &Seen<'_>, out: &mut
         acting.held.push(out.hold());
     }
     Ok(())
+}
+
+/// A question to a model.
+pub fn question(text: &str) -> Question {
+    let content = vec![ContentBlock::Text(text.to_owned()).into()];
+    let messages = vec![Message { role: "user".to_owned(), content, extras: Extras::NONE }];
+    let request = Request { model: "judge".to_owned(), choices: 1, messages, ..Request::default() };
+    Question { request, upstream: String::new(), credentials: Credentials::Configured, deadline: None }
 }

@@ -35,18 +35,28 @@ pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: 
     Ok(())
 }
 
-/// Puts a call on record, or its next stream; tells the epoch.
+/// Puts a call on record, or another stream of it; tells the epoch. An outcome that is known stays until a later stream
+/// tells of another.
 pub(super) async fn open(connection: &mut SqliteConnection, summary: &Summary) -> Result<u32, StoreError> {
     let mut insert = insert_summary(summary);
-    insert.push(format_args!(" DO UPDATE SET {}, epoch = calls.epoch + 1 RETURNING epoch", assignments()));
-    Ok(insert.build_query_scalar().fetch_one(connection).await?)
+    insert.push(
+        " DO UPDATE SET epoch = MAX(calls.epoch + 1, excluded.epoch), outcome = NULLIF(calls.outcome, 'unknown'), \
+         reason = IIF(calls.outcome = 'unknown', NULL, calls.reason) \
+         WHERE excluded.epoch >= calls.epoch OR EXISTS (SELECT 1 FROM entries \
+            WHERE entries.call_id = excluded.call_id AND entries.epoch = excluded.epoch) \
+         RETURNING epoch",
+    );
+    let epoch = insert.build_query_scalar().fetch_optional(connection).await?;
+    // Nothing was changed: a later stream has the summary, and nobody has this epoch.
+    Ok(epoch.unwrap_or(summary.epoch))
 }
 
-/// Replaces what is on record of a call at a glance, but for that of a later epoch.
+/// Replaces what is on record of a call at a glance, but for that of a later epoch, and for what is known by what is not.
 pub(super) async fn replace_summary(connection: &mut SqliteConnection, summary: &Summary) -> Result<(), StoreError> {
     let mut insert = insert_summary(summary);
     insert.push(format_args!(
-        " DO UPDATE SET {}, epoch = excluded.epoch WHERE excluded.epoch >= calls.epoch",
+        " DO UPDATE SET {}, epoch = excluded.epoch WHERE excluded.epoch >= calls.epoch \
+         AND (excluded.outcome <> 'unknown' OR calls.outcome IS NULL OR calls.outcome = 'unknown')",
         assignments()
     ));
     insert.build().execute(connection).await?;
