@@ -6,8 +6,8 @@ use luthien_proto::{
     Event, Request, ToService,
     event::{CallError, Kind, Step},
     message::{
-        Admission, AdmissionDecision, Consult, Consultation, Decision, Edit, FailureMode, Forward, FromService, Interest, Level, Limits, Outcome,
-        Reject, Reply, Verdict, capability,
+        Admission, AdmissionDecision, Consult, Consultation, Decision, Edit, FailureMode, Forward, FromService,
+        Interest, Level, Limits, Outcome, Reject, Reply, Verdict, capability,
     },
 };
 

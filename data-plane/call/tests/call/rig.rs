@@ -38,9 +38,14 @@ pub struct Rig {
     settled: u64,
 }
 
-pub const LIMITS: Limits = Limits { held: 1 << 20, sse_event: 1 << 16, body: 1 << 20, batch: 1 << 16,
+pub const LIMITS: Limits = Limits {
+    held: 1 << 20,
+    sse_event: 1 << 16,
+    body: 1 << 20,
+    batch: 1 << 16,
     resume: 1 << 16,
-    consults: ConsultLimits { per_call: 4, at_once: 2 } };
+    consults: ConsultLimits { per_call: 4, at_once: 2 },
+};
 
 pub const TIMES: Times = Times {
     lease: Duration::from_secs(5),

@@ -353,3 +353,21 @@ fn openais_relatives_have_words_of_their_own() {
     "#]],
     );
 }
+
+#[test]
+fn who_wants_only_a_warm_cache_gets_the_least_of_an_answer() {
+    let body = json!({"model": "m", "max_tokens": 0, "messages": [{"role": "user", "content": "Hi"}]}).to_string();
+    for (target, least) in [
+        (Dialect::OpenAiChat, json!({"max_completion_tokens": 1})),
+        (Dialect::OpenAiResponses, json!({"max_output_tokens": 16})),
+        (Dialect::Gemini, json!({"generationConfig": {"maxOutputTokens": 1}})),
+    ] {
+        let options = UpstreamOptions::default();
+        let converted = convert_body(Dialect::AnthropicMessages, &body, target, "m", &options).unwrap();
+        let sent: Value = serde_json::from_slice(&converted.body).unwrap();
+        for (key, value) in least.as_object().unwrap() {
+            assert_eq!(&sent[key], value, "{sent}");
+        }
+        assert_eq!(converted.lost.dropped, ["max_tokens"]);
+    }
+}
