@@ -128,10 +128,14 @@ impl<'a> Consults<'a> {
         let model = &consult.request.model;
         if consult.upstream.is_empty() {
             let route = routes.find(model).ok_or_else(|| error(404, format!("No route is for model {model}")))?;
-            return Ok((route.upstream_for(Dialect::AnthropicMessages).clone(), route.upstream_model(model).to_owned()));
+            return Ok((
+                route.upstream_for(Dialect::AnthropicMessages).clone(),
+                route.upstream_model(model).to_owned(),
+            ));
         }
         let upstream = routes.upstream(&consult.upstream);
-        let upstream = upstream.ok_or_else(|| error(404, format!("No route leads to upstream {}", consult.upstream)))?;
+        let upstream =
+            upstream.ok_or_else(|| error(404, format!("No route leads to upstream {}", consult.upstream)))?;
         Ok((upstream.clone(), model.clone()))
     }
 

@@ -178,8 +178,11 @@ impl Metrics {
         }
         page.counter("luthien_data_plane_calls_resumed_total", "Times that another policy service took a call over.")
             .value(&[], self.resumed.get());
-        page.counter("luthien_data_plane_calls_unresumable_total", "Calls that had told more than is kept, when it was lost.")
-            .value(&[], self.outgrown.get());
+        page.counter(
+            "luthien_data_plane_calls_unresumable_total",
+            "Calls that had told more than is kept, when it was lost.",
+        )
+        .value(&[], self.outgrown.get());
         let mut series = page.counter("luthien_data_plane_consults_total", "Questions of policies to models.");
         for (counter, outcome) in self.consults.iter().zip(["answered", "failed"]) {
             series.value(&[("outcome", outcome)], counter.get());

@@ -3,10 +3,7 @@
 use std::time::Instant;
 
 use luthien_call::call::{Call, Input, Output};
-use luthien_proto::{
-    message::CallEnded,
-    request::Dialect,
-};
+use luthien_proto::{message::CallEnded, request::Dialect};
 
 use crate::{
     driver::now,
