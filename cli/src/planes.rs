@@ -25,7 +25,9 @@ impl Planes {
         let mut data = section
             .check(|variable| std::env::var(variable).ok())
             .map_err(|invalid| document.error_at(&invalid.key, invalid.reason))?;
-        let control = luthien_control_plane::Config::load(document)?;
+        let mut control = luthien_control_plane::Config::load(document)?;
+        // The calls of this process have no other control plane to go on with.
+        control.hands_over = asks_others;
         let drain = control.timeouts.drain.max(data.timeouts.drain);
         shutdown.follow_signals(drain).context("can't catch signals")?;
         let control = ControlPlane::start(control, shutdown)?;

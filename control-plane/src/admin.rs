@@ -1,8 +1,9 @@
-//! The admin API: what is on record, for those who hold the admin token.
+//! The admin API: what is on record, and the policies, for those who hold the admin token.
 
 mod calls;
 mod error;
 mod guard;
+mod policies;
 mod token;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     metrics::Metrics,
+    policies::{Policies, SetStore},
     record::{Recorder, Store},
 };
 use error::ApiError;
@@ -25,6 +27,10 @@ pub use token::{AdminToken, TokenError};
 pub struct Admin {
     /// Where the record is read.
     pub store: Arc<dyn Store>,
+    /// Where policy sets are kept.
+    pub sets: Arc<dyn SetStore>,
+    /// Those of this process.
+    pub policies: Policies,
     /// How its writing goes.
     pub recorder: Recorder,
     /// What opens the API.
@@ -44,6 +50,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::show))
         .route("/calls/{id}/diff", get(calls::compare))
+        .route("/policies", get(policies::show).put(policies::replace))
+        .route("/policies/kinds", get(policies::kinds))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::require_token));
@@ -67,7 +75,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Result<axum::Json<Value>, Ap
     if admin.draining.is_cancelled() {
         return Err(ApiError::unavailable("shutting down: no new calls are taken"));
     }
-    match admin.recorder.health().failing() {
+    match admin.recorder.health().failing().or_else(|| admin.policies.failing()) {
         Some(reason) => Err(ApiError::unavailable(reason)),
         None => Ok(axum::Json(json!({ "status": "ready" }))),
     }

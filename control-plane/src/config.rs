@@ -3,7 +3,7 @@
 mod check;
 mod section;
 
-use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use luthien_policy::PolicySet;
 use luthien_service::{
@@ -16,7 +16,6 @@ use thiserror::Error;
 pub use section::Section;
 
 /// Everything that the control plane is told at its start.
-#[derive(Clone)]
 pub struct Config {
     /// Where proxies connect. Port 0: any free one.
     pub grpc_listen: SocketAddr,
@@ -29,9 +28,9 @@ pub struct Config {
     /// What opens the admin API; `None`: a token is made and kept beside the database.
     pub admin_token: Option<Secret>,
     /// The policies, checked.
-    pub policies: Arc<PolicySet>,
-    /// Whether calls go through any of them.
-    pub judges: bool,
+    pub policies: PolicySet,
+    /// Whether a shutdown hands calls over to other control planes; else they have until its second step to end.
+    pub hands_over: bool,
     /// What may be spent.
     pub limits: Limits,
     /// How long may be waited.
@@ -56,13 +55,15 @@ impl Default for Limits {
 pub struct Timeouts {
     /// The longest silence toward a proxy whose call runs.
     pub lease: Duration,
+    /// For a call whose proxy was lost to be resumed.
+    pub takeover_wait: Duration,
     /// For running calls to end, when the plane shuts down.
     pub drain: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(5), drain: Duration::from_secs(30) }
+        Self { lease: Duration::from_secs(5), takeover_wait: Duration::from_secs(30), drain: Duration::from_secs(30) }
     }
 }
 

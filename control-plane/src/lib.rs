@@ -6,7 +6,9 @@
 
 pub mod admin;
 pub mod config;
+pub mod continuation;
 pub mod listen;
+pub mod policies;
 pub mod policy_service;
 pub mod record;
 

@@ -12,17 +12,18 @@ use thiserror::Error;
 use tokio::{net::TcpListener, runtime::Builder};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic_health::server::HealthReporter;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::{
     admin::{AdminToken, TokenError},
     config::Config,
     listen,
     metrics::Metrics,
-    policy_service::{PolicyService, ServeError},
+    policies::CannotStart,
+    policy_service::{PolicyService, ServeError, Streams},
     record::StoreError,
 };
-use record_thread::RecordThread;
+use record_thread::{RecordThread, Ways};
 
 /// The control plane of a process, on threads of its own.
 #[derive(Debug)]
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The record can't be opened.
     #[error("can't open the record: {0}")]
     Record(#[from] StoreError),
+    /// There are no policies to begin with.
+    #[error("can't begin with the policies: {0}")]
+    Policies(#[from] CannotStart),
 }
 
 /// The control plane did not stop because it was told to, or not as it should.
@@ -86,26 +90,31 @@ impl ControlPlane {
         let admin_addr = admin.local_addr().map_err(cannot_listen(http))?;
         let (admin_token, admin_token_file) = admin_token(&config)?;
 
-        let metrics = Arc::new(Metrics::new(config.policies.names()));
+        let metrics = Arc::new(Metrics::default());
         let health = HealthReporter::new();
-        let finish = CancellationToken::new();
+        let (finish, handover) = (CancellationToken::new(), CancellationToken::new());
         let record = RecordThread {
-            database: config.database.clone(),
+            database: config.database,
             listener: admin,
             token: admin_token.clone(),
             metrics: metrics.clone(),
             health: health.clone(),
             shutdown: shutdown.clone(),
+            handover: config.hands_over.then(|| handover.clone()),
             finish: finish.clone(),
         };
-        let (record, recorder) = record.start()?;
+        let (record, Ways { recorder, policies, continuations }) = record.start(config.policies)?;
         let service = PolicyService {
-            policies: config.policies.clone(),
+            policies,
+            streams: Streams::default(),
             recorder,
+            continuations,
             lease: config.timeouts.lease,
+            takeover_wait: config.timeouts.takeover_wait,
             message_bytes_max: config.limits.message,
             metrics,
             health,
+            handover,
         };
         // The record is finished when the last of the threads with calls has ended.
         let finish = Arc::new(finish.drop_guard());
@@ -119,9 +128,6 @@ impl ControlPlane {
         info!(service = "admin", addr = %admin_addr, "listening");
         if let Some(path) = &admin_token_file {
             info!(path = %path.display(), "the admin token is in this file");
-        }
-        if !config.judges {
-            warn!("the pipeline is empty: every call is admitted, and nothing is judged");
         }
         Ok(Running { policy_addr, admin_addr, admin_token, admin_token_file, threads })
     }

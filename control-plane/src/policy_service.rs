@@ -3,11 +3,11 @@
 mod conversation;
 mod replies;
 mod server;
+mod streams;
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use futures_util::{Stream, future::BoxFuture};
-use luthien_policy::PolicySet;
 use luthien_proto::wire;
 use luthien_service::Shutdown;
 use tokio::{
@@ -21,8 +21,10 @@ use tonic::{
 };
 use tonic_health::server::HealthReporter;
 
-use crate::{metrics::Metrics, record::Recorder};
+use crate::{continuation::Continuations, metrics::Metrics, policies::Policies, record::Recorder};
+use conversation::Gates;
 use server::Enforcer;
+pub use streams::Streams;
 
 /// The windows of HTTP/2 must never be what holds a call. Small frames that nobody has read yet are charged to the window
 /// of the whole connection, and spent, it kills every call on it: so that one is as large as it can be.
@@ -41,23 +43,32 @@ const CLOSE_GRACE: Duration = Duration::from_millis(500);
 /// What the calls of one thread need.
 #[derive(Clone)]
 pub struct PolicyService {
-    /// The policies that judge new calls.
-    pub policies: Arc<PolicySet>,
+    /// The policies that judge calls.
+    pub policies: Policies,
+    /// The calls' streams, of all threads.
+    pub streams: Streams,
     /// The way to the record.
     pub recorder: Recorder,
+    /// What is known of responses that providers keep.
+    pub continuations: Continuations,
     /// How long the service may be silent while a call runs.
     pub lease: Duration,
+    /// How long a call whose proxy was lost may be resumed.
+    pub takeover_wait: Duration,
     /// The largest message of a proxy.
     pub message_bytes_max: usize,
     /// What the plane counts.
     pub metrics: Arc<Metrics>,
     /// The standard health service's statuses.
     pub health: HealthReporter,
+    /// Once it is cancelled, calls that may go on elsewhere are handed over. Behind the first step of a shutdown, when the
+    /// health service has told of it.
+    pub handover: CancellationToken,
 }
 
 impl PolicyService {
-    /// Serves connections on the runtime that this runs on. At a shutdown its first step lets calls end, the second cuts
-    /// those that have not.
+    /// Serves connections on the runtime that this runs on. At a shutdown its first step lets calls end that can't go on
+    /// elsewhere, the second cuts those that have not.
     ///
     /// # Errors
     /// The listener failed, or the descriptors of the protocol can't be read.
@@ -76,7 +87,8 @@ impl PolicyService {
             .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
-        let enforcer = Enforcer::new(self, calls.clone(), cut.clone());
+        let gates = Gates { handover: self.handover.clone(), cut: cut.clone() };
+        let enforcer = Enforcer::new(self, calls.clone(), shutdown.soft.clone(), gates);
         let serving = server()
             .add_service(health)
             .add_service(reflection)

@@ -1,8 +1,9 @@
 //! The record: what is stored of the calls, and the seam behind which it is stored.
 //!
-//! A call is on record as one [`Summary`], for lists and filters, and its [`Entry`]s, which are everything. A stream of a
-//! call that begins gets an *epoch*, so that two streams of one call (a proxy that tried again, or took the call to
-//! another control plane) never overwrite each other; within an epoch entries are numbered densely.
+//! A call is on record as one [`Summary`], for lists and filters, and its [`Entry`]s, which are everything. Each stream of
+//! a call has an *epoch*, which the proxy counts when it resumes the call, here or elsewhere: two streams never overwrite
+//! each other. Each epoch tells the call from its beginning, in entries that are numbered densely; [`FullCall::epoch`] says
+//! which of them is read.
 //!
 //! Sessions hand their entries to the [`Recorder`], which queues them for the one [`Writer`] of the process; only that
 //! writes to the [`Store`].
@@ -16,8 +17,11 @@ mod writer;
 use std::borrow::Cow;
 
 use futures_util::future::BoxFuture;
+use luthien_proto::message::Outcome;
 use thiserror::Error;
 use uuid::Uuid;
+
+use crate::continuation::Asked;
 
 pub use query::{Cursor, Ended, Query};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
@@ -28,7 +32,8 @@ pub use writer::Writer;
 
 /// Where the record is kept. Everything but [`Self::open`] may be repeated without changing anything.
 pub trait Store: Send + Sync + 'static {
-    /// Puts calls on record as running and gives the stream of each its epoch: 0, or one more than the last one's.
+    /// Puts streams of calls on record as running, each with the epoch of its summary; a stream of which the epoch is taken
+    /// gets one more than the last one's. Tells the epochs.
     fn open<'a>(&'a self, calls: &'a [Summary]) -> BoxFuture<'a, Result<Vec<u32>, StoreError>>;
 
     /// Writes a batch, whole or not at all. What returns `Ok` is durable; an entry that is there already is kept.
@@ -40,14 +45,21 @@ pub trait Store: Send + Sync + 'static {
     /// All that is on record of a call.
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>>;
 
+    /// The calls by which it can be told what another one goes on from, newest first, [`CONTINUED_MAX`] at most: those with
+    /// that response; those of that conversation that changed something, or of which it is not known.
+    fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>>;
+
     /// Finishes what is under way and lets go of the files.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// The most calls that [`Store::continued`] tells of.
+pub const CONTINUED_MAX: u32 = 16;
+
 /// What is written at once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// Replace the calls' summaries, but for one of a later epoch.
+    /// Replace the calls' summaries, but for one of a later epoch; an unknown outcome replaces no known one.
     pub summaries: Vec<Summary>,
     /// Added to the calls' entries.
     pub entries: Vec<Entry>,
@@ -86,6 +98,41 @@ pub struct FullCall {
     pub summary: Summary,
     /// By epoch and number.
     pub entries: Vec<Entry>,
+}
+
+impl FullCall {
+    /// The epoch that tells what became of the call: the last that ends with an outcome that is known; else the last with
+    /// any; else the one with the most entries, of several the last.
+    pub fn epoch(&self) -> u32 {
+        let rank = |epoch: u32| {
+            let entries = self.entries_of(epoch);
+            let outcome = entries.iter().find(|entry| entry.kind == "outcome").map(|entry| !is_unknown(entry));
+            match outcome {
+                Some(is_known) => (1 + u8::from(is_known), epoch as usize, epoch),
+                None => (0, entries.len(), epoch),
+            }
+        };
+        self.epochs().into_iter().max_by_key(|epoch| rank(*epoch)).unwrap_or(self.summary.epoch)
+    }
+
+    /// The epochs that have entries, in order.
+    pub fn epochs(&self) -> Vec<u32> {
+        let mut epochs: Vec<u32> = self.entries.iter().map(|entry| entry.epoch).collect();
+        epochs.dedup();
+        epochs
+    }
+
+    /// The entries of an epoch.
+    pub fn entries_of(&self, epoch: u32) -> &[Entry] {
+        let start = self.entries.partition_point(|entry| entry.epoch < epoch);
+        let end = self.entries.partition_point(|entry| entry.epoch <= epoch);
+        &self.entries[start..end]
+    }
+}
+
+fn is_unknown(outcome: &Entry) -> bool {
+    let body = serde_json::from_str::<serde_json::Value>(&outcome.body).unwrap_or_default();
+    body["outcome"] == Outcome::Unknown.name()
 }
 
 /// Why a store failed.

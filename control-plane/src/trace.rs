@@ -32,7 +32,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// Begins with the first word of a proxy, in the trace that it names.
-    pub(crate) fn begin(started: &CallStarted, parent: Option<SpanContext>, policies: &[String]) -> Self {
+    pub(crate) fn begin(started: &CallStarted, epoch: u32, parent: Option<SpanContext>, policies: &[String]) -> Self {
         let origin = parent.map_or(Origin::None, Origin::Parent);
         let mut call = Span::begin("luthien.enforce", SpanKind::Server, origin, started.call_id.into_bytes());
         let began = UNIX_EPOCH + Duration::from_micros(started.started_at_us.try_into().unwrap_or_default());
@@ -41,6 +41,7 @@ impl Trace {
         }
         let id = started.call_id.to_string();
         call.set("luthien.call_id", id.clone());
+        call.set("luthien.epoch", i64::from(epoch));
         call.set("luthien.dialect", started.dialect.name());
         call.set_text("luthien.route", &started.route);
         call.set_text("luthien.upstream", &started.upstream);
@@ -66,7 +67,12 @@ impl Trace {
             return;
         }
         match &entry.body {
-            EntryBody::Request(_) | EntryBody::Block(_) | EntryBody::Step(_) => {}
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Block(_)
+            | EntryBody::Step(_)
+            | EntryBody::Consult(_)
+            | EntryBody::Interest(_) => {}
             EntryBody::Admission(admission) => {
                 self.call.set_text("luthien.revision", &admission.revision);
                 self.call.set("luthien.admission", admission.decision);

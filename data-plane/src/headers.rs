@@ -4,7 +4,7 @@ mod converted;
 mod heads;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use luthien_proto::request::Dialect;
+use luthien_proto::{message::Header, request::Dialect};
 
 pub(crate) use converted::to_client_converted;
 pub(crate) use heads::Heads;
@@ -123,6 +123,15 @@ pub(crate) fn to_client_listed(upstream: &HeaderMap) -> HeaderMap {
     filter(upstream, |name| TO_CLIENT.contains(&name) || starts(TO_CLIENT_PREFIXES, name))
 }
 
+/// What the policy service is told of a client's headers.
+pub(crate) fn told(client: &HeaderMap) -> Vec<Header> {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        let (name, value) = (name.as_str().to_owned(), value.to_str().ok()?.to_owned());
+        Header::is_told(&name).then_some(Header { name, value })
+    };
+    client.iter().filter_map(text).collect()
+}
+
 fn filter(headers: &HeaderMap, passes: impl Fn(&str) -> bool) -> HeaderMap {
     let named = named_by_connection(headers);
     let passes = |name: &str| !HOP_BY_HOP.contains(&name) && !named.iter().any(|other| other == name) && passes(name);
@@ -182,6 +191,26 @@ mod tests {
                 x-app=cli
                 x-claude-code-session-id=i
                 x-stainless-lang=js"#]],
+        );
+    }
+
+    #[test]
+    fn the_policy_service_is_told_of_no_header_that_sounds_like_a_credential() {
+        let told = |headers: &HeaderMap| {
+            let pair = |header: Header| {
+                (HeaderName::from_bytes(header.name.as_bytes()).unwrap(), header.value.parse().unwrap())
+            };
+            told(headers).into_iter().map(pair).collect()
+        };
+        check(
+            told,
+            "X-Team=red x-team=blue x-stage=a user-agent=u authorization=a x-api-key=k x-goog-api-key=k x-session-token=t \
+             x-secret=s x-amz-security-token=t x-oauth=o x-set-cookie=c x-credentials=c x-password=p x-luthien-session=s",
+            expect![[r#"
+                x-luthien-session=s
+                x-stage=a
+                x-team=blue
+                x-team=red"#]],
         );
     }
 

@@ -1,5 +1,6 @@
 //! Takes a call in: who asks, what for, where it goes. Then a driver has it.
 
+mod onward;
 mod routed;
 
 use std::{
@@ -79,7 +80,7 @@ async fn take(
 
 /// Sends a call on its way. It counts as open until its last word, whether or not the client is still there.
 fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permit: OwnedSemaphorePermit) {
-    let Routed { started, exchange: upstream, conversion, heads } = routed;
+    let Routed { started, exchange: upstream, onward: _, conversion, heads } = routed;
     let span = info_span!(
         "call",
         call_id = %started.call_id,

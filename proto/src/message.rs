@@ -147,8 +147,28 @@ pub struct CallStarted {
     pub omitted: Vec<String>,
     /// What the proxy can do; see [`capability`].
     pub capabilities: Vec<String>,
+    /// Headers that policies may be picked by; not for the record.
+    pub headers: Vec<Header>,
     /// What was asked for.
     pub request: Request,
+}
+
+/// A header of the client's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// In lower case.
+    pub name: String,
+    /// What it says.
+    pub value: String,
+}
+
+impl Header {
+    /// Whether a policy service is told of headers with this name, which is in lower case: it begins with `x-` and does
+    /// not sound like a credential.
+    pub fn is_told(name: &str) -> bool {
+        const CREDENTIALS: [&str; 7] = ["key", "token", "secret", "auth", "cookie", "credential", "password"];
+        name.starts_with("x-") && !CREDENTIALS.iter().any(|word| name.contains(word))
+    }
 }
 
 /// A recorded block, whole. The client has it as it was.
@@ -331,6 +351,15 @@ impl Interest {
     /// Whether anything is gated.
     pub fn gates(&self) -> bool {
         self.strictest() == Level::Gate
+    }
+
+    /// The laxer of both, kind by kind.
+    #[must_use]
+    pub fn meet(mut self, other: Self) -> Self {
+        for (level, other) in self.levels.iter_mut().zip(other.levels) {
+            *level = (*level).min(other);
+        }
+        self
     }
 
     /// The stricter of both, kind by kind.

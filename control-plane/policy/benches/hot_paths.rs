@@ -93,6 +93,7 @@ fn started() -> CallStarted {
         dropped: Vec::new(),
         omitted: Vec::new(),
         capabilities: Vec::new(),
+        headers: Vec::new(),
         call_id: "0198c9a5-7e4c-7000-8000-000000000001".parse().unwrap(),
         started_at_us: 1_700_000_000_000_000,
         dialect: Dialect::OpenAiChat,

@@ -1,5 +1,7 @@
 //! The policies as an operator writes them.
 
+use std::collections::BTreeMap;
+
 use luthien_proto::message::FailureMode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,6 +17,37 @@ pub struct PolicySetConfig {
     /// The names of the policies that a call goes through, in order.
     #[serde(default)]
     pub pipeline: Vec<String>,
+    /// The calls that go through others instead; the first that matches counts.
+    #[serde(default)]
+    pub bindings: Vec<BindingConfig>,
+}
+
+/// Which calls go through which policies.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BindingConfig {
+    /// Which calls.
+    pub when: WhenConfig,
+    /// The names of the policies that they go through, in order.
+    pub pipeline: Vec<String>,
+}
+
+/// What has to be true of a call; all that is given, and something has to be.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhenConfig {
+    /// A glob that the model's name, as the client gave it, matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whose key it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The pattern of the route, as the data plane's configuration has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Headers of the client's request: each name, in whatever case, with exactly that value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub header: BTreeMap<String, String>,
 }
 
 /// One policy.
@@ -54,11 +87,16 @@ impl From<OnFailure> for FailureMode {
 }
 
 impl PolicySetConfig {
-    /// The revision: the hexadecimal SHA-256 of the canonical JSON, in which keys are sorted and defaults written out.
-    pub(crate) fn revision(&self) -> String {
+    /// The configuration with its keys sorted and its defaults written out.
+    pub fn canonical(&self) -> Value {
         let policies: Vec<Value> = self.policies.iter().map(PolicyConfig::canonical).collect();
-        let canonical = sorted(&json!({ "policies": policies, "pipeline": self.pipeline }));
-        Sha256::digest(canonical.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+        sorted(&json!({ "policies": policies, "pipeline": self.pipeline, "bindings": self.bindings }))
+    }
+
+    /// The revision: the hexadecimal SHA-256 of the canonical JSON.
+    pub(crate) fn revision(&self) -> String {
+        let canonical = self.canonical().to_string();
+        Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -98,6 +136,11 @@ mod tests {
         }));
         assert_eq!(short, long);
         assert_eq!(short.len(), 64);
+        let canonical =
+            serde_json::from_value::<PolicySetConfig>(json!({ "policies": [{ "name": "a", "kind": "noop" }] }));
+        let canonical = canonical.unwrap().canonical();
+        assert_eq!(revision(canonical.clone()), revision(json!({ "policies": [{ "name": "a", "kind": "noop" }] })));
+        assert_eq!(serde_json::from_value::<PolicySetConfig>(canonical.clone()).unwrap().canonical(), canonical);
         assert_ne!(short, revision(json!({ "policies": [{ "name": "a", "kind": "noop" }], "pipeline": [] })));
     }
 }

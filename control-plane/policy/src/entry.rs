@@ -3,8 +3,10 @@
 //! Every body is a JSON object with its `type`, written to be read by people: `null` and empty fields are left out,
 //! except where their absence would say something else.
 
+mod consult;
 mod content;
 mod request;
+mod resumed;
 mod step;
 
 use std::collections::BTreeMap;
@@ -13,8 +15,11 @@ use luthien_proto::message::{Annotation, CallStarted, FailureMode, Interest, Lev
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
-pub(crate) use step::{step_json, step_name, usage_json};
+pub(crate) use request::to_json as request_json;
+pub use resumed::{InterestEntry, ResumedEntry};
+pub(crate) use step::{merge_usage, step_json, step_name, usage_json};
 
 /// One durable item of the record of a call, in the order in which it was made.
 #[derive(Clone, Debug, Serialize)]
@@ -29,9 +34,11 @@ pub struct Entry {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EntryBody {
-    /// First and once: what the client asked for.
+    /// First and once, where the call was taken over: the state that was given.
+    Resumed(ResumedEntry),
+    /// First of a call that was not taken over, and once: what the client asked for.
     Request(RequestEntry),
-    /// Second and once: what the policies said to the request.
+    /// Behind it, and once: what the policies said to the request.
     Admission(AdmissionEntry),
     /// A block of the response, once it has stopped or the response is over. One that was only recorded and outgrew a
     /// message of the protocol is on record in parts, of which the last one has stopped.
@@ -42,6 +49,10 @@ pub enum EntryBody {
     Verdict(VerdictEntry),
     /// A note of a policy that belongs to no other entry.
     Note(NoteEntry),
+    /// What a policy asked a model, once that is answered, cancelled or will not be answered any more.
+    Consult(Box<ConsultEntry>),
+    /// The policies want less from here on.
+    Interest(InterestEntry),
     /// Last but one: what the policies saw.
     Coverage(CoverageEntry),
     /// Last and once: how the call ended.
@@ -103,6 +114,9 @@ pub struct AdmissionEntry {
     /// `closed` or `open`. For `forward`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_mode: Option<&'static str>,
+    /// The request as it goes upstream, in the form of [`RequestEntry::request`], if that was edited. For `forward`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Value>,
     /// What the policies noted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<NoteEntry>,

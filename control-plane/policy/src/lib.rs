@@ -4,10 +4,12 @@
 //! record come out. It has no clock, no sockets, no tasks and no randomness: the same messages give the same answers,
 //! however they were batched.
 //!
-//! A [`PolicySet`] is what an operator configured, checked whole; a call keeps the one it began with. Its pipeline is a
-//! chain of stages, each of which runs one [`Policy`] and speaks to the next as the model's response spoke to it.
+//! A [`PolicySet`] is what an operator configured, checked whole. Its bindings pick the [`Pipeline`] of a call, which keeps
+//! the one it began with: a chain of stages, each of which runs one [`Policy`] and speaks to the next as the model's
+//! response spoke to it.
 
 mod config;
+mod draft;
 mod entry;
 mod policies;
 mod policy;
@@ -15,14 +17,15 @@ mod session;
 mod set;
 mod stage;
 
-pub use config::{OnFailure, PolicyConfig, PolicySetConfig};
+pub use config::{BindingConfig, OnFailure, PolicyConfig, PolicySetConfig, WhenConfig};
 pub use entry::{
-    AdmissionEntry, BlockEntry, ContentEntry, CoverageEntry, Entry, EntryBody, NoteEntry, OutcomeEntry, PolicyCoverage,
-    RequestEntry, StepEntry, Tally, VerdictEntry,
+    AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, Entry, EntryBody,
+    InterestEntry, NoteEntry, OutcomeEntry, PolicyCoverage, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry,
 };
+pub use policies::kinds;
 pub use policy::{
-    Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall, RequestOutput, Seen, SeenBlock,
-    SummaryOutput,
+    ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall,
+    Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
 };
-pub use session::{Fault, Output, Session};
-pub use set::{BuildError, PolicySet};
+pub use session::{Before, Fault, Output, Session};
+pub use set::{BuildError, Pipeline, PolicySet};

@@ -9,6 +9,7 @@ mod tool_call_rules;
 use std::sync::Arc;
 
 use luthien_proto::message::FailureMode;
+use serde_json::{Value, json};
 
 use crate::{BuildError, Policy, PolicyConfig, set::Fields};
 
@@ -20,26 +21,135 @@ pub(crate) struct Common {
 
 type Build = fn(Common, &mut Fields) -> Result<Arc<dyn Policy>, BuildError>;
 
-/// Every kind, and how its configuration is read.
-const KINDS: [(&str, Build); 4] = [
-    ("noop", |common, _| Ok(Arc::new(noop::Noop::new(common)))),
-    ("string_replacement", |common, fields| {
-        Ok(Arc::new(string_replacement::StringReplacement::build(common, fields)?))
-    }),
-    ("tool_call_rules", |common, fields| Ok(Arc::new(tool_call_rules::ToolCallRules::build(common, fields)?))),
-    ("debug_logging", |common, fields| Ok(Arc::new(debug_logging::DebugLogging::build(common, fields)?))),
+/// What policies of a kind do, and how they are configured.
+struct Kind {
+    name: &'static str,
+    /// For people.
+    about: &'static str,
+    /// The JSON schema of the configuration, with examples. Beside `build`, which decides.
+    schema: fn() -> Value,
+    build: Build,
+}
+
+/// Every kind.
+const KINDS: [Kind; 4] = [
+    Kind {
+        name: "noop",
+        about: "Lets everything by, and is on record for it.",
+        schema: noop::schema,
+        build: |common, _| Ok(Arc::new(noop::Noop::new(common))),
+    },
+    Kind {
+        name: "string_replacement",
+        about: "Literal strings, replaced wherever the model says them, across chunks.",
+        schema: string_replacement::schema,
+        build: |common, fields| Ok(Arc::new(string_replacement::StringReplacement::build(common, fields)?)),
+    },
+    Kind {
+        name: "tool_call_rules",
+        about: "Tool calls that a rule denies never reach the client: a text that says why stands in their place.",
+        schema: tool_call_rules::schema,
+        build: |common, fields| Ok(Arc::new(tool_call_rules::ToolCallRules::build(common, fields)?)),
+    },
+    Kind {
+        name: "debug_logging",
+        about: "A note on the record for each chunk, as it is where the policy stands in the pipeline. Changes nothing.",
+        schema: debug_logging::schema,
+        build: |common, fields| Ok(Arc::new(debug_logging::DebugLogging::build(common, fields)?)),
+    },
 ];
+
+/// Every kind of policy: its name (`kind`), what it does (`about`), and the JSON schema of its configuration (`config`).
+pub fn kinds() -> Value {
+    let kind = |kind: &Kind| json!({ "kind": kind.name, "about": kind.about, "config": (kind.schema)() });
+    KINDS.iter().map(kind).collect()
+}
 
 /// Checks one policy's configuration.
 pub(crate) fn build(policy: &PolicyConfig, mut fields: Fields) -> Result<Arc<dyn Policy>, BuildError> {
-    let Some((_, build)) = KINDS.iter().find(|(kind, _)| *kind == policy.kind) else {
-        let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
+    let Some(kind) = KINDS.iter().find(|kind| kind.name == policy.kind) else {
+        let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         let why = format!("unknown kind {:?}; there are: {}", policy.kind, kinds.join(", "));
         return Err(BuildError::new("kind", why));
     };
     let common = Common { name: policy.name.clone(), failure_mode: policy.on_failure.into() };
     let within = |error: BuildError| BuildError::new(format!("config.{}", error.key), error.why);
-    let policy = build(common, &mut fields).map_err(within)?;
+    let policy = (kind.build)(common, &mut fields).map_err(within)?;
     fields.finish().map_err(within)?;
     Ok(policy)
+}
+
+/// The schema of a configuration with these properties; without the others.
+fn object(properties: Value, required: &[&str], examples: Value) -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+        "examples": examples,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn built(kind: &Kind, config: &Value) -> Result<BTreeSet<&'static str>, BuildError> {
+        let common = Common { name: "p".to_owned(), failure_mode: FailureMode::Closed };
+        let mut fields = Fields::of(config).unwrap();
+        (kind.build)(common, &mut fields)?;
+        let read = fields.known();
+        fields.finish()?;
+        Ok(read)
+    }
+
+    /// A value that is not of the type that the schema of a property says.
+    fn of_another_type(property: &Value) -> Value {
+        match property["type"].as_str().unwrap() {
+            "string" => json!(7),
+            "boolean" | "array" | "object" => json!("x"),
+            "number" | "integer" => json!([]),
+            other => panic!("a type that the test does not know: {other}"),
+        }
+    }
+
+    #[test]
+    fn the_schema_of_each_kind_says_what_its_configuration_may_be() {
+        for kind in &KINDS {
+            let (name, schema) = (kind.name, (kind.schema)());
+            assert!(!kind.about.is_empty(), "{name}");
+            let properties = schema["properties"].as_object().unwrap();
+            let required: Vec<&str> =
+                schema["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap()).collect();
+            let examples = schema["examples"].as_array().unwrap();
+            assert!(!examples.is_empty(), "{name}");
+            let mut shown = BTreeSet::new();
+            for example in examples {
+                let read = built(kind, example).unwrap_or_else(|error| panic!("{name}: {example}: {error}"));
+                assert_eq!(read, properties.keys().map(String::as_str).collect(), "{name}: the keys that are read");
+                shown.extend(example.as_object().unwrap().keys().cloned());
+                for key in &required {
+                    let mut without = example.clone();
+                    without.as_object_mut().unwrap().remove(*key);
+                    assert!(built(kind, &without).is_err(), "{name}: {key} is required");
+                }
+                for (key, property) in properties {
+                    assert!(property["description"].is_string(), "{name}.{key}");
+                    let mut with = example.clone();
+                    with[key] = of_another_type(property);
+                    assert!(built(kind, &with).is_err(), "{name}.{key}: {}", with[key]);
+                    let values =
+                        property.get("default").into_iter().chain(property["enum"].as_array().into_iter().flatten());
+                    for value in values.chain(property["examples"].as_array().into_iter().flatten()) {
+                        with[key] = value.clone();
+                        assert!(built(kind, &with).is_ok(), "{name}.{key}: {value}");
+                    }
+                }
+            }
+            assert!(properties.keys().all(|key| shown.contains(key)), "{name}: the examples show every key");
+        }
+    }
 }

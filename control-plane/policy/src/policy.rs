@@ -1,5 +1,6 @@
 //! What a policy is.
 
+mod consult;
 mod hooks;
 mod output;
 
@@ -8,9 +9,10 @@ use luthien_proto::{
     message::{CallStarted, FailureMode, Interest, Outcome},
 };
 
+pub use consult::{ConsultId, Consulted, Question};
 pub use hooks::{Hook, Hooks};
-pub use output::{Held, HookOutput, RequestOutput, SummaryOutput};
-pub(crate) use output::{Notes, Ruling};
+pub use output::{ConsultedOutput, Held, HookOutput, RequestOutput, SummaryOutput};
+pub(crate) use output::{Notes, Ruling, Voice};
 
 /// Configured behaviour. Immutable: what it knows of a call is in the [`PolicyCall`] that it begins.
 pub trait Policy: Send + Sync {
@@ -113,7 +115,12 @@ pub trait PolicyCall {
         Ok(())
     }
 
-    /// The call is over. Always, and once, whatever happened.
+    /// A model answered. It does not come once the response is over by a policy's word, nor for what was cancelled.
+    fn on_consulted(&mut self, consulted: &Consulted<'_>, out: &mut ConsultedOutput<'_>) -> HookResult {
+        Ok(())
+    }
+
+    /// The call is over. Always, and once, whatever happened. What the policy asked and was not answered, it will not be.
     fn on_response_completed(&mut self, outcome: Outcome, out: &mut SummaryOutput<'_>) -> HookResult {
         Ok(())
     }

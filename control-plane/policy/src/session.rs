@@ -1,23 +1,30 @@
 //! One call, as the policy service sees it.
 
+mod admission;
+mod before;
 mod begin;
+mod beside;
 mod intake;
 mod recorder;
+mod stands;
 mod verdicts;
 
 use std::{collections::VecDeque, sync::Arc};
 
+pub use before::Before;
+use begin::Beginning;
+use beside::Beside;
 pub use intake::Fault;
 use intake::Intake;
 use luthien_proto::{
     Chunk,
-    message::{Block, CallEnded, CallStarted, FromService, Outcome, Reply, ToService},
+    message::{Block, CallEnded, CallResumed, CallStarted, FromService, Outcome, Reply, ToService},
 };
 use recorder::Recorder;
 use verdicts::Verdicts;
 
 use crate::{
-    CoverageEntry, Entry, EntryBody, OutcomeEntry, PolicySet,
+    CoverageEntry, Entry, EntryBody, OutcomeEntry, Pipeline, PolicySet,
     stage::{Common, Failure, Flow, Moving, Stage, Stages},
 };
 
@@ -34,18 +41,19 @@ pub enum Output {
 
 /// A call: what the proxy says goes in, what it is answered and what is put on record comes out.
 pub struct Session {
-    set: Arc<PolicySet>,
+    pipeline: Arc<Pipeline>,
     state: State,
     intake: Intake,
     stages: Vec<Stage>,
     common: Common,
     verdicts: Verdicts,
+    beside: Beside,
     recorder: Recorder,
     outputs: VecDeque<Output>,
     /// Empty; kept for their memory.
     flows: Vec<Flow>,
     spare: Vec<Flow>,
-    /// The Chunks and Block messages taken.
+    /// The Chunks, Block and Consultation messages taken.
     seen: u64,
     fault: Option<Fault>,
 }
@@ -66,7 +74,25 @@ enum State {
 impl Session {
     /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission.
     pub fn begin(set: Arc<PolicySet>, started: CallStarted) -> Self {
-        begin::begin(set, &started)
+        Self::begin_with(set, started, Before::default())
+    }
+
+    /// As [`Self::begin`], of a call of which something was decided before any policy sees it.
+    pub fn begin_with(set: Arc<PolicySet>, started: CallStarted, before: Before) -> Self {
+        let pipeline = set.pipeline_of(&started);
+        begin::begin(Beginning { pipeline, started, before, resumed: None })
+    }
+
+    /// Takes over a call that another session has begun. What the proxy told that one it is told again, from the first
+    /// message on. What had been applied is not said again; the record is that of the whole call.
+    pub fn resume(set: Arc<PolicySet>, resumed: CallResumed, started: CallStarted) -> Self {
+        Self::resume_with(set, resumed, started, Before::default())
+    }
+
+    /// As [`Self::resume`], of a call that had begun with [`Self::begin_with`]. The edits have to be the same.
+    pub fn resume_with(set: Arc<PolicySet>, resumed: CallResumed, started: CallStarted, before: Before) -> Self {
+        let pipeline = set.pipeline_of(&started);
+        begin::begin(Beginning { pipeline, started, before, resumed: Some(resumed) })
     }
 
     /// Takes in what the proxy says.
@@ -108,7 +134,7 @@ impl Session {
         match (self.state, message) {
             (State::Ended, _) => Err(Fault::AfterEnd),
             (_, ToService::CallStarted(_)) => Err(Fault::StartedTwice),
-            (_, ToService::CallResumed(_) | ToService::Consultation(_)) => Err(Fault::Unasked),
+            (_, ToService::CallResumed(_)) | (State::Rejected, ToService::Consultation(_)) => Err(Fault::Unasked),
             (State::Rejected, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Rejected),
             (State::Open | State::Over, ToService::Chunks(chunks)) => {
                 let gated = self.intake.chunks(&chunks)?;
@@ -121,9 +147,11 @@ impl Session {
                 self.intake.block(&block)?;
                 self.seen += 1;
                 self.block(&block);
+                self.note_beside();
                 self.answer();
                 Ok(())
             }
+            (State::Open | State::Over, ToService::Consultation(consultation)) => self.consulted(&consultation),
             (State::Open | State::Over | State::Rejected, ToService::CallEnded(ended)) => {
                 self.end(&ended);
                 Ok(())
@@ -143,6 +171,7 @@ impl Session {
         flows.push(Flow::Event(Moving { seq, arrived_us, event }));
         flows.push(Flow::Mark { seq, gated, by: Stages::default() });
         self.flow(0, flows);
+        self.note_beside();
     }
 
     /// Lets what comes flow through the stages from `first` on.
@@ -184,32 +213,47 @@ impl Session {
             return;
         }
         if self.verdicts.settle(flow, &mut self.common, &mut self.recorder) {
-            self.state = State::Over;
-            self.recorder.over();
+            self.over();
         }
     }
 
     fn fail(&mut self, failure: Failure) {
         if self.state == State::Open {
             self.verdicts.fail(failure, &mut self.common, &mut self.recorder);
-            self.state = State::Over;
-            self.recorder.over();
+            self.over();
         }
+    }
+
+    fn over(&mut self) {
+        self.state = State::Over;
+        self.recorder.over();
+        self.quiet();
     }
 
     /// Answers a message of the proxy.
     fn answer(&mut self) {
+        if self.speak() == 0 {
+            self.say(Reply::Working);
+        }
+    }
+
+    /// Says what there is to say, and puts on record what there is; how many messages that were.
+    fn speak(&mut self) -> usize {
         self.verdicts.flush();
         if self.state != State::Open || !self.common.can_close {
             self.verdicts.note_rest(&mut self.common, &mut self.recorder);
         }
-        let mut replies: Vec<Reply> = self.verdicts.take().into_iter().map(Reply::Verdict).collect();
-        if replies.is_empty() {
-            replies.push(Reply::Working);
-        }
-        let seen = self.seen;
-        self.outputs.extend(replies.into_iter().map(|message| Output::Say(FromService { message, seen })));
+        // Questions first: while a model is asked, a proxy has patience with what is held.
+        let mut replies = self.take_beside();
+        replies.extend(self.verdicts.take().into_iter().map(Reply::Verdict));
+        let said = replies.len();
+        replies.into_iter().for_each(|reply| self.say(reply));
         self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
+        said
+    }
+
+    fn say(&mut self, message: Reply) {
+        self.outputs.push_back(Output::Say(FromService { message, seen: self.seen }));
     }
 
     fn end(&mut self, ended: &CallEnded) {
@@ -221,7 +265,7 @@ impl Session {
             stage.completed(ended.outcome, &mut self.common);
         }
         let policies = self.stages.iter_mut().map(Stage::coverage).collect();
-        let revision = self.set.revision().to_owned();
+        let revision = self.pipeline.revision().to_owned();
         self.recorder.push(EntryBody::Coverage(CoverageEntry { revision, policies }));
         let outcome = self.outcome(ended);
         self.recorder.push(EntryBody::Outcome(outcome));

@@ -5,19 +5,27 @@
 //! stage lets out is the decided prefix of what it took in, so that a mark never passes a chunk that any stage holds.
 
 mod blocks;
+mod consulted;
+mod consults;
 mod flow;
+mod levels;
+mod random;
 mod run;
 mod slots;
 mod tally;
 
 use std::sync::Arc;
 
-use blocks::{OpenBlocks, is_completed, stop_hook};
-pub(crate) use flow::{Common, End, Failure, Flow, Moving, Stages};
+use blocks::OpenBlocks;
+use consults::Consults;
+pub(crate) use consults::{Asking, parse};
+pub(crate) use flow::{Ask, Common, End, Failure, Flow, Moving, Stages};
+use levels::{hooks_of, is_covered, level};
 use luthien_proto::{
     Event, Step,
     message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Reject, Severity},
 };
+pub(crate) use random::Random;
 pub(crate) use run::guard;
 use run::run;
 use serde_json::json;
@@ -26,10 +34,11 @@ use slots::{EventSlot, Slot};
 use tally::Tallies;
 
 use crate::{
+    draft::Draft,
     entry::{PolicyCoverage, interest_json},
     policy::{
         Hook, HookError, HookOutput, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, Ruling, Seen,
-        SummaryOutput,
+        SummaryOutput, Voice,
     },
 };
 
@@ -40,9 +49,16 @@ pub(crate) struct Stage {
     /// `None`: the policy failed, and everything passes it.
     call: Option<Box<dyn PolicyCall + Send>>,
     hooks: Hooks,
+    /// What the policy wanted when the call began.
+    wanted: Interest,
+    /// What it wants now.
     interest: Interest,
     /// Whether the policy has ended the response.
     ended: bool,
+    /// Where the response was over, if it is: nothing more comes that the policy could wait for, but answers.
+    over: Option<u64>,
+    consults: Consults,
+    random: Random,
     blocks: OpenBlocks,
     slots: Slots,
     tallies: Tallies,
@@ -82,7 +98,22 @@ impl Stage {
         };
         let (blocks, slots, tallies) = (OpenBlocks::new(hooks), Slots::new(index), Tallies::default());
         let policy = policy.clone();
-        let mut stage = Self { index, policy, call, hooks, interest, ended: false, blocks, slots, tallies };
+        let (consults, random) = (Consults::default(), Random::new(started, policy.name()));
+        let mut stage = Self {
+            index,
+            policy,
+            call,
+            hooks,
+            wanted: interest,
+            interest,
+            ended: false,
+            over: None,
+            consults,
+            random,
+            blocks,
+            slots,
+            tallies,
+        };
         let begun = error.map_or(Ok(()), |error| stage.fail("begin", &error, 0, common));
         (stage, begun)
     }
@@ -92,12 +123,36 @@ impl Stage {
         self.interest
     }
 
-    /// Shows the policy the request; what it answers may be to reject the call.
-    pub fn request(&mut self, started: &CallStarted, common: &mut Common) -> Result<Option<Reject>, Failure> {
+    /// From here on it wants no more than that.
+    pub fn lower(&mut self, interest: Interest) {
+        self.interest = self.interest.meet(interest);
+    }
+
+    fn lower_to(&mut self, interest: Option<Interest>, common: &mut Common) {
+        if let Some(interest) = interest {
+            self.lower(interest);
+            common.lowered = true;
+        }
+    }
+
+    /// Shows the policy the request; what it answers may be to reject the call. What it edits is edited.
+    pub fn request(
+        &mut self,
+        started: &mut CallStarted,
+        draft: &mut Draft,
+        common: &mut Common,
+    ) -> Result<Option<Reject>, Failure> {
         let (policy, notes) = (self.policy.clone(), &mut common.notes);
+        let shown = &*started;
         let ran = self.run_on_call(Hook::Request, |call| {
-            let mut out = RequestOutput { notes: Notes { to: notes, policy: policy.name(), seq: 0 }, reject: None };
-            call.on_request(started, &mut out).map(|()| out.reject)
+            let notes = Notes { to: notes, policy: policy.name(), seq: 0 };
+            let mut out = RequestOutput { notes, reject: None, edits: Vec::new() };
+            call.on_request(shown, &mut out).map(|()| (out.reject, out.edits))
+        });
+        let ran = ran.map(|ran| {
+            let (reject, edits) = ran?;
+            draft.apply(&mut started.request, edits).map_err(|error| HookError(error.to_string()))?;
+            Ok(reject)
         });
         match ran {
             None => Ok(None),
@@ -156,7 +211,7 @@ impl Stage {
         PolicyCoverage {
             policy: self.policy.name().to_owned(),
             failed: self.call.is_none(),
-            interest: interest_json(&self.interest),
+            interest: interest_json(&self.wanted),
             kinds: self.tallies.to_json(),
         }
     }
@@ -194,10 +249,17 @@ impl Stage {
         Ok(())
     }
 
-    /// Nothing more will come that a policy could wait for.
+    /// Nothing more will come that a policy could wait for, but answers of models.
     fn must_be_decided(&mut self, seq: u64, common: &mut Common) -> Result<(), Failure> {
+        self.over = Some(seq);
+        self.check_over(common)
+    }
+
+    fn check_over(&mut self, common: &mut Common) -> Result<(), Failure> {
+        let Some(seq) = self.over else { return Ok(()) };
         match self.slots.undecided() {
             0 => Ok(()),
+            _ if self.consults.is_waiting() => Ok(()),
             held => {
                 let error = HookError(format!("it still held {held} chunks when the response was over"));
                 self.fail("the end", &error, seq, common)
@@ -235,6 +297,7 @@ impl Stage {
             Ruling::End { .. } => {
                 self.slots.drop_held();
                 self.ended = true;
+                self.quiet(common);
             }
             Ruling::Hold if event.is_some() => self.tallies.ruled(place, &ruling),
             Ruling::Hold | Ruling::Pass | Ruling::Replace(_) => {}
@@ -267,16 +330,18 @@ impl Stage {
             How::Recorded { stopped } => stopped,
         };
         let seen = Seen { seq, arrived_us, event, block: placed.block, stopped };
-        let mut out = HookOutput {
-            ticket: self.slots.next(),
+        let (ticket, to, is_possible) = (self.slots.next(), &mut common.asks, common.can_consult);
+        let voice = Voice {
             slots: &mut self.slots,
             notes: Notes { to: &mut common.notes, policy: self.policy.name(), seq },
-            gated: level == Level::Gate,
-            ruling: Ruling::Pass,
-            injected: Vec::new(),
-            misuse: None,
             next_block: &mut common.next_block,
+            asking: Asking { consults: &mut self.consults, to, is_possible },
+            random: &mut self.random,
+            interest: None,
+            misuse: None,
         };
+        let gated = level == Level::Gate;
+        let mut out = HookOutput { voice, ticket, gated, ruling: Ruling::Pass, injected: Vec::new() };
         let mut ran = Ok(());
         for hook in hooks_of(self.hooks, placed.hook, level, how).into_iter().flatten() {
             let Some(call) = &mut self.call else { break };
@@ -286,7 +351,10 @@ impl Stage {
                 break;
             }
         }
-        (placed.place, is_covered, out.ruling, out.injected, ran)
+        let place = placed.place;
+        let HookOutput { voice: Voice { interest, .. }, ruling, injected, .. } = out;
+        self.lower_to(interest, common);
+        (place, is_covered, ruling, injected, ran)
     }
 
     fn run_on_call<T>(
@@ -304,6 +372,7 @@ impl Stage {
     fn fail(&mut self, doing: &str, error: &HookError, seq: u64, common: &mut Common) -> Result<(), Failure> {
         self.note_failure(doing, error, seq, common);
         self.call = None;
+        self.quiet(common);
         match self.policy.failure_mode() {
             FailureMode::Closed if common.can_close => Err(Failure { index: self.index }),
             FailureMode::Closed | FailureMode::Open => {
@@ -319,34 +388,4 @@ impl Stage {
         let details = json!({ "doing": doing, "error": error.0 });
         notes.add(Severity::Error, format!("policy {policy} failed"), Some(details));
     }
-}
-
-/// What a policy wants of a place. What belongs to no block is gated when anything is, else observed.
-fn level(interest: &Interest, place: Place) -> Level {
-    match place {
-        Place::Kind(kind) => interest.of(kind),
-        Place::Call => interest.strictest().max(Level::Observe),
-    }
-}
-
-/// The hooks that run for an event, in order.
-fn hooks_of(hooks: Hooks, own: Option<Hook>, level: Level, how: How) -> [Option<Hook>; 2] {
-    let own = own.filter(|own| hooks.has(*own));
-    match level {
-        Level::Record => [None, own.filter(|own| is_completed(*own))],
-        Level::Observe | Level::Gate => {
-            let first = hooks.has(Hook::ChunkStarted) && how == How::Came;
-            [first.then_some(Hook::ChunkStarted), own]
-        }
-    }
-}
-
-/// Whether a hook sees the event, now or with the block whole.
-fn is_covered(hooks: Hooks, place: Place, own: Option<Hook>, level: Level) -> bool {
-    let completed = match place {
-        Place::Kind(kind) => stop_hook(kind).filter(|hook| is_completed(*hook) && hooks.has(*hook)),
-        Place::Call => None,
-    };
-    let at_once = level > Level::Record && (hooks.has(Hook::ChunkStarted) || own.is_some_and(|own| hooks.has(own)));
-    completed.is_some() || at_once
 }

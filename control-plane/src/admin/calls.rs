@@ -26,12 +26,19 @@ pub(super) async fn list(
     Ok(Json(admin.store.calls(&query).await?.into()))
 }
 
-/// All that is on record of one call.
+/// All that is on record of one call, as one of its streams told it.
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<FullCallView>, ApiError> {
-    Ok(Json(find(&admin, &id).await?.into()))
+    let epoch = params::epoch(&query.unwrap_or_default()).map_err(ApiError::bad_request)?;
+    let call = find(&admin, &id).await?;
+    match epoch {
+        None => Ok(Json(FullCallView::new(call.epoch(), call))),
+        Some(epoch) if call.epochs().contains(&epoch) => Ok(Json(FullCallView::new(epoch, call))),
+        Some(epoch) => Err(ApiError::not_found(format!("call {id} has no entries of epoch {epoch}"))),
+    }
 }
 
 /// A call before and after its policies.

@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use luthien_policy::BuildError;
 use serde_json::json;
 use tracing::error;
 
@@ -15,45 +16,77 @@ use crate::record::StoreError;
 pub(super) struct ApiError {
     status: StatusCode,
     message: String,
+    /// What in the request is at fault.
+    key: Option<String>,
 }
 
 impl ApiError {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), key: None }
+    }
+
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+        Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     pub(super) fn no_token() -> Self {
         let message = "the admin token is needed: Authorization: Bearer …";
-        Self { status: StatusCode::UNAUTHORIZED, message: message.into() }
+        Self::new(StatusCode::UNAUTHORIZED, message)
     }
 
     pub(super) fn forbidden(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::FORBIDDEN, message: message.into() }
+        Self::new(StatusCode::FORBIDDEN, message)
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+        Self::new(StatusCode::NOT_FOUND, message)
     }
 
     pub(super) fn wrong_method() -> Self {
-        Self { status: StatusCode::METHOD_NOT_ALLOWED, message: "this path does not know that method".into() }
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    pub(super) fn precondition_required() -> Self {
+        let message = "which revision is to be replaced has to be said: If-Match: \"…\", or `revision` in the body; \
+                       If-Match: * is whichever is current";
+        Self::new(StatusCode::PRECONDITION_REQUIRED, message)
+    }
+
+    /// The request can be read, and what it asks for can't be done.
+    pub(super) fn unprocessable(key: impl Into<String>, why: impl Into<String>) -> Self {
+        let (key, why) = (key.into(), why.into());
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, message: format!("{key}: {why}"), key: Some(key) }
     }
 
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(reason: StoreError) -> Self {
-        error!(error = %reason, "the record can't be read");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: "the record can't be read; the log says why".into() }
+        error!(error = %reason, "the database can't be read or written");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the database can't be read or written; the log says why")
+    }
+}
+
+impl From<BuildError> for ApiError {
+    fn from(BuildError { key, why }: BuildError) -> Self {
+        Self::unprocessable(format!("config.{key}"), why)
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(json!({ "error": { "message": self.message } }))).into_response();
+        let mut error = json!({ "message": self.message });
+        if let Some(key) = self.key {
+            error["key"] = key.into();
+        }
+        let mut response = (self.status, Json(json!({ "error": error }))).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

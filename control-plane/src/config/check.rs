@@ -4,7 +4,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
-    sync::Arc,
     thread,
     time::Duration,
 };
@@ -39,8 +38,8 @@ impl Section {
                 return Err(Invalid::new("audit", "strict is not available in this version; only relaxed is"));
             }
         }
-        let judges = !self.pipeline.is_empty();
-        let policies = policies(PolicySetConfig { policies: self.policies, pipeline: self.pipeline })?;
+        let config = PolicySetConfig { policies: self.policies, pipeline: self.pipeline, bindings: self.bindings };
+        let policies = policies(config)?;
         Ok(Config {
             grpc_listen: address("grpc_listen", self.grpc_listen.as_deref(), GRPC, self.insecure)?,
             http_listen: address("http_listen", self.http_listen.as_deref(), HTTP, self.insecure)?,
@@ -48,7 +47,7 @@ impl Section {
             database: database(self.database.as_deref().unwrap_or(DATABASE))?,
             admin_token: self.admin.token,
             policies,
-            judges,
+            hands_over: true,
             limits: limits(self.limits)?,
             timeouts: timeouts(&self.timeouts)?,
         })
@@ -113,20 +112,23 @@ fn timeouts(section: &TimeoutsSection) -> Result<Timeouts, Invalid> {
     if lease < LEASE_MIN {
         return Err(Invalid::new("timeouts.lease", "at least 10ms are needed"));
     }
-    Ok(Timeouts { lease, drain: section.drain.map_or(default.drain, Duration::from) })
+    Ok(Timeouts {
+        lease,
+        takeover_wait: section.takeover_wait.map_or(default.takeover_wait, Duration::from),
+        drain: section.drain.map_or(default.drain, Duration::from),
+    })
 }
 
 /// Errors name the policy within the key, for people; the place in the file is found without the name.
-fn policies(config: PolicySetConfig) -> Result<Arc<PolicySet>, Invalid> {
+fn policies(config: PolicySetConfig) -> Result<PolicySet, Invalid> {
     let names: Vec<_> = config.policies.iter().map(|policy| policy.name.clone()).collect();
-    let set = PolicySet::build(config).map_err(|BuildError { key, why }| {
+    PolicySet::build(config).map_err(|BuildError { key, why }| {
         let named = names.iter().enumerate().find_map(|(i, name)| {
             let rest = key.strip_prefix(&format!("policies[{i}] ({name})"))?;
             Some(Invalid::new(format_args!("policies[{i}]{rest}"), format!("policy {name}: {why}")))
         });
         named.unwrap_or_else(|| Invalid::new(&key, &*why))
-    })?;
-    Ok(Arc::new(set))
+    })
 }
 
 #[cfg(test)]
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!((config.grpc_listen, config.http_listen), (GRPC, HTTP));
         assert_eq!(config.database, PathBuf::from("luthien.db"));
         assert_eq!((config.limits, config.timeouts), (Limits::default(), Timeouts::default()));
-        assert!(config.admin_token.is_none() && !config.judges);
+        assert!(config.admin_token.is_none() && config.policies.names().is_empty());
     }
 
     #[test]
@@ -211,7 +213,7 @@ mod tests {
         check(
             "  journal: ./journal",
             &expect![
-                "luthien.yaml:2:3: control_plane.journal: unknown key; expected one of grpc_listen, http_listen, insecure, threads, admin, database, audit, policies, pipeline, limits, timeouts"
+                "luthien.yaml:2:3: control_plane.journal: unknown key; expected one of grpc_listen, http_listen, insecure, threads, admin, database, audit, policies, pipeline, bindings, limits, timeouts"
             ],
         );
     }
@@ -237,6 +239,42 @@ mod tests {
             &expect![[
                 r#"luthien.yaml:3:21: control_plane.pipeline[1]: no policy is called "tool-guard"; there are: brand"#
             ]],
+        );
+    }
+
+    #[test]
+    fn a_binding_that_cannot_be_used_is_named_with_its_key_and_line() {
+        check(
+            "  policies: [{ name: brand, kind: noop }]
+  bindings:
+    - { when: { model: \"gpt-*\" }, pipeline: [brand] }
+    - { when: { client: ci }, pipeline: [brand, guard] }",
+            &expect![[
+                r#"luthien.yaml:5:49: control_plane.bindings[1].pipeline[1]: no policy is called "guard"; there are: brand"#
+            ]],
+        );
+        check(
+            "  bindings:
+    - when: { header: { Authorization: x } }
+      pipeline: []",
+            &expect![
+                "luthien.yaml:3:40: control_plane.bindings[0].when.header.Authorization: data planes tell only headers that begin with `x-` and do not sound like a credential"
+            ],
+        );
+        check(
+            "  bindings:
+    - when: {}
+      pipeline: []",
+            &expect![
+                "luthien.yaml:3:13: control_plane.bindings[0].when: it has no condition: for the calls that no binding matches there is `pipeline`"
+            ],
+        );
+        check(
+            "  bindings:
+    - { when: { modle: x }, pipeline: [] }",
+            &expect![
+                "luthien.yaml:3:17: control_plane.bindings[0].when.modle: unknown key; expected one of model, client, route, header"
+            ],
         );
     }
 

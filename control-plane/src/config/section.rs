@@ -1,6 +1,6 @@
 //! The section as it is written.
 
-use luthien_policy::PolicyConfig;
+use luthien_policy::{BindingConfig, PolicyConfig};
 use luthien_service::{
     Secret,
     config::{ByteSize, HumanDuration},
@@ -21,6 +21,7 @@ pub struct Section {
     pub(super) audit: Audit,
     pub(super) policies: Vec<PolicyConfig>,
     pub(super) pipeline: Vec<String>,
+    pub(super) bindings: Vec<BindingConfig>,
     pub(super) limits: LimitsSection,
     pub(super) timeouts: TimeoutsSection,
 }
@@ -52,5 +53,6 @@ pub(super) struct LimitsSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TimeoutsSection {
     pub(super) lease: Option<HumanDuration>,
+    pub(super) takeover_wait: Option<HumanDuration>,
     pub(super) drain: Option<HumanDuration>,
 }

@@ -1,4 +1,4 @@
-//! The thread of the record: its store, its writer, and the admin API that reads it.
+//! The thread of the record: its store, its writer, the policy sets that are kept there, and the admin API that reads it.
 
 use std::{
     io,
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use luthien_policy::PolicySet;
 use luthien_service::Shutdown;
 use tokio::{
     runtime::Builder,
@@ -22,13 +23,17 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{Failed, StartError};
 use crate::{
     admin::{self, Admin, AdminToken},
+    continuation::Continuations,
     metrics::Metrics,
+    policies::{Keeper, Policies},
     policy_service::PolicyService,
-    record::{Recorder, Sqlite, Store, StoreError, Writer},
+    record::{Recorder, Sqlite, Store, Writer},
 };
 
 /// How long the store is tried at the end, if it fails.
 const FLUSH_MAX: Duration = Duration::from_secs(10);
+/// How long the policy sets in use may take to be noted.
+const KEEPER_CLOSE_MAX: Duration = Duration::from_secs(1);
 /// How long answers of the admin API may take to leave.
 const ADMIN_CLOSE_MAX: Duration = Duration::from_millis(200);
 
@@ -39,45 +44,68 @@ pub(super) struct RecordThread {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: HealthReporter,
     pub(super) shutdown: Shutdown,
+    /// To be cancelled when a shutdown was told to those who watch the health.
+    pub(super) handover: Option<CancellationToken>,
     /// Cancelled when no call is left.
     pub(super) finish: CancellationToken,
 }
 
+type JoinThread = thread::JoinHandle<Result<(), Failed>>;
+
+/// The ways to what is kept, for the threads with calls.
+pub(super) struct Ways {
+    pub(super) recorder: Recorder,
+    pub(super) policies: Policies,
+    pub(super) continuations: Continuations,
+}
+
+/// What the thread begins with.
+struct Opened {
+    sqlite: Arc<Sqlite>,
+    keeper: Keeper,
+    policies: Policies,
+}
+
 impl RecordThread {
-    /// Starts it, and waits until the record is open.
-    pub(super) fn start(self) -> Result<(thread::JoinHandle<Result<(), Failed>>, Recorder), StartError> {
+    /// Starts it with the policies of the configuration file, and waits until the record is open.
+    pub(super) fn start(self, set: PolicySet) -> Result<(JoinThread, Ways), StartError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
-        let (opened, opening) = mpsc::sync_channel(1);
+        let (begun, beginning) = mpsc::sync_channel(1);
         let work = move || {
             // Without it nothing can be put on record: then nothing is to be served.
             let _all = self.shutdown.soft.clone().drop_guard();
-            runtime.block_on(self.run(&opened))
+            runtime.block_on(self.run(set, &begun))
         };
         let thread = thread::Builder::new().name("record".into()).spawn(work).map_err(StartError::Thread)?;
-        match opening.recv() {
-            Ok(recorder) => Ok((thread, recorder?)),
+        match beginning.recv() {
+            Ok(begun) => begun.map(|ways| (thread, ways)),
             Err(mpsc::RecvError) => Err(StartError::Thread(io::Error::other("the record's thread panicked"))),
         }
     }
 
-    async fn run(self, opened: &mpsc::SyncSender<Result<Recorder, StoreError>>) -> Result<(), Failed> {
-        let store: Arc<dyn Store> = match Sqlite::open(&self.database).await {
-            Ok(store) => Arc::new(store),
+    async fn run(self, set: PolicySet, begun: &mpsc::SyncSender<Result<Ways, StartError>>) -> Result<(), Failed> {
+        let Opened { sqlite, keeper, policies } = match self.open(set).await {
+            Ok(opened) => opened,
             Err(error) => {
                 // Whoever started the thread waits for this.
-                let _ = opened.send(Err(error));
+                let _ = begun.send(Err(error));
                 return Ok(());
             }
         };
+        let store: Arc<dyn Store> = sqlite.clone();
         self.announce().await;
         let give_up = CancellationToken::new();
         let (writer, recorder) = Writer::new(Arc::clone(&store));
         let writing = tokio::spawn(writer.run(self.finish.clone(), give_up.clone()));
-        let admin = self.serve_admin(Arc::clone(&store), recorder.clone())?;
-        let _ = opened.send(Ok(recorder.clone()));
+        let keeping = tokio::spawn(keeper.run(self.finish.clone()));
+        let admin = self.serve_admin(sqlite, recorder.clone(), policies.clone())?;
+        let (continuations, lookups) = Continuations::new(Arc::clone(&store));
+        tokio::spawn(lookups.run());
+        let _ = begun.send(Ok(Ways { recorder: recorder.clone(), policies, continuations }));
 
         self.finish.cancelled().await;
         flush(writing, &give_up).await?;
+        let _ = timeout(KEEPER_CLOSE_MAX, keeping).await;
         let _ = timeout(ADMIN_CLOSE_MAX, admin).await;
         store.close().await;
         match recorder.health().entries_lost() {
@@ -86,9 +114,16 @@ impl RecordThread {
         }
     }
 
-    /// Tells health checks that calls are taken; and, at a shutdown, that they are not.
+    async fn open(&self, set: PolicySet) -> Result<Opened, StartError> {
+        let sqlite = Arc::new(Sqlite::open(&self.database).await?);
+        let (keeper, policies) = Keeper::start(set, sqlite.clone(), self.metrics.clone()).await?;
+        Ok(Opened { sqlite, keeper, policies })
+    }
+
+    /// Tells health checks that calls are taken; and, at a shutdown, that they are not, before any is handed over.
     async fn announce(&self) {
         let (health, soft) = (self.health.clone(), self.shutdown.soft.clone());
+        let handover = self.handover.clone().map(CancellationToken::drop_guard);
         let set = async move |status| {
             for service in ["", PolicyService::NAME] {
                 health.set_service_status(service, status).await;
@@ -98,14 +133,22 @@ impl RecordThread {
         tokio::spawn(async move {
             soft.cancelled().await;
             set(ServingStatus::NotServing).await;
+            drop(handover);
         });
     }
 
-    fn serve_admin(&self, store: Arc<dyn Store>, recorder: Recorder) -> Result<JoinHandle<io::Result<()>>, Failed> {
+    fn serve_admin(
+        &self,
+        sqlite: Arc<Sqlite>,
+        recorder: Recorder,
+        policies: Policies,
+    ) -> Result<JoinHandle<io::Result<()>>, Failed> {
         let listener = self.listener.try_clone().and_then(tokio::net::TcpListener::from_std).map_err(Failed::Admin)?;
         let loopback = listener.local_addr().map_err(Failed::Admin)?.ip().is_loopback();
         let router = admin::router(Admin {
-            store,
+            store: sqlite.clone(),
+            sets: sqlite,
+            policies,
             recorder,
             token: self.token.clone(),
             metrics: self.metrics.clone(),

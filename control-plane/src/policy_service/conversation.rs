@@ -1,113 +1,146 @@
 //! One call: drives its session between the stream and the record. Decides nothing.
 
+mod failure;
 mod guarded;
+mod opening;
 
-use luthien_policy::Output;
-use luthien_proto::{
-    FromService, Malformed, ToService,
-    message::{CallStarted, Reply},
-    request::Dialect,
-    wire::EnforceRequest,
-};
+use std::sync::Arc;
+
+use luthien_policy::{Before, Output};
+use luthien_proto::{FromService, message::Reply, request::Dialect, wire::EnforceRequest};
 use luthien_service::telemetry::SpanContext;
-use thiserror::Error;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
-use tracing::{Instrument as _, debug, error, info_span, warn};
+use tracing::{Instrument as _, info_span};
 
-use super::{PolicyService, replies::Replier};
+use super::{PolicyService, replies::Replier, streams::Place};
 use crate::{
     metrics::{self, Metrics},
+    policies::InUse,
     record::{CallRecord, NotDurable, Summary},
     trace::Trace,
 };
-use guarded::{Guarded, Panicked};
+use failure::{Aftermath, Failure};
+use guarded::Guarded;
+use opening::{Opening, read};
+
+/// What ends calls that run.
+#[derive(Clone)]
+pub(super) struct Gates {
+    /// The calls that may go on elsewhere are to.
+    pub(super) handover: CancellationToken,
+    /// All are to end.
+    pub(super) cut: CancellationToken,
+}
 
 /// Runs a call from its first message to the close of its stream.
 pub(super) async fn converse(
     service: PolicyService,
     mut requests: Streaming<EnforceRequest>,
     parent: Option<SpanContext>,
-    replier: Replier,
-    cut: CancellationToken,
+    mut replier: Replier,
+    gates: Gates,
 ) {
-    let end = match first(&mut requests, &cut).await {
-        Ok(started) => {
-            let trace = Trace::begin(&started, parent, &service.policies.names());
-            let (call_id, context) = (started.call_id, trace.context());
+    match open(&service, &mut requests, &gates).await {
+        Ok((opening, policies)) => {
+            let before = service.continuations.before(&opening.started, opening.admission()).await;
+            let pipeline = policies.set().pipeline_of(&opening.started);
+            let trace = Trace::begin(&opening.started, opening.epoch(), parent, &pipeline.names());
+            let (call_id, context) = (opening.started.call_id, trace.context());
             let (trace_id, span_id) = (context.trace_id(), context.span_id());
             let span = info_span!("call", %call_id, %trace_id, %span_id);
-            let begun = span.in_scope(|| Conversation::begin(&service, *started, trace, &replier, cut));
-            begun.run(requests).instrument(span).await
+            let begin = || Conversation::begin(&service, opening, policies, before, trace, replier, gates);
+            span.in_scope(begin).run(requests).instrument(span).await;
         }
-        Err(failure) => Err(failure),
-    };
-    replier.close(end.map_err(|failure| failure.status())).await;
+        Err(failure) => {
+            failure.log();
+            service.metrics.failed(failure.kind());
+            replier.close(Err(failure.status())).await;
+        }
+    }
+}
+
+/// Hears which call it is, and finds the policies that judge it.
+async fn open(
+    service: &PolicyService,
+    requests: &mut Streaming<EnforceRequest>,
+    gates: &Gates,
+) -> Result<(Opening, InUse), Failure> {
+    let opening = Opening::hear(requests, gates).await?;
+    let Some(admission) = opening.admission() else { return Ok((opening, service.policies.current())) };
+    match service.policies.find(&admission.revision).await {
+        Some(policies) => Ok((opening, policies)),
+        None => Err(Failure::UnknownRevision(admission.revision.clone())),
+    }
 }
 
 struct Conversation<'a> {
+    service: &'a PolicyService,
     session: Guarded,
     record: CallRecord,
     dialect: Dialect,
-    metrics: &'a Metrics,
     trace: Trace,
-    replier: &'a Replier,
-    cut: CancellationToken,
+    replier: Replier,
+    gates: Gates,
+    place: Place,
     lease: Interval,
+    can_resume: bool,
     /// Messages that the session has taken, as it counts them.
     seen: u64,
     /// Whether the proxy heard of us since the last look.
     spoke: bool,
-}
-
-/// Why a stream does not end well.
-#[derive(Debug, Error)]
-enum Failure {
-    #[error("{0}")]
-    Fault(String),
-    #[error("the proxy was lost: {0}")]
-    Lost(String),
-    #[error("the policies failed")]
-    Panicked(#[from] Panicked),
-    #[error("the control plane is shutting down")]
-    Cut,
-    #[error(transparent)]
-    NotDurable(#[from] NotDurable),
+    /// Kept from being forgotten.
+    _policies: InUse,
 }
 
 impl<'a> Conversation<'a> {
     fn begin(
         service: &'a PolicyService,
-        started: CallStarted,
+        opening: Opening,
+        policies: InUse,
+        before: Before,
         trace: Trace,
-        replier: &'a Replier,
-        cut: CancellationToken,
+        replier: Replier,
+        gates: Gates,
     ) -> Self {
         // A silence that begins just behind one tick ends at the next but one: no later than a lease.
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let record = service.recorder.call(Summary::new(&started));
-        let (dialect, metrics) = (started.dialect, &*service.metrics);
-        let session = Guarded::begin(service.policies.clone(), started);
-        Self { session, record, dialect, metrics, trace, replier, cut, lease, seen: 0, spoke: false }
+        let (epoch, can_resume) = (opening.epoch(), opening.can_resume());
+        let Opening { started, resumed } = opening;
+        if resumed.is_some() {
+            service.metrics.resumed();
+        }
+        let record = service.recorder.call(Summary { epoch, ..Summary::new(&started) });
+        let (dialect, place) = (started.dialect, service.streams.enter(started.call_id, epoch));
+        let session = Guarded::begin(Arc::clone(policies.set()), resumed, started, before);
+        Self {
+            service,
+            session,
+            record,
+            dialect,
+            trace,
+            replier,
+            gates,
+            place,
+            lease,
+            can_resume,
+            seen: 0,
+            spoke: false,
+            _policies: policies,
+        }
     }
 
-    async fn run(mut self, mut requests: Streaming<EnforceRequest>) -> Result<(), Failure> {
-        let _open = self.metrics.open_call();
-        let talked = self.talk(&mut requests).await;
-        if let Err(failure) = &talked {
-            failure.log();
-            self.metrics.failed(failure.kind());
-            self.trace.failed(failure.kind());
-            self.lose(failure).await;
+    async fn run(mut self, mut requests: Streaming<EnforceRequest>) {
+        let _open = self.service.metrics.open_call();
+        match self.talk(&mut requests).await {
+            Ok(()) => self.finish().await,
+            Err(failure) => {
+                drop(requests);
+                self.fail(failure).await;
+            }
         }
-        let durable = self.record.close().await;
-        if durable.is_err() {
-            self.metrics.failed(metrics::Failure::NotDurable);
-            self.trace.failed(metrics::Failure::NotDurable);
-        }
-        talked.and(durable.map_err(Failure::from))
     }
 
     /// Until the session says that the call is over.
@@ -118,7 +151,9 @@ impl<'a> Conversation<'a> {
             }
             tokio::select! {
                 biased;
-                () = self.cut.cancelled() => return Err(Failure::Cut),
+                () = self.gates.cut.cancelled() => return Err(Failure::Cut),
+                () = self.place.superseded() => return Err(Failure::Superseded),
+                () = self.gates.handover.cancelled(), if self.can_resume => return Err(Failure::HandedOver),
                 () = self.record.flush(), if !self.record.is_flushed() => {}
                 request = requests.message(), if self.record.is_flushed() => self.hear(request)?,
                 _ = self.lease.tick() => self.show_life().await,
@@ -137,7 +172,7 @@ impl<'a> Conversation<'a> {
                     self.replier.say(message).await;
                 }
                 Some(Output::Record(entry)) => {
-                    self.metrics.entry(self.dialect, &entry.body);
+                    self.service.metrics.entry(self.dialect, &entry.body);
                     self.trace.entry(&entry);
                     self.record.push(entry);
                 }
@@ -159,6 +194,48 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// The call is over: the stream is closed when its record is durable.
+    async fn finish(mut self) {
+        self.service.continuations.remember(self.record.summary());
+        let durable = self.record.close().await;
+        note(&durable, &self.service.metrics, &mut self.trace);
+        self.replier.close(durable.map_err(|not| Failure::from(not).status())).await;
+    }
+
+    /// The stream ends, and after it its record.
+    async fn fail(mut self, failure: Failure) {
+        failure.log();
+        self.service.metrics.failed(failure.kind());
+        self.trace.failed(failure.kind());
+        self.replier.close(Err(failure.status())).await;
+        let goes_on = match failure.aftermath() {
+            Aftermath::Unknown => false,
+            Aftermath::UnknownIfNotResumed => self.can_resume && self.is_resumed().await,
+            Aftermath::GoesOn => true,
+        };
+        let durable = match goes_on {
+            true => self.record.leave().await,
+            false => {
+                self.lose(&failure).await;
+                self.service.continuations.remember(self.record.summary());
+                self.record.close().await
+            }
+        };
+        note(&durable, &self.service.metrics, &mut self.trace);
+    }
+
+    /// Waits for the call to be resumed here; whether it is, or can only be resumed elsewhere.
+    async fn is_resumed(&mut self) -> bool {
+        self.record.flush().await;
+        tokio::select! {
+            biased;
+            () = self.place.superseded() => true,
+            () = self.gates.handover.cancelled() => true,
+            () = self.gates.cut.cancelled() => true,
+            () = sleep(self.service.takeover_wait) => false,
+        }
+    }
+
     /// The proxy will say no more. What its session still has for the record is taken.
     async fn lose(&mut self, failure: &Failure) {
         if self.session.lost().is_ok() {
@@ -168,62 +245,15 @@ impl<'a> Conversation<'a> {
     }
 }
 
+fn note(durable: &Result<(), NotDurable>, metrics: &Metrics, trace: &mut Trace) {
+    if durable.is_err() {
+        metrics.failed(metrics::Failure::NotDurable);
+        trace.failed(metrics::Failure::NotDurable);
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Drained {
     Waiting,
     Ended,
-}
-
-impl Failure {
-    fn status(&self) -> Status {
-        let text = self.to_string();
-        match self {
-            Self::Fault(_) => Status::invalid_argument(text),
-            Self::Lost(_) => Status::cancelled(text),
-            Self::Panicked(_) => Status::internal(text),
-            Self::Cut | Self::NotDurable(_) => Status::unavailable(text),
-        }
-    }
-
-    fn kind(&self) -> metrics::Failure {
-        match self {
-            Self::Fault(_) => metrics::Failure::Fault,
-            Self::Lost(_) => metrics::Failure::Lost,
-            Self::Panicked(_) => metrics::Failure::Panicked,
-            Self::Cut => metrics::Failure::Cut,
-            Self::NotDurable(_) => metrics::Failure::NotDurable,
-        }
-    }
-
-    fn log(&self) {
-        match self {
-            Self::Fault(fault) => warn!(fault, "the proxy broke the protocol"),
-            Self::Lost(why) => debug!(why, "the proxy was lost before it said how the call ended"),
-            Self::Panicked(_) => error!("the policies panicked; the call ends closed"),
-            Self::Cut | Self::NotDurable(_) => warn!(reason = %self, "the call was cut"),
-        }
-    }
-}
-
-async fn first(requests: &mut Streaming<EnforceRequest>, cut: &CancellationToken) -> Result<Box<CallStarted>, Failure> {
-    let request = tokio::select! {
-        request = requests.message() => request,
-        () = cut.cancelled() => return Err(Failure::Cut),
-    };
-    match read(request)? {
-        ToService::CallStarted(started) => Ok(started),
-        ToService::CallResumed(_)
-        | ToService::Consultation(_)
-        | ToService::Chunks(_)
-        | ToService::Block(_)
-        | ToService::CallEnded(_) => Err(Failure::Fault("the first message is not CallStarted".into())),
-    }
-}
-
-fn read(request: Result<Option<EnforceRequest>, Status>) -> Result<ToService, Failure> {
-    match request {
-        Ok(Some(request)) => request.try_into().map_err(|malformed: Malformed| Failure::Fault(malformed.to_string())),
-        Ok(None) => Err(Failure::Lost("it closed the stream before CallEnded".into())),
-        Err(status) => Err(Failure::Lost(format!("{:?}: {}", status.code(), status.message()))),
-    }
 }

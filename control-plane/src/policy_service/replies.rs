@@ -19,6 +19,7 @@ const WAITING_MAX: usize = 32;
 pub(super) struct Replier {
     replies: mpsc::Sender<Reply>,
     cut: CancellationToken,
+    is_closed: bool,
 }
 
 /// The transport's end.
@@ -35,18 +36,22 @@ enum Reply {
 /// Both ends. Once `cut` is cancelled, nothing waits for the proxy any more.
 pub(super) fn channel(cut: CancellationToken) -> (Replier, Replies) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (Replier { replies: sender, cut }, Replies { replies: receiver, ended: false })
+    (Replier { replies: sender, cut, is_closed: false }, Replies { replies: receiver, ended: false })
 }
 
 impl Replier {
     /// Says something. Whether anybody still listens shows on the other half of the stream.
     pub(super) async fn say(&self, message: FromService) {
-        self.send(Reply::Say(Box::new(message.into()))).await;
+        if !self.is_closed {
+            self.send(Reply::Say(Box::new(message.into()))).await;
+        }
     }
 
-    /// Closes the stream.
-    pub(super) async fn close(self, end: Result<(), Status>) {
-        self.send(Reply::Close(end)).await;
+    /// Closes the stream: nothing is said any more.
+    pub(super) async fn close(&mut self, end: Result<(), Status>) {
+        if !std::mem::replace(&mut self.is_closed, true) {
+            self.send(Reply::Close(end)).await;
+        }
     }
 
     async fn send(&self, reply: Reply) {

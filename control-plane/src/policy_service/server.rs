@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::{Ready, ready},
     task::{Context, Poll},
 };
 
@@ -17,7 +18,11 @@ use tonic::{
     server::{Grpc, NamedService, StreamingService},
 };
 
-use super::{Answer, PolicyService, conversation, replies};
+use super::{
+    Answer, PolicyService,
+    conversation::{self, Gates},
+    replies,
+};
 
 /// The method.
 const ENFORCE: &str = "/luthien.v1.PolicyService/Enforce";
@@ -27,12 +32,14 @@ const ENFORCE: &str = "/luthien.v1.PolicyService/Enforce";
 pub(super) struct Enforcer {
     service: PolicyService,
     calls: TaskTracker,
-    cut: CancellationToken,
+    draining: CancellationToken,
+    gates: Gates,
 }
 
 impl Enforcer {
-    pub(super) fn new(service: PolicyService, calls: TaskTracker, cut: CancellationToken) -> Self {
-        Self { service, calls, cut }
+    /// From when `draining` is cancelled, no calls are taken.
+    pub(super) fn new(service: PolicyService, calls: TaskTracker, draining: CancellationToken, gates: Gates) -> Self {
+        Self { service, calls, draining, gates }
     }
 }
 
@@ -65,14 +72,17 @@ impl tower::Service<http::Request<Body>> for Enforcer {
 impl StreamingService<EnforceRequest> for Enforcer {
     type Response = EnforceResponse;
     type ResponseStream = replies::Replies;
-    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<EnforceRequest>>) -> Self::Future {
-        let (replier, replies) = replies::channel(self.cut.clone());
+        if self.draining.is_cancelled() {
+            return ready(Err(Status::unavailable("the control plane is shutting down")));
+        }
+        let (replier, replies) = replies::channel(self.gates.cut.clone());
         let service = self.service.clone();
         let parent = request.metadata().get("traceparent").and_then(|value| parse_traceparent(value.to_str().ok()?));
         let requests = request.into_inner();
-        self.calls.spawn(conversation::converse(service, requests, parent, replier, self.cut.clone()));
-        std::future::ready(Ok(Response::new(replies)))
+        self.calls.spawn(conversation::converse(service, requests, parent, replier, self.gates.clone()));
+        ready(Ok(Response::new(replies)))
     }
 }

@@ -133,6 +133,11 @@ impl CallRecord {
         self.made.push(entry);
     }
 
+    /// What is known of the call at a glance.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
     /// Nobody will say how the call ended.
     pub fn lose(&mut self, reason: &str) {
         self.summary.lose(reason);
@@ -169,9 +174,24 @@ impl CallRecord {
     /// The writer gave up.
     pub async fn close(mut self) -> Result<(), NotDurable> {
         self.flush().await;
+        let summary = Box::new(self.summary.clone());
+        self.finish(Some(summary)).await
+    }
+
+    /// Ends the record of a stream whose call goes on with another: nothing is said of how it ended. Waits until what there
+    /// is is durable.
+    ///
+    /// # Errors
+    /// The writer gave up.
+    pub async fn leave(mut self) -> Result<(), NotDurable> {
+        self.flush().await;
+        self.finish(None).await
+    }
+
+    async fn finish(mut self, summary: Option<Box<Summary>>) -> Result<(), NotDurable> {
         let (durable, done) = oneshot::channel();
         self.stage = Stage::Closed;
-        self.send(What::Closed { summary: Some(Box::new(self.summary.clone())), durable: Some(durable) });
+        self.send(What::Closed { summary, durable: Some(durable) });
         done.await.map_err(|_| NotDurable)
     }
 
@@ -197,12 +217,15 @@ impl Drop for CallRecord {
 impl NewEntry {
     fn new(entry: luthien_policy::Entry) -> Self {
         let kind = match entry.body {
+            EntryBody::Resumed(_) => "resumed",
             EntryBody::Request(_) => "request",
             EntryBody::Admission(_) => "admission",
             EntryBody::Block(_) => "block",
             EntryBody::Step(_) => "step",
             EntryBody::Verdict(_) => "verdict",
             EntryBody::Note(_) => "note",
+            EntryBody::Consult(_) => "consult",
+            EntryBody::Interest(_) => "interest",
             EntryBody::Coverage(_) => "coverage",
             EntryBody::Outcome(_) => "outcome",
         };

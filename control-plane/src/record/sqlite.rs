@@ -6,6 +6,7 @@
 mod read;
 mod rows;
 mod schema;
+mod sets;
 
 use std::{
     fs::OpenOptions,
@@ -20,6 +21,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use uuid::Uuid;
+
+use crate::continuation::Asked;
 
 use super::{Batch, FullCall, Page, Query, Store, StoreError, Summary};
 
@@ -98,6 +101,10 @@ impl Store for Sqlite {
 
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
         Box::pin(read::call(&self.readers, id))
+    }
+
+    fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
+        Box::pin(read::continued(&self.readers, from))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -5,6 +5,8 @@ use luthien_proto::message::{CallStarted, Outcome, Severity};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::continuation::Answered;
+
 /// What is known of a call at a glance: what its entries say, put together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
@@ -58,6 +60,8 @@ pub struct Summary {
     pub upstream_first_us: Option<u64>,
     /// The client's first byte.
     pub client_first_us: Option<u64>,
+    /// What a call has to know that goes on from this one's response.
+    pub answered: Answered,
 }
 
 /// Tokens, as the upstream counted them.
@@ -104,13 +108,21 @@ impl Summary {
             severity: None,
             upstream_first_us: None,
             client_first_us: None,
+            answered: Answered::new(started),
         }
     }
 
     /// Takes note of an entry of the call.
     pub fn note(&mut self, entry: &EntryBody) {
+        self.answered.note(entry);
         match entry {
-            EntryBody::Request(_) | EntryBody::Block(_) | EntryBody::Step(_) | EntryBody::Coverage(_) => {}
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Block(_)
+            | EntryBody::Step(_)
+            | EntryBody::Coverage(_)
+            | EntryBody::Consult(_)
+            | EntryBody::Interest(_) => {}
             EntryBody::Admission(admission) => {
                 self.revision = Some(admission.revision.clone());
                 self.pipeline = Some(admission.pipeline.clone());

@@ -1,6 +1,9 @@
 //! What an operator is owed, and everybody else refused.
 
-use luthien_control_plane::record::{Batch, Sqlite, Store as _, Summary, Tokens};
+use luthien_control_plane::{
+    continuation::Answered,
+    record::{Batch, Sqlite, Store as _, Summary, Tokens},
+};
 use luthien_proto::message::Outcome;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -153,5 +156,6 @@ fn call(n: u128) -> Summary {
         severity: None,
         upstream_first_us: None,
         client_first_us: None,
+        answered: Answered::default(),
     }
 }

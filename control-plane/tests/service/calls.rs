@@ -78,7 +78,10 @@ async fn a_first_message_that_is_not_call_started_is_a_fault() {
     let mut stream = plane.enforce().await;
     stream.tell(response("hello"));
     let status = stream.close().await.unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "the first message is not CallStarted"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::InvalidArgument, "the first message is neither CallStarted nor CallResumed")
+    );
 }
 
 #[tokio::test]
@@ -135,8 +138,12 @@ async fn a_call_that_begins_again_overwrites_nothing() {
         stream.close().await.unwrap();
     }
     let record = plane.get(&format!("/api/calls/{id}")).await;
-    let requests: Vec<_> = entries(&record).iter().filter(|entry| entry["body"]["type"] == "request").collect();
-    assert_eq!(requests.iter().map(|entry| &entry["epoch"]).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!((&record["epoch"], &record["epochs"]), (&json!(1), &json!([0, 1])));
+    for epoch in [0, 1] {
+        let record = plane.get(&format!("/api/calls/{id}?epoch={epoch}")).await;
+        assert!(entries(&record).iter().all(|entry| entry["epoch"] == epoch));
+        assert_eq!((types(&record).first(), types(&record).last()), (Some(&"request"), Some(&"outcome")));
+    }
 }
 
 #[tokio::test]

@@ -174,6 +174,7 @@ pub fn started(call_id: Uuid) -> ToService {
         dropped: Vec::new(),
         omitted: Vec::new(),
         capabilities: Vec::new(),
+        headers: Vec::new(),
         call_id,
         started_at_us: 1_700_000_000_000_000,
         dialect: Dialect::OpenAiChat,

@@ -1,6 +1,9 @@
 //! What a store promises. Each function takes a store, or two that share one database, with nothing on record.
 
-use luthien_control_plane::record::{Batch, Ended, Entry, Query, Store, Summary, Tokens};
+use luthien_control_plane::{
+    continuation::{Answered, Asked, Withheld},
+    record::{Batch, Ended, Entry, Query, Store, Summary, Tokens},
+};
 use luthien_policy::{EntryBody, NoteEntry};
 use luthien_proto::message::{Outcome, Severity};
 use uuid::Uuid;
@@ -13,11 +16,15 @@ macro_rules! for_each_promise {
             what_was_written_is_read_back
             an_entry_written_twice_is_there_once_as_it_first_was
             each_stream_of_a_call_has_its_epoch
+            a_stream_that_is_put_on_record_late_keeps_its_epoch_and_changes_no_summary
+            an_epoch_that_has_entries_is_given_to_no_other_stream
             a_summary_of_an_earlier_epoch_replaces_nothing
+            an_outcome_that_is_known_is_not_replaced_by_one_that_is_not
             filters_match_what_they_name
             a_cursor_stays_where_it_is_when_calls_are_added
             calls_that_began_at_the_same_moment_are_all_listed_once
             many_entries_fit_in_one_batch
+            a_call_is_found_by_what_another_one_goes_on_from
         }
     };
 }
@@ -47,8 +54,23 @@ pub async fn an_entry_written_twice_is_there_once_as_it_first_was(store: &dyn St
 
 pub async fn each_stream_of_a_call_has_its_epoch(store: &dyn Store) {
     assert_eq!(store.open(&[call(1), call(2), call(1)]).await.unwrap(), [0, 0, 1]);
-    assert_eq!(store.open(&[call(1)]).await.unwrap(), [2]);
-    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary.epoch, 2);
+    assert_eq!(store.open(&[Summary { epoch: 4, ..call(1) }]).await.unwrap(), [4]);
+    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary.epoch, 4);
+}
+
+pub async fn a_stream_that_is_put_on_record_late_keeps_its_epoch_and_changes_no_summary(store: &dyn Store) {
+    let resumed = Summary { epoch: 2, model: "resumed".into(), ..call(1) };
+    assert_eq!(store.open(std::slice::from_ref(&resumed)).await.unwrap(), [2]);
+    assert_eq!(store.open(&[Summary { epoch: 1, ..call(1) }, call(1)]).await.unwrap(), [1, 0]);
+    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary, resumed);
+}
+
+pub async fn an_epoch_that_has_entries_is_given_to_no_other_stream(store: &dyn Store) {
+    store.open(&[call(1)]).await.unwrap();
+    let entry = |epoch| Entry { epoch, ..entry(id(1), 0, "{}") };
+    store.write(&Batch { summaries: vec![], entries: vec![entry(0)] }).await.unwrap();
+    assert_eq!(store.open(&[Summary { epoch: 3, ..call(1) }]).await.unwrap(), [3]);
+    assert_eq!(store.open(&[call(1)]).await.unwrap(), [4]);
 }
 
 pub async fn a_summary_of_an_earlier_epoch_replaces_nothing(store: &dyn Store) {
@@ -59,6 +81,26 @@ pub async fn a_summary_of_an_earlier_epoch_replaces_nothing(store: &dyn Store) {
         store.write(&Batch { summaries: vec![summary.clone()], entries: vec![] }).await.unwrap();
     }
     assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary, done);
+}
+
+pub async fn an_outcome_that_is_known_is_not_replaced_by_one_that_is_not(store: &dyn Store) {
+    let of = |epoch, outcome| Summary { outcome, epoch, ..call(1) };
+    let write = async |summary: Summary| {
+        store.write(&Batch { summaries: vec![summary], entries: vec![] }).await.unwrap();
+    };
+    let outcome = async || store.call(id(1)).await.unwrap().unwrap().summary.outcome;
+    store.open(&[call(1)]).await.unwrap();
+    write(of(0, Some(Outcome::Unknown))).await;
+    assert_eq!(outcome().await, Some(Outcome::Unknown));
+    store.open(&[of(1, None)]).await.unwrap();
+    assert_eq!(outcome().await, None, "it runs again");
+    write(of(1, Some(Outcome::Delivered))).await;
+    store.open(&[of(2, None)]).await.unwrap();
+    assert_eq!(outcome().await, Some(Outcome::Delivered));
+    write(of(2, Some(Outcome::Unknown))).await;
+    assert_eq!(outcome().await, Some(Outcome::Delivered));
+    write(of(2, Some(Outcome::CutByClient))).await;
+    assert_eq!(outcome().await, Some(Outcome::CutByClient));
 }
 
 pub async fn filters_match_what_they_name(store: &dyn Store) {
@@ -118,6 +160,24 @@ pub async fn many_entries_fit_in_one_batch(store: &dyn Store) {
     assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, entries);
 }
 
+pub async fn a_call_is_found_by_what_another_one_goes_on_from(store: &dyn Store) {
+    let over = |n, answered| Summary { outcome: Some(Outcome::Delivered), answered, ..call(n) };
+    let calls = [
+        over(1, answered(Some("resp_1"), None, true)),
+        over(2, answered(Some("resp_2"), Some("conv_1"), true)),
+        over(3, answered(None, Some("conv_1"), false)),
+        Summary { answered: answered(None, Some("conv_1"), false), ..call(4) },
+        over(5, answered(Some("resp_1"), None, false)),
+    ];
+    store.open(&calls).await.unwrap();
+    let from = |asked: Asked| async move { ids(&store.continued(&asked).await.unwrap()) };
+    assert_eq!(from(Asked::Response("resp_1".into())).await, [5, 1]);
+    assert_eq!(from(Asked::Response("resp_3".into())).await, [0; 0]);
+    assert_eq!(from(Asked::Conversation("conv_1".into())).await, [4, 2]);
+    assert_eq!(from(Asked::Conversation("resp_1".into())).await, [0; 0]);
+    assert_eq!(from(Asked::Unreadable).await, [0; 0]);
+}
+
 /// Two stores on one database: both write, both see everything, and no epoch is given twice.
 pub async fn two_stores_share_a_database(one: &dyn Store, two: &dyn Store) {
     let write = async |store: &dyn Store, from: u128| {
@@ -137,6 +197,12 @@ pub async fn two_stores_share_a_database(one: &dyn Store, two: &dyn Store) {
 
 pub fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
+}
+
+fn answered(response_id: Option<&str>, conversation: Option<&str>, changed: bool) -> Answered {
+    let withheld = Withheld { id: "c".into(), kind: "custom".into() };
+    let withheld = if changed { vec![withheld] } else { Vec::new() };
+    Answered::ended(response_id.map(Into::into), conversation.map(Into::into), changed, withheld)
 }
 
 /// A running call that began at `n` milliseconds.
@@ -167,6 +233,7 @@ pub fn call(n: u128) -> Summary {
         severity: None,
         upstream_first_us: None,
         client_first_us: None,
+        answered: Answered::default(),
     }
 }
 
@@ -204,6 +271,7 @@ fn full_summary(call_id: Uuid) -> Summary {
         severity: Some(Severity::Warning),
         upstream_first_us: Some(7),
         client_first_us: Some(8),
+        answered: answered(Some("resp_\"1"), Some("conv_1"), true),
         ..call(1)
     }
 }

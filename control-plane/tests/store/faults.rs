@@ -9,8 +9,9 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use luthien_control_plane::record::{
-    Batch, FullCall, Page, Query, Recorder, Sqlite, Store, StoreError, Summary, Writer,
+use luthien_control_plane::{
+    continuation::Asked,
+    record::{Batch, FullCall, Page, Query, Recorder, Sqlite, Store, StoreError, Summary, Writer},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -86,7 +87,7 @@ impl Plane {
     async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let inner = Sqlite::open(&folder.path().join("luthien.db")).await.unwrap();
-        let store = Arc::new(Flaky { inner, failing: AtomicBool::new(false) });
+        let store = Arc::new(Flaky::new(inner));
         let (writer, recorder) = Writer::new(Arc::<Flaky>::clone(&store));
         let (finish, give_up) = (CancellationToken::new(), CancellationToken::new());
         let writing = tokio::spawn(writer.run(finish.clone(), give_up.clone()));
@@ -99,13 +100,17 @@ impl Plane {
 }
 
 /// A store that can be told to fail.
-struct Flaky {
+pub struct Flaky {
     inner: Sqlite,
     failing: AtomicBool,
 }
 
 impl Flaky {
-    fn fail(&self, failing: bool) {
+    pub fn new(inner: Sqlite) -> Self {
+        Self { inner, failing: AtomicBool::new(false) }
+    }
+
+    pub fn fail(&self, failing: bool) {
         self.failing.store(failing, Ordering::SeqCst);
     }
 
@@ -138,6 +143,13 @@ impl Store for Flaky {
 
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
         self.inner.call(id)
+    }
+
+    fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
+        Box::pin(async {
+            self.check()?;
+            self.inner.continued(from).await
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

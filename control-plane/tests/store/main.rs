@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod conformance;
+mod continuations;
 mod faults;
 mod sqlite;

@@ -154,6 +154,7 @@ impl Driven {
             dropped: Vec::new(),
             omitted: Vec::new(),
             capabilities: Vec::new(),
+            headers: Vec::new(),
             call_id: "018f0000-0000-7000-8000-000000000001".parse().unwrap(),
             started_at_us: 1_700_000_000_000_000,
             dialect,

@@ -13,7 +13,7 @@ mod request;
 mod response;
 
 use bytes::Bytes;
-use luthien_proto::request::Dialect;
+use luthien_proto::{Request, request::Dialect};
 use thiserror::Error;
 
 pub use bridge::{Bridge, BridgedTool};
@@ -63,8 +63,37 @@ pub struct Unconvertible {
 /// # Errors
 /// The request depends on what only a provider of its own dialect can know.
 pub fn convert(client: &ClientRequest, to: &Target<'_>) -> Result<Converted, Unconvertible> {
-    let (converted, mut lost, bridge) = request::convert(client, to)?;
+    convert_request(client.dialect, &client.request, to)
+}
+
+/// A request that is another one than the client's, for the upstream.
+#[derive(Clone, Debug)]
+pub struct Edited {
+    /// The body for the upstream.
+    pub body: Bytes,
+    /// What was lost.
+    pub lost: Lost,
+    /// What turns the answer into one for the client, where the upstream speaks another dialect.
+    pub response: Option<Response>,
+}
+
+/// Writes a request anew that policies have changed, for an upstream of whatever dialect. What they did not change means
+/// what it meant.
+///
+/// # Errors
+/// As [`convert`], where the upstream speaks another dialect than the client.
+pub fn edited(client: Dialect, request: &Request, to: &Target<'_>) -> Result<Edited, Unconvertible> {
+    if client == to.dialect {
+        let (body, lost) = forward::anew(client, request, to.model, to.options);
+        return Ok(Edited { body, lost, response: None });
+    }
+    let Converted { body, lost, response } = convert_request(client, request, to)?;
+    Ok(Edited { body, lost, response: Some(response) })
+}
+
+fn convert_request(client: Dialect, request: &Request, to: &Target<'_>) -> Result<Converted, Unconvertible> {
+    let (converted, mut lost, bridge) = request::convert(client, request, to)?;
     let body = encode_request(to.dialect, &converted, to.options, &mut lost);
-    let lost = request::of_client(lost, client.dialect);
+    let lost = request::of_client(lost, client);
     Ok(Converted { body, lost, response: Response::new(bridge) })
 }

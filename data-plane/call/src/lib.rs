@@ -5,6 +5,7 @@
 pub mod call;
 pub mod conversion;
 pub mod dialect;
+pub mod edits;
 pub mod sse;
 
 mod gate;

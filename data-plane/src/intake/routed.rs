@@ -4,25 +4,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::request::Parts;
 use luthien_call::{
-    conversion::{self, Converted, Target},
+    conversion::{self, Edited},
     dialect::ClientRequest,
 };
 use luthien_proto::{message::CallStarted, request::Dialect};
 use uuid::Uuid;
 
-use super::unconvertible;
+use super::{onward::Onward, unconvertible};
 use crate::{
     auth::Caller,
     headers::{self, Heads},
     refusal::Refusal,
-    routes::{Asked, Family, Routes, family},
+    routes::{Asked, Routes},
     session,
     trace::Trace,
     upstream::Exchange,
 };
-
-/// The longest key of a prompt cache that OpenAI takes.
-const CACHE_KEY_LONGEST: usize = 64;
 
 /// A call that somebody may make.
 pub(super) struct Wanted {
@@ -39,6 +36,8 @@ pub(super) struct Routed {
     pub(super) started: CallStarted,
     /// The exchange that it asks leave for.
     pub(super) exchange: Exchange,
+    /// How the request gets there if policies change it.
+    pub(super) onward: Onward,
     /// What the answer passes where the upstream speaks another dialect.
     pub(super) conversion: Option<conversion::Response>,
     /// What becomes of the answer's headers.
@@ -70,20 +69,15 @@ impl Wanted {
             headers.insert("traceparent", value);
         }
         let session = session::marker(&self.parts.headers, &request.request);
-        let (body, lost, conversion) = if same {
-            let (body, lost) = conversion::forward(&request, &upstream_model, &upstream.options);
-            (body, lost, None)
-        } else {
-            let to = Target { dialect: upstream.dialect, model: &upstream_model, options: &upstream.options };
-            let Converted { body, lost, response } = self.convert(&mut request, &to, &session)?;
-            (body, lost, Some(response))
-        };
+        let onward = Onward::new(self.dialect, upstream.clone(), upstream_model.clone(), &session);
+        let Edited { body, lost, response: conversion } = onward.first(&mut request).map_err(unconvertible)?;
         let heads = Heads::new(self.dialect, upstream.dialect, &lost.dropped);
         let started = CallStarted {
             session,
             dropped: lost.dropped,
             omitted: lost.omitted,
             capabilities: Vec::new(),
+            headers: headers::told(&self.parts.headers),
             call_id: self.id,
             started_at_us: micros(self.at),
             dialect: self.dialect,
@@ -95,23 +89,7 @@ impl Wanted {
             request: request.request,
         };
         trace.routed(&started, &uri);
-        Ok(Routed { started, exchange: Exchange::new(uri, headers, body), conversion, heads })
-    }
-
-    /// An agent that speaks Anthropic's dialect marks what is to be cached in its messages, which OpenAI can't read: there
-    /// the calls of its session share a cache.
-    fn convert(&self, request: &mut ClientRequest, to: &Target<'_>, session: &str) -> Result<Converted, Refusal> {
-        let keyed = family(self.dialect) == Family::Anthropic && family(to.dialect) == Family::OpenAi;
-        let cache_key = &mut request.request.service.cache_key;
-        let lent = keyed && cache_key.is_empty() && session.len() <= CACHE_KEY_LONGEST;
-        if lent {
-            session.clone_into(cache_key);
-        }
-        let converted = conversion::convert(request, to).map_err(unconvertible);
-        if lent {
-            request.request.service.cache_key.clear();
-        }
-        converted
+        Ok(Routed { started, exchange: Exchange::new(uri, headers, body), onward, conversion, heads })
     }
 }
 

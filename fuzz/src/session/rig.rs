@@ -233,6 +233,7 @@ fn call(dialect: Dialect) -> CallStarted {
         dropped: Vec::new(),
         omitted: Vec::new(),
         capabilities: Vec::new(),
+        headers: Vec::new(),
         call_id: "018f0000-0000-7000-8000-000000000001".parse().expect("a UUID"),
         started_at_us: 1_700_000_000_000_000,
         dialect,

@@ -6,7 +6,7 @@ use super::{Malformed, each, extras, extras_text, message, nested, set, status, 
 use crate::{
     event::{BlockDelta, Chunk, Event},
     json::Extras,
-    message::{Applied, Block, CallEnded, CallResumed, CallStarted, Consultation, Outcome, ToService},
+    message::{Applied, Block, CallEnded, CallResumed, CallStarted, Consultation, Header, Outcome, ToService},
     request::Dialect,
     wire,
 };
@@ -107,6 +107,7 @@ impl From<CallStarted> for wire::CallStarted {
             dropped: started.dropped,
             omitted: started.omitted,
             capabilities: started.capabilities,
+            headers: to_each(started.headers),
             request: Some(started.request.into()),
         }
     }
@@ -129,8 +130,21 @@ impl TryFrom<wire::CallStarted> for CallStarted {
             dropped: started.dropped,
             omitted: started.omitted,
             capabilities: started.capabilities,
+            headers: started.headers.into_iter().map(Into::into).collect(),
             request: message(started.request, "request")?,
         })
+    }
+}
+
+impl From<Header> for wire::Header {
+    fn from(Header { name, value }: Header) -> Self {
+        Self { name, value }
+    }
+}
+
+impl From<wire::Header> for Header {
+    fn from(wire::Header { name, value }: wire::Header) -> Self {
+        Self { name, value }
     }
 }
 

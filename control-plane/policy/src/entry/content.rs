@@ -31,6 +31,9 @@ pub struct ContentEntry {
     /// Of tool calls: `function`, `custom`, `legacy`, `server`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<&'static str>,
+    /// Of tool calls: the dialect's own name of what it is, where the form has several.
+    #[serde(rename = "call_type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<String>,
     /// Of tool calls: the arguments, as the model wrote them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<String>,
@@ -61,6 +64,7 @@ impl ContentEntry {
                 content.name = Some(call.name.clone());
                 content.namespace = Some(call.namespace.clone()).filter(|namespace| !namespace.is_empty());
                 content.form = Some(form(call.form));
+                content.type_ = Some(call.type_.clone()).filter(|type_| !type_.is_empty());
                 content.arguments = Some(String::new());
             }
             BlockKind::Opaque(json) => content.json = Some(json.clone()),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::content::form;
 
 /// The request as an operator reads it; what was not given is left out.
-pub(super) fn to_json(request: &Request) -> Value {
+pub(crate) fn to_json(request: &Request) -> Value {
     let mut map = Map::new();
     map.insert("stream".into(), request.stream.into());
     if request.choices > 1 {

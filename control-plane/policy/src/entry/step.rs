@@ -41,6 +41,20 @@ pub(crate) fn usage_json(step: &Usage) -> Value {
     Value::Object(usage(step))
 }
 
+/// Takes in the tokens that a later step names.
+pub(crate) fn merge_usage(all: &mut Usage, usage: &Usage) {
+    let Usage { input, cache_read, cache_write, output, thinking, raw } = usage;
+    let later = |old: &mut Option<u64>, new: &Option<u64>| *old = new.or(*old);
+    later(&mut all.input, input);
+    later(&mut all.cache_read, cache_read);
+    later(&mut all.cache_write, cache_write);
+    later(&mut all.output, output);
+    later(&mut all.thinking, thinking);
+    for (name, value) in raw.iter() {
+        all.raw.insert(name.clone(), value.clone());
+    }
+}
+
 fn started(step: &Started) -> Map<String, Value> {
     let mut map = Map::from_iter([("id".to_owned(), json!(step.id)), ("model".to_owned(), json!(step.model))]);
     if let Some(created) = step.created {

@@ -10,7 +10,7 @@ use luthien_proto::{
 };
 use serde_json::{Map, Value, json};
 
-use super::Common;
+use super::{Common, object};
 use crate::{
     BuildError, Hook, HookOutput, Hooks, Policy, PolicyCall, RequestOutput, Seen, SummaryOutput,
     entry::{step_json, step_name},
@@ -30,6 +30,17 @@ pub(super) struct DebugLogging {
 /// The policy in one call.
 struct Call {
     chars_max: usize,
+}
+
+/// What [`DebugLogging::build`] reads.
+pub(super) fn schema() -> Value {
+    let max_chars = json!({
+        "type": "integer",
+        "minimum": 0,
+        "default": CHARS_MAX,
+        "description": "How many characters of a chunk's content, and of its unknown fields, a note shows.",
+    });
+    object(json!({ "max_chars": max_chars }), &[], json!([{ "max_chars": 80 }]))
 }
 
 impl DebugLogging {

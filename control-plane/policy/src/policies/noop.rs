@@ -2,7 +2,9 @@
 
 use luthien_proto::message::{CallStarted, FailureMode, Interest, Level};
 
-use super::Common;
+use serde_json::{Value, json};
+
+use super::{Common, object};
 use crate::{Hooks, Policy, PolicyCall};
 
 /// The policy.
@@ -19,6 +21,11 @@ impl Noop {
     pub fn new(common: Common) -> Self {
         Self { common }
     }
+}
+
+/// There is nothing to configure.
+pub(super) fn schema() -> Value {
+    object(json!({}), &[], json!([{}]))
 }
 
 impl Policy for Noop {

@@ -21,9 +21,9 @@ use luthien_proto::{
     message::{CallStarted, FailureMode, Interest, Level},
     request::Dialect,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Common;
+use super::{Common, object};
 use crate::{BuildError, Hook, Hooks, Policy, PolicyCall, set::Fields};
 
 /// The policy.
@@ -41,6 +41,39 @@ impl ApplyTo {
     fn has(self, kind: Kind) -> bool {
         self.0[kind as usize]
     }
+}
+
+/// What [`StringReplacement::build`] reads.
+pub(super) fn schema() -> Value {
+    let replacements = json!({
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "array",
+            "prefixItems": [{ "type": "string", "minLength": 1 }, { "type": "string" }],
+            "items": false,
+            "minItems": 2,
+        },
+        "description": "Pairs: what is searched for, and what is said instead.",
+    });
+    let match_capitalization = json!({
+        "type": "boolean",
+        "default": false,
+        "description": "Whether capitals are ignored in the search, and the replacement is capitalized as what was found.",
+    });
+    let kinds = Kind::ALL.map(Kind::name);
+    let apply_to = json!({
+        "type": "array",
+        "minItems": 1,
+        "items": { "type": "string", "enum": kinds },
+        "default": kinds,
+        "description": "The kinds of content in which is replaced.",
+    });
+    let examples =
+        json!([{ "replacements": [["foo", "bar"]], "match_capitalization": true, "apply_to": ["text", "tool_call"] }]);
+    let properties =
+        json!({ "replacements": replacements, "match_capitalization": match_capitalization, "apply_to": apply_to });
+    object(properties, &["replacements"], examples)
 }
 
 impl StringReplacement {

@@ -16,8 +16,9 @@ use luthien_proto::{
     message::{CallStarted, FailureMode, Interest, Level},
 };
 use rule::{Message, Rule};
+use serde_json::{Value, json};
 
-use super::Common;
+use super::{Common, object};
 use crate::{BuildError, Hook, Hooks, Policy, PolicyCall, set::Fields};
 
 /// The policy.
@@ -30,6 +31,29 @@ pub(super) struct ToolCallRules {
 struct Rules {
     deny: Vec<Rule>,
     message: Message,
+}
+
+/// What [`ToolCallRules::build`] reads.
+pub(super) fn schema() -> Value {
+    let deny = json!({
+        "type": "array",
+        "minItems": 1,
+        "items": rule::schema(),
+        "description": "The rules; a call that one of them matches is refused.",
+    });
+    let message = json!({
+        "type": "string",
+        "default": Message::default().0,
+        "description": "What stands in place of a refused call; {tool_name}, {tool_arguments} and {reason} are filled in.",
+    });
+    let examples = json!([{
+        "deny": [
+            { "tool": "delete_*", "reason": "deletes" },
+            { "tool": "Bash", "arguments": "rm\\s+-rf", "reason": "deletes recursively" },
+        ],
+        "message": "The call of {tool_name} was refused: {reason}",
+    }]);
+    object(json!({ "deny": deny, "message": message }), &["deny"], examples)
 }
 
 impl ToolCallRules {

@@ -31,13 +31,15 @@ pub enum Hook {
     Finished,
     /// `on_failed`
     Failed,
+    /// `on_consulted`
+    Consulted,
     /// `on_response_completed`
     ResponseCompleted,
 }
 
 impl Hook {
     /// Every hook.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Request,
         Self::ResponseStarted,
         Self::ChunkStarted,
@@ -51,6 +53,7 @@ impl Hook {
         Self::Usage,
         Self::Finished,
         Self::Failed,
+        Self::Consulted,
         Self::ResponseCompleted,
     ];
 
@@ -70,6 +73,7 @@ impl Hook {
             Self::Usage => "on_usage",
             Self::Finished => "on_finished",
             Self::Failed => "on_failed",
+            Self::Consulted => "on_consulted",
             Self::ResponseCompleted => "on_response_completed",
         }
     }

@@ -1,14 +1,22 @@
 //! What hooks speak through.
 
+mod consulted;
+mod request;
+mod voice;
+
 use luthien_proto::{
     Event,
     event::{BlockKey, FinishReason},
-    message::{Annotation, Reject, Severity},
+    message::{Interest, Severity},
 };
 use serde_json::Value;
 
-use super::HookError;
-use crate::stage::Slots;
+pub use consulted::ConsultedOutput;
+use consulted::NOT_HELD;
+pub use request::RequestOutput;
+pub(crate) use voice::{Notes, Voice};
+
+use super::{ConsultId, Question};
 
 /// What becomes of a chunk.
 #[derive(Debug)]
@@ -29,16 +37,13 @@ pub struct Held(pub(crate) u64);
 
 /// What the hooks of a response's chunks speak through.
 pub struct HookOutput<'a> {
-    pub(crate) slots: &'a mut Slots,
-    pub(crate) notes: Notes<'a>,
+    pub(crate) voice: Voice<'a>,
     /// The slot that the chunk will have.
     pub(crate) ticket: Held,
     /// Whether the chunk may be changed.
     pub(crate) gated: bool,
     pub(crate) ruling: Ruling,
     pub(crate) injected: Vec<Event>,
-    pub(crate) misuse: Option<HookError>,
-    pub(crate) next_block: &'a mut u32,
 }
 
 impl HookOutput<'_> {
@@ -67,7 +72,7 @@ impl HookOutput<'_> {
     pub fn inject(&mut self, events: Vec<Event>) {
         match self.gated {
             true => self.injected.extend(events),
-            false => self.fault("put events behind a chunk that it does not gate"),
+            false => self.voice.fault("put events behind a chunk that it does not gate"),
         }
     }
 
@@ -89,25 +94,45 @@ impl HookOutput<'_> {
 
     /// A note about the chunk.
     pub fn annotate(&mut self, severity: Severity, summary: impl Into<String>, details: Option<Value>) {
-        self.notes.add(severity, summary.into(), details);
+        self.voice.notes.add(severity, summary.into(), details);
     }
 
     /// The policy's name.
     pub fn policy(&self) -> &str {
-        self.notes.policy
+        self.voice.notes.policy
     }
 
     /// A key for a block of the policy's own, new within the call.
     pub fn new_block(&mut self) -> BlockKey {
-        let key = BlockKey(*self.next_block);
-        *self.next_block = self.next_block.wrapping_add(1).max(BlockKey::POLICY_FIRST.0);
-        key
+        self.voice.new_block()
+    }
+
+    /// Asks a model. The answer comes to `on_consulted`; until then the policy may hold what depends on it, the last chunk
+    /// of the response included.
+    pub fn consult(&mut self, question: Question) -> ConsultId {
+        self.voice.consult(question)
+    }
+
+    /// The answer to a consult is not needed any more: none will come.
+    pub fn cancel_consult(&mut self, id: ConsultId) {
+        self.voice.cancel_consult(id);
+    }
+
+    /// From the next chunk on, the policy wants no more than that of each kind. What it no longer gates it can't change any
+    /// more, except for what it already holds. Interest that is asked for again is not given.
+    pub fn lower_interest(&mut self, interest: Interest) {
+        self.voice.lower_interest(interest);
+    }
+
+    /// The next of a row of numbers that look random, the same for the same policy in the same call.
+    pub fn random(&mut self) -> u64 {
+        self.voice.random.draw()
     }
 
     fn rule(&mut self, ruling: Ruling) {
         match self.gated {
             true => self.ruling = ruling,
-            false => self.fault("decided about a chunk that it does not gate"),
+            false => self.voice.fault("decided about a chunk that it does not gate"),
         }
     }
 
@@ -117,33 +142,11 @@ impl HookOutput<'_> {
                 self.ruling = ruling;
                 true
             }
-            false => self.slots.settle(held, ruling),
+            false => self.voice.slots.settle(held, ruling),
         };
         if !settled {
-            self.fault("decided about a chunk that it does not hold");
+            self.voice.fault(NOT_HELD);
         }
-    }
-
-    fn fault(&mut self, what: &str) {
-        self.misuse.get_or_insert_with(|| HookError(format!("the policy {what}")));
-    }
-}
-
-/// What `on_request` speaks through.
-pub struct RequestOutput<'a> {
-    pub(crate) notes: Notes<'a>,
-    pub(crate) reject: Option<Reject>,
-}
-
-impl RequestOutput<'_> {
-    /// Refuses the call: nothing goes upstream, and the client is told so.
-    pub fn reject(&mut self, reject: Reject) {
-        self.reject = Some(reject);
-    }
-
-    /// A note about the call.
-    pub fn annotate(&mut self, severity: Severity, summary: impl Into<String>, details: Option<Value>) {
-        self.notes.add(severity, summary.into(), details);
     }
 }
 
@@ -156,18 +159,5 @@ impl SummaryOutput<'_> {
     /// A note about the call.
     pub fn annotate(&mut self, severity: Severity, summary: impl Into<String>, details: Option<Value>) {
         self.notes.add(severity, summary.into(), details);
-    }
-}
-
-/// Where a policy's notes go.
-pub(crate) struct Notes<'a> {
-    pub(crate) to: &'a mut Vec<Annotation>,
-    pub(crate) policy: &'a str,
-    pub(crate) seq: u64,
-}
-
-impl Notes<'_> {
-    pub(crate) fn add(&mut self, severity: Severity, summary: String, details: Option<Value>) {
-        self.to.push(Annotation { policy: self.policy.to_owned(), seq: self.seq, severity, summary, details });
     }
 }

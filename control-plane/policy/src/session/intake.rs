@@ -14,7 +14,7 @@ pub enum Fault {
     /// A second CallStarted.
     #[error("CallStarted came twice")]
     StartedTwice,
-    /// The answer to a consult that nobody asked for, or a call that is resumed where it has begun.
+    /// The answer to a consult that nobody asked, or a call that is resumed where it has begun.
     #[error("a message came that nothing asked for")]
     Unasked,
     /// A message behind CallEnded.
@@ -99,6 +99,9 @@ pub enum Fault {
 /// What has been received, as far as the order of what follows depends on it.
 #[derive(Debug)]
 pub(super) struct Intake {
+    /// As it was admitted.
+    admitted: Interest,
+    /// As it is now. From when on the proxy keeps to it is not known.
     interest: Interest,
     last: u64,
     started: bool,
@@ -112,6 +115,7 @@ pub(super) struct Intake {
 impl Intake {
     pub fn new(interest: Interest) -> Self {
         Self {
+            admitted: interest,
             interest,
             last: 0,
             started: false,
@@ -122,7 +126,17 @@ impl Intake {
         }
     }
 
-    /// Checks a batch, before any of it has an effect. Says of each chunk whether it needs a verdict.
+    /// What is wanted now.
+    pub fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    /// Less is wanted from here on.
+    pub fn lower(&mut self, interest: Interest) {
+        self.interest = interest;
+    }
+
+    /// Checks a batch, before any of it has an effect. Says of each chunk whether it may need a verdict.
     pub fn chunks(&mut self, chunks: &[Chunk]) -> Result<Vec<bool>, Fault> {
         if chunks.is_empty() {
             return Err(Fault::Empty);
@@ -165,7 +179,7 @@ impl Intake {
         self.last = seq;
         self.over = chunk.event.step.is_last();
         let kind = self.step(seq, &chunk.event.step)?;
-        Ok(kind.map_or_else(|| self.interest.gates(), |kind| self.interest.of(kind) == Level::Gate))
+        Ok(kind.map_or_else(|| self.admitted.gates(), |kind| self.admitted.of(kind) == Level::Gate))
     }
 
     /// The kind of content that a step belongs to, if any.

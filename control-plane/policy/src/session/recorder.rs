@@ -1,20 +1,22 @@
 //! The record of a call in the making.
 
 mod blocks;
+mod consults;
 mod steps;
 
 use blocks::Blocks;
+use consults::Consults;
 use luthien_proto::{
     Chunk, Event, Step,
     event::Usage,
-    message::{Annotation, Block},
+    message::{Annotation, Block, Consult, Consultation},
 };
 use serde_json::Value;
 use steps::Steps;
 
 use crate::{
     Entry, EntryBody, VerdictEntry,
-    entry::{step_json, usage_json},
+    entry::{merge_usage, step_json, usage_json},
 };
 
 /// Sees what was received and what was settled, and makes entries of it.
@@ -24,6 +26,7 @@ pub(super) struct Recorder {
     now_us: u64,
     blocks: Blocks,
     steps: Steps,
+    consults: Consults,
     /// Replacements that the next ones may still be added to.
     replaced: Option<VerdictEntry>,
     usage: Option<Usage>,
@@ -65,7 +68,7 @@ impl Recorder {
     pub fn received(&mut self, chunk: &Chunk) {
         self.at(chunk.arrived_us);
         if let Step::Usage(usage) = &chunk.event.step {
-            merge(self.usage.get_or_insert_default(), usage);
+            merge_usage(self.usage.get_or_insert_default(), usage);
         }
         match step_json(&chunk.event) {
             Some(json) => self.steps.received(chunk, json),
@@ -96,6 +99,23 @@ impl Recorder {
         self.at(block.last_arrived_us);
         let entry = self.blocks.recorded(block);
         self.push(EntryBody::Block(entry.into()));
+    }
+
+    /// A policy asks a model.
+    pub fn asked(&mut self, policy: &str, consult: &Consult) {
+        self.consults.asked(policy, consult, self.now_us);
+    }
+
+    /// Its answer came.
+    pub fn answered(&mut self, consultation: &Consultation) {
+        let entry = self.consults.answered(consultation, self.now_us);
+        entry.into_iter().for_each(|entry| self.push(EntryBody::Consult(entry.into())));
+    }
+
+    /// Its answer is not needed any more.
+    pub fn cancelled(&mut self, id: &str) {
+        let entry = self.consults.cancelled(id);
+        entry.into_iter().for_each(|entry| self.push(EntryBody::Consult(entry.into())));
     }
 
     /// The policies decided something.
@@ -147,6 +167,9 @@ impl Recorder {
         for entry in self.blocks.rest_of_pieces() {
             self.push(EntryBody::Step(entry));
         }
+        for entry in self.consults.rest() {
+            self.push(EntryBody::Consult(entry.into()));
+        }
     }
 
     /// What the call has cost.
@@ -161,18 +184,5 @@ impl Recorder {
         for entry in self.blocks.stopped_up_to(u64::MAX) {
             self.push(EntryBody::Block(entry.into()));
         }
-    }
-}
-
-fn merge(all: &mut Usage, usage: &Usage) {
-    let Usage { input, cache_read, cache_write, output, thinking, raw } = usage;
-    let later = |old: &mut Option<u64>, new: &Option<u64>| *old = new.or(*old);
-    later(&mut all.input, input);
-    later(&mut all.cache_read, cache_read);
-    later(&mut all.cache_write, cache_write);
-    later(&mut all.output, output);
-    later(&mut all.thinking, thinking);
-    for (name, value) in raw.iter() {
-        all.raw.insert(name.clone(), value.clone());
     }
 }

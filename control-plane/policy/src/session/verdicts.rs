@@ -3,10 +3,13 @@
 use luthien_proto::{
     Event, Step,
     event::CallError,
-    message::{Annotation, Decision, Verdict},
+    message::{Annotation, Applied, Decision, Verdict},
 };
 
-use super::recorder::{Decided, Recorder};
+use super::{
+    recorder::{Decided, Recorder},
+    stands::Stands,
+};
 use crate::{
     EntryBody,
     stage::{Common, End, Failure, Flow, Stages},
@@ -19,6 +22,8 @@ pub(super) struct Verdicts {
     names: Vec<String>,
     /// The `through` of the last verdict.
     frontier: u64,
+    /// What was said before the call was taken over.
+    stands: Stands,
     /// The last of the chunks that passed since then, if any.
     passed: Option<u64>,
     /// What has come since the last mark.
@@ -47,9 +52,18 @@ impl Counts {
 }
 
 impl Verdicts {
-    pub fn new(names: Vec<String>) -> Self {
+    pub fn new(names: Vec<String>, applied: Applied) -> Self {
         let (pending, notes, said) = (Vec::new(), Vec::new(), Vec::new());
-        Self { names, frontier: 0, passed: None, pending, notes, said, counts: Counts::default() }
+        Self {
+            names,
+            frontier: 0,
+            stands: Stands::new(applied),
+            passed: None,
+            pending,
+            notes,
+            said,
+            counts: Counts::default(),
+        }
     }
 
     pub fn received(&mut self) {
@@ -98,6 +112,7 @@ impl Verdicts {
         let policy = self.names.get(failure.index).cloned().unwrap_or_default();
         let message = format!("policy {policy} failed");
         let failed = Event::from(Step::Failed(CallError { status: 500, message, ..CallError::default() }));
+        self.frontier = self.frontier.max(self.stands.settled());
         let seq = self.frontier;
         self.notes.append(&mut common.notes);
         recorder.decided(Decided {
@@ -155,6 +170,8 @@ impl Verdicts {
         let events = std::mem::take(&mut self.pending);
         self.changed("end", end.seq, end.by, &events, end.cancel_upstream, common, recorder);
         self.say(end.seq, Decision::End { events, reason: end.reason }, end.cancel_upstream);
+        // What came behind it while a policy had not decided yet.
+        self.counts.not_shown += self.counts.held();
     }
 
     #[expect(clippy::too_many_arguments, reason = "one decision, in one place")]
@@ -179,9 +196,12 @@ impl Verdicts {
     }
 
     fn say(&mut self, through: u64, decision: Decision, cancel_upstream: bool) {
+        let injects = through == self.frontier;
         self.frontier = through;
         let annotations = std::mem::take(&mut self.notes);
-        self.said.push(Verdict { through, decision, annotations, cancel_upstream });
+        if let Some(decision) = self.stands.rest_of(through, injects, decision) {
+            self.said.push(Verdict { through, decision, annotations, cancel_upstream });
+        }
     }
 }
 

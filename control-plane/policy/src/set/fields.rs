@@ -48,6 +48,12 @@ impl Fields {
         read.collect::<Result<Vec<T>, _>>().map(Some)
     }
 
+    /// The keys that were asked for.
+    #[cfg(test)]
+    pub fn known(&self) -> std::collections::BTreeSet<&'static str> {
+        self.known.iter().copied().collect()
+    }
+
     /// Whatever is left was misspelt.
     pub fn finish(self) -> Result<(), BuildError> {
         match self.rest.keys().next() {

@@ -3,7 +3,7 @@
 use luthien_proto::{
     Event,
     event::{BlockKey, FinishReason},
-    message::Annotation,
+    message::{Annotation, Consult},
 };
 
 /// What a stage takes in and lets out.
@@ -75,13 +75,33 @@ pub(crate) struct Common {
     pub notes: Vec<Annotation>,
     /// The key of the next block that a policy makes.
     pub next_block: u32,
-    /// Whether anything can be kept from the client: before Admission, and where any policy gates anything.
+    /// Whether anything can be kept from the client: before Admission, and where any policy gated anything then.
     pub can_close: bool,
+    /// Whether the proxy is able to ask models.
+    pub can_consult: bool,
+    /// What the policies asked, and nobody has said yet.
+    pub asks: Vec<Ask>,
+    /// Whether a policy wants less than before.
+    pub lowered: bool,
+}
+
+/// What is to be said of a consult.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Consult { policy: String, consult: Consult },
+    Cancel(String),
 }
 
 impl Default for Common {
     fn default() -> Self {
-        Self { notes: Vec::new(), next_block: BlockKey::POLICY_FIRST.0, can_close: true }
+        Self {
+            notes: Vec::new(),
+            next_block: BlockKey::POLICY_FIRST.0,
+            can_close: true,
+            can_consult: false,
+            asks: Vec::new(),
+            lowered: false,
+        }
     }
 }
 

@@ -28,9 +28,9 @@ pub(super) fn run(
         Hook::Usage => call.on_usage(seen, out),
         Hook::Finished => call.on_finished(seen, out),
         Hook::Failed => call.on_failed(seen, out),
-        Hook::Request | Hook::ResponseCompleted => Ok(()),
+        Hook::Request | Hook::Consulted | Hook::ResponseCompleted => Ok(()),
     })?;
-    out.misuse.take().map_or(Ok(()), Err)
+    out.voice.misuse.take().map_or(Ok(()), Err)
 }
 
 /// Runs what a policy wrote; its panic becomes an error.

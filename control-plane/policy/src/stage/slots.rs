@@ -87,6 +87,16 @@ impl Slots {
         }
     }
 
+    /// The response ends at a held event: what else is held is dropped, and so is all behind it. `false`: it is not held.
+    pub fn end(&mut self, held: Held, ruling: Ruling) -> bool {
+        if !self.settle(held, ruling) {
+            return false;
+        }
+        self.drop_held();
+        self.queue.truncate(usize::try_from(held.0 - self.front).unwrap_or(usize::MAX).saturating_add(1));
+        true
+    }
+
     /// Passes everything that is held.
     pub fn pass_held(&mut self) {
         self.settle_held(|| Ruling::Pass);

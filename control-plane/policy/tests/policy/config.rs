@@ -139,3 +139,42 @@ fn what_is_to_be_logged_is_checked() {
         expect!["policies[0] (p).config.chars: unknown key; there are: max_chars"],
     );
 }
+
+fn check_binding(binding: Value, expected: Expect) {
+    let policies = json!([{ "name": "a", "kind": "noop" }]);
+    let config = serde_json::from_value(json!({ "policies": policies, "bindings": [binding] })).unwrap();
+    expected.assert_eq(&PolicySet::build(config).expect_err("an error").to_string());
+}
+
+#[test]
+fn bindings_are_checked() {
+    let when = json!({ "model": "gpt-*" });
+    check_binding(
+        json!({ "when": when, "pipeline": ["a", "b"] }),
+        expect![[r#"bindings[0].pipeline[1]: no policy is called "b"; there are: a"#]],
+    );
+    check_binding(
+        json!({ "when": when, "pipeline": ["a", "a"] }),
+        expect![[r#"bindings[0].pipeline[1]: policy "a" is in the pipeline already"#]],
+    );
+    check_binding(
+        json!({ "when": {}, "pipeline": ["a"] }),
+        expect!["bindings[0].when: it has no condition: for the calls that no binding matches there is `pipeline`"],
+    );
+    check_binding(
+        json!({ "when": { "model": "[a" }, "pipeline": ["a"] }),
+        expect!["bindings[0].when.model: error parsing glob '[a': unclosed character class; missing ']'"],
+    );
+    check_binding(
+        json!({ "when": { "header": { "X-Api-Key": "a" } }, "pipeline": ["a"] }),
+        expect![
+            "bindings[0].when.header.X-Api-Key: data planes tell only headers that begin with `x-` and do not sound like a credential"
+        ],
+    );
+    check_binding(
+        json!({ "when": { "header": { "user-agent": "a" } }, "pipeline": ["a"] }),
+        expect![
+            "bindings[0].when.header.user-agent: data planes tell only headers that begin with `x-` and do not sound like a credential"
+        ],
+    );
+}

@@ -4,12 +4,18 @@
 
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests: what is unexpected fails them")]
 
+mod bindings;
 mod config;
+mod consult;
 mod debug_logging;
+mod edits;
+mod interest;
 mod pipeline;
 mod proxy;
 mod record;
 mod replacement;
 mod response;
+mod resume;
 mod rules;
+mod scripted;
 mod session;

@@ -1,11 +1,8 @@
 //! Policies one behind the other, and policies that go wrong.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use luthien_policy::{
-    Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall, PolicySet, RequestOutput, Seen,
-    SummaryOutput,
-};
+use luthien_policy::{Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicySet, RequestOutput, Seen};
 use luthien_proto::{
     Event, Step,
     event::{BlockKind, FinishReason, Kind, ToolForm},
@@ -19,103 +16,15 @@ use serde_json::json;
 use crate::{
     proxy::{Proxy, set},
     response::{arguments, piece, read, response, start, stop, text, tool, tool_kind},
+    scripted::{Act, Acting, Scripted, hold_all, hold_some, pass, pipeline, scripted},
 };
-
-/// What the test policy does in a hook.
-type Act = fn(&mut Acting, &Seen<'_>, &mut HookOutput<'_>) -> HookResult;
-
-/// A policy made of a function.
-#[derive(Clone)]
-struct Scripted {
-    name: &'static str,
-    interest: Interest,
-    failure_mode: FailureMode,
-    hooks: Hooks,
-    act: Act,
-    on_request: fn(&mut RequestOutput<'_>) -> HookResult,
-    completed: Arc<Mutex<Vec<Outcome>>>,
-}
-
-struct Acting {
-    policy: Scripted,
-    held: Vec<Held>,
-}
-
-const CHUNKS: Hooks = Hooks::of(&[Hook::ChunkStarted, Hook::ResponseCompleted]);
-
-fn scripted(name: &'static str, act: Act) -> Scripted {
-    Scripted {
-        name,
-        interest: Interest::all(Level::Gate),
-        failure_mode: FailureMode::Closed,
-        hooks: CHUNKS,
-        act,
-        on_request: |_| Ok(()),
-        completed: Arc::default(),
-    }
-}
-
-fn pipeline(policies: impl IntoIterator<Item = Scripted>) -> Proxy {
-    let policies = policies.into_iter().map(|policy| Arc::new(policy) as Arc<dyn Policy>);
-    Proxy::start(Arc::new(PolicySet::of("rev".to_owned(), policies.collect()).unwrap()))
-}
-
-impl Policy for Scripted {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn hooks(&self) -> Hooks {
-        self.hooks
-    }
-
-    fn interest(&self, _: &CallStarted) -> Interest {
-        self.interest
-    }
-
-    fn failure_mode(&self) -> FailureMode {
-        self.failure_mode
-    }
-
-    fn begin(&self, _: &CallStarted) -> Box<dyn PolicyCall + Send> {
-        Box::new(Acting { policy: self.clone(), held: Vec::new() })
-    }
-}
-
-impl PolicyCall for Acting {
-    fn on_request(&mut self, _: &CallStarted, out: &mut RequestOutput<'_>) -> HookResult {
-        (self.policy.on_request)(out)
-    }
-
-    fn on_chunk_started(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
-        (self.policy.act)(self, seen, out)
-    }
-
-    fn on_response_completed(&mut self, outcome: Outcome, out: &mut SummaryOutput<'_>) -> HookResult {
-        self.policy.completed.lock().unwrap().push(outcome);
-        out.annotate(Severity::Info, "done", None);
-        Ok(())
-    }
-}
 
 fn is_delta(seen: &Seen<'_>) -> bool {
     matches!(seen.event.step, Step::BlockDelta(_))
 }
 
-fn pass(_: &mut Acting, _: &Seen<'_>, _: &mut HookOutput<'_>) -> HookResult {
-    Ok(())
-}
-
 fn panic_at_deltas(_: &mut Acting, seen: &Seen<'_>, _: &mut HookOutput<'_>) -> HookResult {
     assert!(!is_delta(seen), "not my day");
-    Ok(())
-}
-
-fn hold_all(acting: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
-    acting.held.push(out.hold());
-    if seen.event.step.is_last() {
-        acting.held.drain(..).for_each(|held| out.pass_held(held));
-    }
     Ok(())
 }
 
@@ -284,7 +193,7 @@ fn a_later_stage_lets_go_of_what_it_holds_when_an_earlier_one_ends() {
     };
     let brand = json!([{ "name": "b", "kind": "string_replacement", "config": { "replacements": [["cool", "x"]] } }]);
     let config = serde_json::from_value(json!({ "policies": brand, "pipeline": ["b"] })).unwrap();
-    let brand = PolicySet::build(config).unwrap().policies().to_vec();
+    let brand = PolicySet::build(config).unwrap().pipeline().policies().to_vec();
     let ends: Arc<dyn Policy> = Arc::new(scripted("ends", act));
     let policies = [ends].into_iter().chain(brand).collect();
     let mut proxy = Proxy::start(Arc::new(PolicySet::of("rev".to_owned(), policies).unwrap()));
@@ -319,23 +228,24 @@ fn what_is_injected_stands_behind_its_chunk() {
 fn a_request_is_rejected_by_the_first_that_says_so() {
     let rejects =
         |name, on_request| Scripted { hooks: Hooks::of(&[Hook::Request]), on_request, ..scripted(name, pass) };
-    let refuse = |out: &mut RequestOutput<'_>| {
+    let refuse = |_: &CallStarted, out: &mut RequestOutput<'_>| {
         out.annotate(Severity::Warning, "too rude", None);
         out.reject(Reject { status: 422, type_: String::new(), message: "be kind".to_owned() });
         Ok(())
     };
-    let proxy = pipeline([rejects("a", |_| Ok(())), rejects("b", refuse), rejects("c", |_| panic!("never asked"))]);
+    let proxy =
+        pipeline([rejects("a", |_, _| Ok(())), rejects("b", refuse), rejects("c", |_, _| panic!("never asked"))]);
     let AdmissionDecision::Reject(reject) = &proxy.admission.decision else { panic!() };
     assert_eq!((reject.status, reject.message.as_str()), (422, "be kind"));
     let entry = &proxy.entries[1]["body"];
     assert_eq!(entry["policy"], "b");
     assert_eq!(entry["annotations"][0]["summary"], "too rude");
 
-    let proxy = pipeline([rejects("a", |_| panic!("not my day"))]);
+    let proxy = pipeline([rejects("a", |_, _| panic!("not my day"))]);
     let AdmissionDecision::Reject(reject) = &proxy.admission.decision else { panic!() };
     assert_eq!((reject.status, reject.message.as_str()), (500, "policy a failed"));
 
-    let open = Scripted { failure_mode: FailureMode::Open, ..rejects("a", |_| panic!("not my day")) };
+    let open = Scripted { failure_mode: FailureMode::Open, ..rejects("a", |_, _| panic!("not my day")) };
     assert!(matches!(pipeline([open]).admission.decision, AdmissionDecision::Forward(_)));
 }
 
@@ -375,16 +285,6 @@ fn where_nothing_is_gated_there_are_no_verdicts_and_notes_are_recorded() {
         .map(|entry| entry["body"]["summary"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(notes, ["saw a piece", "policy o failed"]);
-}
-
-/// Holds what its pattern says, and lets go at each block's stop and at the end.
-fn hold_some<const NTH: u64>(acting: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
-    if matches!(seen.event.step, Step::BlockStopped(_)) || seen.event.step.is_last() {
-        acting.held.drain(..).for_each(|held| out.pass_held(held));
-    } else if seen.seq.is_multiple_of(NTH) {
-        acting.held.push(out.hold());
-    }
-    Ok(())
 }
 
 proptest! {

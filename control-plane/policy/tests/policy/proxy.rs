@@ -1,6 +1,9 @@
 //! A proxy that keeps the rules of the gate in the simplest way there is.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use luthien_policy::{Output, PolicySet, PolicySetConfig, Session};
 use luthien_proto::{
@@ -8,15 +11,30 @@ use luthien_proto::{
     event::{BlockKey, Delta, Kind},
     json::Extras,
     message::{
-        Admission, AdmissionDecision, Annotation, Block, CallEnded, CallStarted, Decision, Interest, Level, Outcome,
-        Reply, Verdict,
+        Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Consult,
+        Consultation, Decision, Interest, Level, Outcome, Reply, Verdict,
     },
     request::{ContentBlock, Dialect, Message},
 };
 use serde_json::{Value, json};
 
+use crate::response::{response, text};
+
 pub struct Proxy {
     pub session: Session,
+    set: Arc<PolicySet>,
+    started: CallStarted,
+    /// What was told, for the next service.
+    told: Vec<ToService>,
+    /// After how many verdicts each service is lost.
+    losses: VecDeque<usize>,
+    /// How chunks are batched for the next service; empty: as they were.
+    anew: Vec<usize>,
+    epoch: u32,
+    /// The entries of the services that were lost.
+    pub lost: Vec<Vec<Value>>,
+    /// The events injected behind the frontier.
+    injected: u64,
     pub admission: Admission,
     pub verdicts: Vec<Verdict>,
     /// What the client has, and whether the response was ended by a verdict.
@@ -24,6 +42,12 @@ pub struct Proxy {
     pub ended_by_policy: bool,
     pub entries: Vec<Value>,
     interest: Interest,
+    /// Whether anything was gated when the call began.
+    gated: bool,
+    /// The consults that were asked, by their ids; those that run; and what is to be said to each, if anything.
+    pub consults: BTreeMap<String, Consult>,
+    pub running: BTreeSet<String>,
+    pub cancelled: Vec<String>,
     /// Not released yet, in order: seq, event, whether it needs a verdict.
     held: VecDeque<(u64, Event, bool)>,
     open: Vec<(BlockKey, Kind, Recorded)>,
@@ -34,6 +58,8 @@ pub struct Proxy {
 }
 
 struct Recorded {
+    /// What was wanted of the block when it began.
+    level: Level,
     first: u64,
     started: Event,
     deltas: Vec<Event>,
@@ -48,7 +74,8 @@ pub fn call(dialect: Dialect) -> CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
-        capabilities: Vec::new(),
+        capabilities: ["consult", "edits", "interest", "resume"].map(str::to_owned).to_vec(),
+        headers: Vec::new(),
         call_id: "0198c9a5-7e4c-7000-8000-000000000001".parse().unwrap(),
         started_at_us: 1_700_000_000_000_000,
         dialect,
@@ -58,6 +85,18 @@ pub fn call(dialect: Dialect) -> CallStarted {
         upstream_model: "gpt-5-mini".to_owned(),
         client: String::new(),
         request,
+    }
+}
+
+/// Polls the session up to its Admission.
+fn admitted(session: &mut Session) -> (Admission, Vec<Value>) {
+    let mut entries = Vec::new();
+    loop {
+        match session.poll().expect("an admission is owed") {
+            Output::Record(entry) => entries.push(json!(entry)),
+            Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }) => return (admission, entries),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -74,23 +113,35 @@ impl Proxy {
     }
 
     pub fn start_with(set: Arc<PolicySet>, dialect: Dialect) -> Self {
-        let mut session = Session::begin(set, call(dialect));
-        let mut entries = Vec::new();
-        let admission = loop {
-            match session.poll().expect("an admission is owed") {
-                Output::Record(entry) => entries.push(json!(entry)),
-                Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }) => break admission,
-                other => panic!("{other:?}"),
-            }
-        };
+        Self::start_call(set, call(dialect))
+    }
+
+    pub fn start_call(set: Arc<PolicySet>, started: CallStarted) -> Self {
+        Self::start_session(Session::begin(set.clone(), started.clone()), set, started)
+    }
+
+    pub fn start_session(mut session: Session, set: Arc<PolicySet>, started: CallStarted) -> Self {
+        let (admission, entries) = admitted(&mut session);
         let interest = match &admission.decision {
             AdmissionDecision::Forward(forward) => forward.interest,
             AdmissionDecision::Reject(_) => Interest::all(Level::Record),
         };
         Self {
             session,
+            set,
+            started,
+            told: Vec::new(),
+            losses: VecDeque::new(),
+            anew: Vec::new(),
+            epoch: 0,
+            lost: Vec::new(),
+            injected: 0,
             admission,
             interest,
+            gated: interest.gates(),
+            consults: BTreeMap::new(),
+            running: BTreeSet::new(),
+            cancelled: Vec::new(),
             verdicts: Vec::new(),
             released: Vec::new(),
             ended_by_policy: false,
@@ -104,6 +155,44 @@ impl Proxy {
         }
     }
 
+    /// The service is lost once it has said so many verdicts; the next one, after so many of its own.
+    pub fn lose_after(&mut self, verdicts: &[usize]) {
+        self.losses = verdicts.iter().copied().collect();
+    }
+
+    fn is_lost(&self) -> bool {
+        self.losses.front() == Some(&0)
+    }
+
+    /// When a service takes over it is told the same chunks in other batches.
+    pub fn batch_anew(&mut self, batches: &[usize]) {
+        self.anew = batches.to_vec();
+    }
+
+    /// Another service takes over, which has other policies.
+    pub fn resume_with(&mut self, set: Arc<PolicySet>) {
+        self.set = set;
+        self.resume();
+    }
+
+    /// Another service takes over: it is told what the lost one was.
+    pub fn resume(&mut self) {
+        self.losses.pop_front();
+        self.epoch += 1;
+        let applied = Applied { settled: self.frontier, injected: self.injected, ended: self.ended_by_policy };
+        let resumed = CallResumed { epoch: self.epoch, admission: Some(self.admission.clone()), applied };
+        self.session = Session::resume(self.set.clone(), resumed, self.started.clone());
+        self.lost.push(std::mem::take(&mut self.entries));
+        self.messages = 0;
+        self.drain();
+        for message in rebatched(self.told.clone(), &self.anew) {
+            self.handle(message);
+            if self.is_lost() {
+                return self.resume();
+            }
+        }
+    }
+
     /// Sends a response, as many events to a message as `batches` says, over and over.
     pub fn respond(&mut self, events: &[Event], batches: &[usize]) {
         let mut batches = batches.iter().cycle();
@@ -111,6 +200,28 @@ impl Proxy {
         while !rest.is_empty() {
             let (batch, after) = rest.split_at((*batches.next().unwrap()).clamp(1, rest.len()));
             self.send(batch);
+            rest = after;
+        }
+    }
+
+    /// The same; and each consult is answered when so many messages more have been sent, or at the end.
+    pub fn respond_and_answer(&mut self, events: &[Event], batches: &[usize], delay: usize) {
+        let mut batches = batches.iter().cycle();
+        let (mut rest, mut due) = (events, Vec::new());
+        loop {
+            let (batch, after) = rest.split_at((*batches.next().unwrap()).min(rest.len()));
+            self.send(batch);
+            due.push(self.running.iter().cloned().collect::<Vec<_>>());
+            let asked =
+                if rest.is_empty() { due.pop() } else { due.len().checked_sub(delay + 1).map(|at| due[at].clone()) };
+            for id in asked.into_iter().flatten().filter(|id| self.running.contains(id)).collect::<Vec<_>>() {
+                if self.running.contains(&id) {
+                    self.answer(&id, "no");
+                }
+            }
+            if rest.is_empty() && self.running.is_empty() {
+                return;
+            }
             rest = after;
         }
     }
@@ -144,10 +255,26 @@ impl Proxy {
     }
 
     fn tell(&mut self, message: ToService) {
+        self.told.push(message.clone());
+        self.handle(message);
+        if self.is_lost() {
+            self.resume();
+        }
+    }
+
+    fn handle(&mut self, message: ToService) {
         self.session.handle(message).unwrap();
         self.messages += 1;
+        let is_answered = self.drain();
+        assert!(is_answered || self.is_lost());
+    }
+
+    /// Whether anything was said.
+    fn drain(&mut self) -> bool {
         let mut is_answered = false;
-        while let Some(output) = self.session.poll() {
+        while !self.is_lost()
+            && let Some(output) = self.session.poll()
+        {
             match output {
                 Output::Record(entry) => self.entries.push(json!(entry)),
                 Output::Say(FromService { message, seen }) => {
@@ -157,29 +284,68 @@ impl Proxy {
                         Reply::Verdict(verdict) => self.apply(verdict),
                         Reply::Working => {}
                         Reply::Admission(_) => panic!("a second admission"),
-                        other @ (Reply::Interest(_) | Reply::Consult(_) | Reply::CancelConsult(_)) => {
-                            panic!("nothing was offered for {other:?}")
+                        Reply::Interest(interest) => {
+                            assert!(self.can("interest"));
+                            self.interest = self.interest.meet(interest);
+                        }
+                        Reply::Consult(consult) => self.ask(*consult),
+                        Reply::CancelConsult(id) => {
+                            if self.running.remove(&id) {
+                                self.cancelled.push(id);
+                            }
                         }
                     }
                 }
                 Output::Ended => panic!("ended too early"),
             }
         }
-        assert!(is_answered);
+        is_answered
+    }
+
+    fn can(&self, what: &str) -> bool {
+        self.started.capabilities.iter().any(|capability| capability == what)
+    }
+
+    /// A question that is known is not asked again.
+    fn ask(&mut self, consult: Consult) {
+        assert!(self.can("consult"));
+        match self.consults.get(&consult.id) {
+            Some(known) => assert_eq!(*known, consult),
+            None => {
+                self.running.insert(consult.id.clone());
+                self.consults.insert(consult.id.clone(), consult);
+            }
+        }
+    }
+
+    /// A model answers a consult.
+    pub fn consulted(&mut self, id: &str, events: Vec<Event>) {
+        assert!(self.running.remove(id), "{id} does not run");
+        self.tell(ToService::Consultation(Consultation { id: id.to_owned(), events }));
+        self.release();
+    }
+
+    /// A model answers with a text.
+    pub fn answer(&mut self, id: &str, answer: &str) {
+        self.consulted(id, response([text(0, [answer])]));
     }
 
     fn apply(&mut self, verdict: Verdict) {
-        assert!(self.interest.gates(), "nothing is gated: {verdict:?}");
+        assert!(self.gated, "nothing was gated: {verdict:?}");
         assert!(!self.ended_by_policy, "after the end: {verdict:?}");
         assert!(verdict.through <= self.sent, "never sent: {verdict:?}");
         let injects = verdict.through == self.frontier;
         assert!(verdict.through > self.frontier || (injects && verdict.decision != Decision::Pass), "{verdict:?}");
+        if let Some(verdicts) = self.losses.front_mut() {
+            *verdicts -= 1;
+        }
         self.frontier = verdict.through;
         let (mut events, ends, passes) = match verdict.decision.clone() {
             Decision::Pass => (Vec::new(), false, true),
             Decision::Replace(events) => (events, false, false),
             Decision::End { events, .. } => (events, true, false),
         };
+        self.injected = if injects { self.injected + events.len() as u64 } else { 0 };
         if injects {
             self.released.append(&mut events);
         }
@@ -241,25 +407,30 @@ impl Proxy {
         self.verdicts.iter().flat_map(|verdict| &verdict.annotations).collect()
     }
 
+    /// Of a block that was gated when it began, what comes is at least observed.
     fn level(&self, event: &Event) -> Level {
         let of = |key: &BlockKey| {
-            let open = self.open.iter().find(|(open, ..)| open == key);
-            self.interest.of(open.expect("an open block").1)
+            let open = self.open.iter().find(|(open, ..)| open == key).expect("an open block");
+            match open.2.level {
+                Level::Gate => self.interest.of(open.1).max(Level::Observe),
+                level @ (Level::Observe | Level::Record) => level,
+            }
         };
         match &event.step {
             Step::BlockStarted(started) => self.interest.of(started.kind.kind()),
-            Step::BlockDelta(delta) if matches!(delta.delta, Delta::Opaque(_)) => self.interest.of(Kind::Opaque),
+            Step::BlockDelta(delta) if matches!(delta.delta, Delta::Opaque(_)) => {
+                self.interest.of(Kind::Opaque).max(of(&delta.block).min(Level::Observe))
+            }
             Step::BlockDelta(delta) => of(&delta.block),
             Step::BlockStopped(key) => of(key),
-            _ if self.interest.gates() => Level::Gate,
-            _ => Level::Observe,
+            _ => self.interest.strictest().max(Level::Observe),
         }
     }
 
     fn record(&mut self, chunk: &Chunk, level: Level) -> Take {
         let key = match &chunk.event.step {
             Step::BlockStarted(started) => {
-                let recorded = Recorded { first: chunk.seq, started: chunk.event.clone(), deltas: Vec::new() };
+                let recorded = Recorded { level, first: chunk.seq, started: chunk.event.clone(), deltas: Vec::new() };
                 self.open.push((started.block, started.kind.kind(), recorded));
                 started.block
             }
@@ -279,6 +450,31 @@ impl Proxy {
             (Level::Record, Some(recorded)) => Take::Block(recorded.block(chunk)),
         }
     }
+}
+
+/// The same messages, with neighbouring chunks in other batches.
+fn rebatched(told: Vec<ToService>, batches: &[usize]) -> Vec<ToService> {
+    if batches.is_empty() {
+        return told;
+    }
+    let mut sizes = batches.iter().copied().cycle();
+    let (mut messages, mut size) = (Vec::new(), 0);
+    for message in told {
+        let ToService::Chunks(chunks) = message else {
+            messages.push(message);
+            continue;
+        };
+        for chunk in chunks {
+            match messages.last_mut() {
+                Some(ToService::Chunks(batch)) if batch.len() < size => batch.push(chunk),
+                _ => {
+                    size = sizes.next().unwrap();
+                    messages.push(ToService::Chunks(vec![chunk]));
+                }
+            }
+        }
+    }
+    messages
 }
 
 enum Take {

@@ -84,7 +84,7 @@ impl DiffView {
     /// # Errors
     /// An entry is not what was written.
     pub fn new(call: &FullCall) -> Result<Self, StoreError> {
-        let bodies = of_last_epoch(&call.entries)?;
+        let bodies = compared(call.entries_of(call.epoch()))?;
         let of_type = |type_: &'static str| bodies.iter().filter(move |body| body["type"] == type_);
         let mut budget = Budget::default();
         let is_refused = of_type("admission").any(|admission| admission["decision"] == "reject");
@@ -99,12 +99,9 @@ impl DiffView {
     }
 }
 
-/// The bodies that are compared, of the last stream of the call: it has the whole of it.
-fn of_last_epoch(entries: &[Entry]) -> Result<Vec<Value>, StoreError> {
-    let last = entries.iter().map(|entry| entry.epoch).max();
-    let compared = |entry: &&Entry| {
-        Some(entry.epoch) == last && ["request", "admission", "block", "step"].contains(&entry.kind.as_ref())
-    };
+/// The bodies that are compared.
+fn compared(entries: &[Entry]) -> Result<Vec<Value>, StoreError> {
+    let is_compared = |entry: &&Entry| ["request", "admission", "block", "step"].contains(&entry.kind.as_ref());
     let read = |entry: &Entry| {
         serde_json::from_str(&entry.body).map_err(|_| StoreError::Inconsistent {
             table: "entries",
@@ -112,7 +109,7 @@ fn of_last_epoch(entries: &[Entry]) -> Result<Vec<Value>, StoreError> {
             call_id: entry.call_id.to_string(),
         })
     };
-    entries.iter().filter(compared).map(read).collect()
+    entries.iter().filter(is_compared).map(read).collect()
 }
 
 impl RequestDiff {
@@ -216,15 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn the_last_stream_of_a_call_counts() {
-        let block = |epoch: u32| entry(epoch, &json!({ "type": "block", "block": epoch }));
-        let note = entry(1, &json!({ "type": "note" }));
-        assert_eq!(of_last_epoch(&[block(0), block(1), note]).unwrap(), [json!({ "type": "block", "block": 1 })]);
-    }
-
-    #[test]
     fn an_entry_that_is_no_json_is_told() {
         let broken = Entry { body: "{".into(), ..entry(0, &json!({ "type": "block" })) };
-        assert!(matches!(of_last_epoch(&[broken]), Err(StoreError::Inconsistent { column: "body", .. })));
+        assert!(matches!(compared(&[broken]), Err(StoreError::Inconsistent { column: "body", .. })));
     }
 }

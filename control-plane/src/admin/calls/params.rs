@@ -22,6 +22,21 @@ pub(super) fn parse(text: &str) -> Result<Query, String> {
     Ok(query)
 }
 
+/// Reads the query part of the URL of one call: which of its epochs is asked for.
+pub(super) fn epoch(text: &str) -> Result<Option<u32>, String> {
+    let mut epoch = None;
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        if name != "epoch" {
+            return Err(format!("unknown parameter {name:?}; there is epoch"));
+        }
+        let value = value.parse().map_err(|_| "parameter \"epoch\": a number is needed")?;
+        if epoch.replace(value).is_some() {
+            return Err("parameter \"epoch\" is given twice".to_owned());
+        }
+    }
+    Ok(epoch)
+}
+
 fn set(query: &mut Query, name: &str, value: &str) -> Result<(), String> {
     let text = || Some(value.to_owned());
     match name {

@@ -60,6 +60,10 @@ struct TokensView {
 pub(in crate::admin) struct FullCallView {
     #[serde(flatten)]
     call: CallView,
+    /// Of which the entries are.
+    epoch: u32,
+    /// All that have entries.
+    epochs: Vec<u32>,
     entries: Vec<EntryView>,
 }
 
@@ -78,9 +82,12 @@ impl From<Page> for PageView {
     }
 }
 
-impl From<FullCall> for FullCallView {
-    fn from(call: FullCall) -> Self {
-        Self { call: call.summary.into(), entries: call.entries.into_iter().map(EntryView::from).collect() }
+impl FullCallView {
+    /// With the entries of that epoch.
+    pub(super) fn new(epoch: u32, call: FullCall) -> Self {
+        let epochs = call.epochs();
+        let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch).map(EntryView::from).collect();
+        Self { call: call.summary.into(), epoch, epochs, entries }
     }
 }
 

@@ -5,8 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use luthien_policy::{Fault, Output, PolicySet, Session};
-use luthien_proto::{ToService, message::CallStarted};
+use luthien_policy::{Before, Fault, Output, PolicySet, Session};
+use luthien_proto::{
+    ToService,
+    message::{CallResumed, CallStarted},
+};
 use thiserror::Error;
 
 /// A session, until something in it panics.
@@ -18,8 +21,17 @@ pub(super) struct Guarded(Option<Session>);
 pub(super) struct Panicked;
 
 impl Guarded {
-    pub(super) fn begin(policies: Arc<PolicySet>, started: CallStarted) -> Self {
-        Self(catch_unwind(AssertUnwindSafe(|| Session::begin(policies, started))).ok())
+    pub(super) fn begin(
+        policies: Arc<PolicySet>,
+        resumed: Option<CallResumed>,
+        started: CallStarted,
+        before: Before,
+    ) -> Self {
+        let begin = || match resumed {
+            None => Session::begin_with(policies, started, before),
+            Some(resumed) => Session::resume_with(policies, resumed, started, before),
+        };
+        Self(catch_unwind(AssertUnwindSafe(begin)).ok())
     }
 
     pub(super) fn handle(&mut self, message: ToService) -> Result<Result<(), Fault>, Panicked> {

@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use crate::record::{
-    Cursor, Entry, FullCall, Page, Query, StoreError, Summary,
-    query::Ended,
-    summary::{Tokens, outcome_from_name, severity_from_name},
+use crate::{
+    continuation::{Answered, Asked},
+    record::{
+        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Query, StoreError, Summary,
+        query::Ended,
+        summary::{Tokens, outcome_from_name, severity_from_name},
+    },
 };
 
 /// A page of summaries, newest first.
@@ -43,6 +46,19 @@ pub(super) async fn call(pool: &SqlitePool, id: Uuid) -> Result<Option<FullCall>
     let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     transaction.rollback().await?;
     Ok(Some(FullCall { summary, entries }))
+}
+
+/// The calls by which it can be told what another one goes on from.
+pub(super) async fn continued(pool: &SqlitePool, from: &Asked) -> Result<Vec<Summary>, StoreError> {
+    let (filter, id) = match from {
+        Asked::Response(id) => ("response_id = ?", id),
+        Asked::Conversation(id) => ("conversation = ? AND (changed <> 0 OR outcome IS NULL)", id),
+        Asked::Unreadable => return Ok(Vec::new()),
+    };
+    let newest = "ORDER BY started_at_us DESC, call_id DESC LIMIT";
+    let select = AssertSqlSafe(format!("SELECT * FROM calls WHERE {filter} {newest} {CONTINUED_MAX}"));
+    let rows = sqlx::query(select).bind(id).fetch_all(pool).await?;
+    rows.iter().map(summary).collect()
 }
 
 fn select(query: &Query, limit: u32) -> QueryBuilder<Sqlite> {
@@ -110,6 +126,12 @@ fn summary(row: &SqliteRow) -> Result<Summary, StoreError> {
         severity: named(row, "severity", severity_from_name)?,
         upstream_first_us: count(row, "upstream_first_us")?,
         client_first_us: count(row, "client_first_us")?,
+        answered: Answered::ended(
+            row.try_get("response_id")?,
+            row.try_get("conversation")?,
+            row.try_get("changed")?,
+            named(row, "withheld", |text| serde_json::from_str(text).ok())?.unwrap_or_default(),
+        ),
     })
 }
 

@@ -2,7 +2,10 @@
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use crate::record::{Entry, StoreError, Summary};
+use crate::{
+    continuation::Withheld,
+    record::{Entry, StoreError, Summary},
+};
 
 /// The most rows of one INSERT. With a power of two each, few statements are prepared and all stay in the cache.
 const ROWS_MAX: usize = 256;
@@ -10,7 +13,7 @@ const ROWS_MAX: usize = 256;
 const SUMMARY_COLUMNS: &str = "call_id, epoch, session, started_at_us, ended_at_us, client, dialect, upstream_dialect, \
     upstream, route, model, upstream_model, stream, dropped, omitted, revision, pipeline, outcome, reason, status, upstream_status, \
     input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, thinking_tokens, severity, upstream_first_us, \
-    client_first_us";
+    client_first_us, response_id, conversation, changed, withheld";
 
 /// Adds entries; one that is there already is kept as it is.
 pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: &[Entry]) -> Result<(), StoreError> {
@@ -32,18 +35,28 @@ pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: 
     Ok(())
 }
 
-/// Puts a call on record, or its next stream; tells the epoch.
+/// Puts a call on record, or another stream of it; tells the epoch. An outcome that is known stays until a later stream
+/// tells of another.
 pub(super) async fn open(connection: &mut SqliteConnection, summary: &Summary) -> Result<u32, StoreError> {
     let mut insert = insert_summary(summary);
-    insert.push(format_args!(" DO UPDATE SET {}, epoch = calls.epoch + 1 RETURNING epoch", assignments()));
-    Ok(insert.build_query_scalar().fetch_one(connection).await?)
+    insert.push(
+        " DO UPDATE SET epoch = MAX(calls.epoch + 1, excluded.epoch), outcome = NULLIF(calls.outcome, 'unknown'), \
+         reason = IIF(calls.outcome = 'unknown', NULL, calls.reason) \
+         WHERE excluded.epoch >= calls.epoch OR EXISTS (SELECT 1 FROM entries \
+            WHERE entries.call_id = excluded.call_id AND entries.epoch = excluded.epoch) \
+         RETURNING epoch",
+    );
+    let epoch = insert.build_query_scalar().fetch_optional(connection).await?;
+    // Nothing was changed: a later stream has the summary, and nobody has this epoch.
+    Ok(epoch.unwrap_or(summary.epoch))
 }
 
-/// Replaces what is on record of a call at a glance, but for that of a later epoch.
+/// Replaces what is on record of a call at a glance, but for that of a later epoch, and for what is known by what is not.
 pub(super) async fn replace_summary(connection: &mut SqliteConnection, summary: &Summary) -> Result<(), StoreError> {
     let mut insert = insert_summary(summary);
     insert.push(format_args!(
-        " DO UPDATE SET {}, epoch = excluded.epoch WHERE excluded.epoch >= calls.epoch",
+        " DO UPDATE SET {}, epoch = excluded.epoch WHERE excluded.epoch >= calls.epoch \
+         AND (excluded.outcome <> 'unknown' OR calls.outcome IS NULL OR calls.outcome = 'unknown')",
         assignments()
     ));
     insert.build().execute(connection).await?;
@@ -82,9 +95,17 @@ fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
         .push_bind(summary.tokens.thinking.map(integer))
         .push_bind(summary.severity.map(|severity| severity.name()))
         .push_bind(summary.upstream_first_us.map(integer))
-        .push_bind(summary.client_first_us.map(integer));
+        .push_bind(summary.client_first_us.map(integer))
+        .push_bind(summary.answered.response_id.as_deref())
+        .push_bind(summary.answered.conversation.as_deref())
+        .push_bind(summary.answered.changed)
+        .push_bind(withheld(&summary.answered.withheld));
     insert.push(") ON CONFLICT (call_id)");
     insert
+}
+
+fn withheld(calls: &[Withheld]) -> Option<String> {
+    (!calls.is_empty()).then(|| serde_json::json!(calls).to_string())
 }
 
 /// Names, if there are any.

@@ -12,28 +12,42 @@ use crate::dialect::{ClientRequest, Lost, UpstreamOptions, encode_request};
 
 /// The body for an upstream of the client's own dialect, and what was lost on the way there.
 pub fn forward(client: &ClientRequest, model: &str, options: &UpstreamOptions) -> (Bytes, Lost) {
-    let mut lost = Lost::default();
-    let mut contents = client.request.messages.iter().flat_map(|message| &message.content);
-    if !contents.any(is_foreign) {
-        return (client.upstream_body(model), lost);
+    match has_foreign(&client.request) {
+        true => anew(client.dialect, &client.request, model, options),
+        false => (client.upstream_body(model), Lost::default()),
     }
-    let mut request = Request { model: model.to_owned(), ..client.request.clone() };
+}
+
+/// The same of a request that does not leave as it came.
+pub(super) fn anew(dialect: Dialect, request: &Request, model: &str, options: &UpstreamOptions) -> (Bytes, Lost) {
+    let mut lost = Lost::default();
+    let mut request = Request { model: model.to_owned(), ..request.clone() };
+    if has_foreign(&request) {
+        leave_foreign(&mut request, dialect, &mut lost);
+    }
+    let body = encode_request(dialect, &request, options, &mut lost);
+    (body, lost)
+}
+
+fn leave_foreign(request: &mut Request, dialect: Dialect, lost: &mut Lost) {
     for message in &mut request.messages {
         let had = message.content.len();
-        message.content.retain_mut(|content| !is_foreign(content) || stays(content, client.dialect));
+        message.content.retain_mut(|content| !is_foreign(content) || stays(content, dialect));
         if message.content.is_empty() && had > 0 {
             message.role.clear();
         }
     }
     request.messages.retain(|message| !(message.role.is_empty() && message.content.is_empty()));
-    lost.omit(name(client.dialect));
-    if client.dialect == Dialect::AnthropicMessages && !thinking::fits_history(&request) {
+    lost.omit(name(dialect));
+    if dialect == Dialect::AnthropicMessages && !thinking::fits_history(request) {
         request.reasoning.mode = ReasoningMode::Unset;
         request.reasoning.shown = None;
-        lost.drop(name(client.dialect));
+        lost.drop(name(dialect));
     }
-    let body = encode_request(client.dialect, &request, options, &mut lost);
-    (body, lost)
+}
+
+fn has_foreign(request: &Request) -> bool {
+    request.messages.iter().flat_map(|message| &message.content).any(is_foreign)
 }
 
 /// Whether an upstream of another dialect signed it.

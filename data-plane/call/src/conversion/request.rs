@@ -19,7 +19,7 @@ use luthien_proto::{Request, request::Dialect};
 pub(super) use words::of_client;
 
 use super::{Bridge, Target, Unconvertible, names::Names};
-use crate::dialect::{ClientRequest, Lost, echo};
+use crate::dialect::{Lost, echo};
 
 /// What is known of a conversion throughout.
 #[derive(Debug)]
@@ -51,15 +51,19 @@ impl Way<'_> {
 }
 
 /// The target's own request, what was lost, and what the answer has to know.
-pub(super) fn convert(client: &ClientRequest, to: &Target<'_>) -> Result<(Request, Lost, Bridge), Unconvertible> {
-    let way = Way { client: client.dialect, to, names: Names::of(&client.request.tools, to.dialect) };
-    refusals::check(&client.request, &way)?;
+pub(super) fn convert(
+    client: Dialect,
+    asked: &Request,
+    to: &Target<'_>,
+) -> Result<(Request, Lost, Bridge), Unconvertible> {
+    let way = Way { client, to, names: Names::of(&asked.tools, to.dialect) };
+    refusals::check(asked, &way)?;
     let mut lost = Lost::default();
-    let mut request = client.request.clone();
-    let mut bridge = Bridge::new(client.dialect, to);
+    let mut request = asked.clone();
+    let mut bridge = Bridge::new(client, to);
     bridge.model.clone_from(&request.model);
-    bridge.include_usage = fields::wants_usage(&request, client.dialect);
-    bridge.echo = echo(client.dialect, &client.request);
+    bridge.include_usage = fields::wants_usage(&request, client);
+    bridge.echo = echo(client, asked);
     bridge.tools = tools::bridges(&request.tools, &way);
     request.model = to.model.to_owned();
     fields::convert(&mut request, &way, &mut lost);

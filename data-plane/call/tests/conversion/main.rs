@@ -5,6 +5,7 @@
 mod bridge;
 mod cases;
 mod check;
+mod edited;
 mod forwarded;
 mod models;
 mod property;

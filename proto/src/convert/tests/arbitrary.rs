@@ -12,8 +12,8 @@ use crate::{
     json::Extras,
     message::{
         Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Consult,
-        Consultation, Credentials, Decision, Edit, FailureMode, Forward, FromService, Interest, Level, Limits, Outcome,
-        Reject, Reply, Severity, ToService, Verdict,
+        Consultation, Credentials, Decision, Edit, FailureMode, Forward, FromService, Header, Interest, Level, Limits,
+        Outcome, Reject, Reply, Severity, ToService, Verdict,
     },
     request::{
         Content, ContentBlock, Dialect, Message, OutputFormat, Reasoning, ReasoningMode, Request, Sampling,
@@ -305,14 +305,15 @@ fn call_started() -> BoxedStrategy<CallStarted> {
     let dialect = || select(Dialect::ALL.to_vec());
     let ids = (any::<u128>().prop_map(Uuid::from_u128), any::<i64>(), dialect(), dialect());
     let loss = (vec(text(), 0..2), vec(text(), 0..2));
-    (ids, text(), text(), text(), (text(), text(), vec(text(), 0..2)), loss, request())
+    let headers = vec((text(), text()).prop_map(|(name, value)| Header { name, value }), 0..2);
+    (ids, text(), text(), text(), (text(), text(), vec(text(), 0..2), headers), loss, request())
         .prop_map(
             |(
                 (call_id, started_at_us, dialect, upstream_dialect),
                 upstream,
                 route,
                 upstream_model,
-                (client, session, capabilities),
+                (client, session, capabilities, headers),
                 (dropped, omitted),
                 request,
             )| {
@@ -329,6 +330,7 @@ fn call_started() -> BoxedStrategy<CallStarted> {
                     dropped,
                     omitted,
                     capabilities,
+                    headers,
                     request,
                 }
             },

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use globset::{GlobBuilder, GlobMatcher};
 use luthien_proto::json::type_name;
 use regex::{Regex, RegexBuilder};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Rules;
 use crate::{
@@ -22,6 +22,21 @@ pub(super) struct Rule {
     tool: Option<GlobMatcher>,
     arguments: Option<Regex>,
     pub reason: Option<String>,
+}
+
+/// What [`Rule::read`] reads.
+pub(super) fn schema() -> Value {
+    let key = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "type": "object",
+        "properties": {
+            "tool": key("A glob that the tool's name matches; without it, every name does."),
+            "arguments": key("A regular expression that matches in one of the strings of the arguments, or in their JSON; \
+                              without it, all arguments do."),
+            "reason": key("Why, for whoever reads the message."),
+        },
+        "additionalProperties": false,
+    })
 }
 
 impl Rule {
@@ -153,6 +168,14 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_names_the_keys_that_are_read() {
+        let schema = schema();
+        let keys: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let error = Rule::read(json!({ "unheard-of": 1 })).err().unwrap();
+        assert!(error.why.ends_with(&format!("there are: {}", keys.join(", "))), "{error}");
+    }
 
     #[test]
     fn a_template_is_filled_once() {

@@ -1,0 +1,94 @@
+//! The Admission: as it is said, and as it is put on record.
+
+use luthien_proto::{
+    Request,
+    event::Kind,
+    message::{Admission, AdmissionDecision, Edit, FailureMode, Forward, Interest, Limits, capability},
+};
+use serde_json::Value;
+
+use super::begin::Rejection;
+use crate::{
+    AdmissionEntry, Pipeline,
+    draft::Draft,
+    entry::{failure_mode_name, interest_json, request_json},
+    stage::Common,
+};
+
+/// What is said of a call that nobody has admitted yet.
+pub(super) fn decide(
+    pipeline: &Pipeline,
+    interest: Interest,
+    rejection: Option<&Rejection>,
+    edits: Vec<Edit>,
+) -> Admission {
+    let decision = match rejection {
+        Some(rejection) => AdmissionDecision::Reject(rejection.reject.clone()),
+        None => AdmissionDecision::Forward(Forward {
+            interest,
+            failure_mode: failure_mode(pipeline),
+            limits: Limits::default(),
+            known_kinds: Kind::ALL.to_vec(),
+            edits,
+        }),
+    };
+    Admission {
+        decision,
+        revision: pipeline.revision().to_owned(),
+        pipeline: pipeline.names(),
+        capabilities: vec![capability::RESUME.to_owned()],
+    }
+}
+
+/// The entry of an Admission. `sent`: the request as it goes upstream, if that was changed.
+pub(super) fn entry(
+    pipeline: &Pipeline,
+    admission: &Admission,
+    rejection: Option<&Rejection>,
+    sent: Option<Value>,
+    common: &mut Common,
+) -> AdmissionEntry {
+    let entry = AdmissionEntry {
+        decision: "reject",
+        status: None,
+        message: None,
+        policy: None,
+        revision: admission.revision.clone(),
+        pipeline: admission.pipeline.clone(),
+        interest: None,
+        failure_mode: None,
+        sent: None,
+        annotations: std::mem::take(&mut common.notes).into_iter().map(Into::into).collect(),
+    };
+    match &admission.decision {
+        AdmissionDecision::Reject(reject) => {
+            let by = rejection.and_then(|rejection| rejection.index);
+            let policy = by.map(|index| pipeline.name_of(index).to_owned());
+            AdmissionEntry { status: Some(reject.status), message: Some(reject.message.clone()), policy, ..entry }
+        }
+        AdmissionDecision::Forward(forward) => AdmissionEntry {
+            decision: "forward",
+            interest: Some(interest_json(&forward.interest)),
+            failure_mode: Some(failure_mode_name(forward.failure_mode)),
+            sent,
+            ..entry
+        },
+    }
+}
+
+/// The request as an Admission that was given has it, if that changed it.
+pub(super) fn sent(received: &Request, admission: &Admission) -> Option<Value> {
+    match &admission.decision {
+        AdmissionDecision::Forward(forward) if !forward.edits.is_empty() => {
+            let mut request = received.clone();
+            let edited = Draft::new(&request).apply(&mut request, forward.edits.clone());
+            edited.ok().map(|()| request_json(&request))
+        }
+        AdmissionDecision::Forward(_) | AdmissionDecision::Reject(_) => None,
+    }
+}
+
+/// The strictest of the pipeline; without policies, the strictest there is.
+fn failure_mode(pipeline: &Pipeline) -> FailureMode {
+    pipeline.policies().iter().map(|policy| policy.failure_mode()).max().unwrap_or(FailureMode::Closed)
+}

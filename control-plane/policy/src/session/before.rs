@@ -1,0 +1,34 @@
+//! What was decided of a call before any policy sees it.
+
+use luthien_proto::message::{Edit, Interest, Reject};
+
+use super::begin::Rejection;
+
+/// What was decided of a call before any policy sees it; nothing, by default.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Before {
+    /// What is changed in its request.
+    pub edits: Vec<Edit>,
+    /// It does not go upstream.
+    pub reject: Option<Reject>,
+    /// It does not go upstream where a policy gates anything of the answer.
+    pub reject_if_gated: Option<Reject>,
+}
+
+impl From<Vec<Edit>> for Before {
+    fn from(edits: Vec<Edit>) -> Self {
+        Self { edits, ..Self::default() }
+    }
+}
+
+impl Before {
+    /// The rejection, whatever the policies want.
+    pub(super) fn rejection(&self) -> Option<Rejection> {
+        self.reject.clone().map(Rejection::of_nobody)
+    }
+
+    /// The rejection, now that it is known what the policies want.
+    pub(super) fn rejection_of(&self, wanted: Interest) -> Option<Rejection> {
+        self.reject_if_gated.clone().filter(|_| wanted.gates()).map(Rejection::of_nobody)
+    }
+}

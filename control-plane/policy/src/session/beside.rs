@@ -1,0 +1,111 @@
+//! What goes on beside the response: consults, and interest that falls.
+
+use std::collections::BTreeSet;
+
+use luthien_proto::message::{Consultation, Interest, Level, Reply};
+
+use super::{Fault, Session, State};
+use crate::{
+    EntryBody, InterestEntry,
+    entry::interest_json,
+    policy::ConsultId,
+    stage::{Ask, Stage, parse},
+};
+
+/// What is to be said of it.
+#[derive(Debug)]
+pub(super) struct Beside {
+    /// Consults, and cancellations.
+    asks: Vec<Ask>,
+    interest: Option<Interest>,
+    /// Whether the proxy takes interest that falls.
+    can_lower: bool,
+}
+
+impl Beside {
+    /// `can_lower`: whether the proxy takes interest that falls.
+    pub fn new(can_lower: bool) -> Self {
+        Self { asks: Vec::new(), interest: None, can_lower }
+    }
+}
+
+impl Session {
+    /// The answer to a consult came.
+    pub(super) fn consulted(&mut self, consultation: &Consultation) -> Result<(), Fault> {
+        let (index, id) = self.asked(&consultation.id).ok_or(Fault::Unasked)?;
+        self.seen += 1;
+        self.recorder.answered(consultation);
+        if self.state == State::Open {
+            let mut out = Vec::new();
+            let ran = self.stages[index].consulted(id, &consultation.events, &mut self.common, &mut out);
+            self.flow(index + 1, out);
+            if let Err(failure) = ran {
+                self.fail(failure);
+            }
+        }
+        self.note_beside();
+        self.answer();
+        Ok(())
+    }
+
+    /// Takes note of what the hooks wanted done beside the response.
+    pub(super) fn note_beside(&mut self) {
+        for ask in self.common.asks.drain(..) {
+            match &ask {
+                Ask::Consult { policy, consult } => self.recorder.asked(policy, consult),
+                Ask::Cancel(id) => self.recorder.cancelled(id),
+            }
+            self.beside.asks.push(ask);
+        }
+        if std::mem::take(&mut self.common.lowered) {
+            self.note_interest();
+        }
+    }
+
+    fn note_interest(&mut self) {
+        let wanted = self.stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
+        let interest = wanted.meet(self.intake.interest());
+        if self.beside.can_lower && interest != self.intake.interest() {
+            self.intake.lower(interest);
+            self.recorder.push(EntryBody::Interest(InterestEntry { interest: interest_json(&interest) }));
+            self.beside.interest = Some(interest);
+        }
+    }
+
+    /// What the proxy is to be told of it. What was asked and cancelled at once was never asked.
+    pub(super) fn take_beside(&mut self) -> Vec<Reply> {
+        let asks = std::mem::take(&mut self.beside.asks);
+        let of = |ask: &Ask| match ask {
+            Ask::Consult { consult, .. } => (Some(consult.id.clone()), None),
+            Ask::Cancel(id) => (None, Some(id.clone())),
+        };
+        let (asked, cancelled): (Vec<_>, Vec<_>) = asks.iter().map(of).unzip();
+        let asked: BTreeSet<String> = asked.into_iter().flatten().collect();
+        let at_once: BTreeSet<String> = cancelled.into_iter().flatten().filter(|id| asked.contains(id)).collect();
+        let mut replies = Vec::new();
+        for ask in asks {
+            match ask {
+                Ask::Consult { consult, .. } if !at_once.contains(&consult.id) => {
+                    replies.push(Reply::Consult(Box::new(consult)));
+                }
+                Ask::Cancel(id) if !at_once.contains(&id) => replies.push(Reply::CancelConsult(id)),
+                Ask::Consult { .. } | Ask::Cancel(_) => {}
+            }
+        }
+        replies.extend(self.beside.interest.take().map(Reply::Interest));
+        replies
+    }
+
+    /// The response is over: nothing that a model says can matter to it.
+    pub(super) fn quiet(&mut self) {
+        for stage in &mut self.stages {
+            stage.quiet(&mut self.common);
+        }
+    }
+
+    fn asked(&self, id: &str) -> Option<(usize, ConsultId)> {
+        let (policy, id) = parse(id)?;
+        let index = self.pipeline.policies().iter().position(|other| other.name() == policy)?;
+        self.stages[index].standing(id).map(|_| (index, id))
+    }
+}

@@ -1,0 +1,186 @@
+//! Keeps the sets of a process and those of the store the same: the one task that asks the store.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use luthien_policy::{BuildError, PolicySet, PolicySetConfig};
+use thiserror::Error;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{Lookup, Policies, SetStore, StoredSet};
+use crate::{metrics::Metrics, record::StoreError};
+
+/// A set that another control plane made current is used within this time, and what it takes to build it.
+const POLL: Duration = Duration::from_millis(500);
+/// How often the store is told which sets are needed.
+const TEND: Duration = Duration::from_secs(60);
+/// How long a set is kept that no call needs: a call may be resumed as long as its data plane likes.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Asks the store for what is new, and tells it what is needed.
+pub(crate) struct Keeper {
+    policies: Policies,
+    store: Arc<dyn SetStore>,
+    lookups: mpsc::UnboundedReceiver<Lookup>,
+    /// The revision that should be current and can't be used here.
+    unusable: Option<String>,
+}
+
+/// There is no set to begin with.
+#[derive(Debug, Error)]
+pub enum CannotStart {
+    /// The store can't be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The current set is from the API, and this program can't use it.
+    #[error("revision {revision}, which is current, can't be used: {source}")]
+    Unusable {
+        /// Which.
+        revision: String,
+        /// Why.
+        source: Unusable,
+    },
+}
+
+/// A set that is kept can't be used by this program.
+#[derive(Debug, Error)]
+pub enum Unusable {
+    /// There is no such set.
+    #[error("it is not in the database")]
+    Missing,
+    /// It is no configuration of ours.
+    #[error("it can't be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// It can't be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The task that builds it was lost.
+    #[error("it was not built: {0}")]
+    Lost(#[from] tokio::task::JoinError),
+}
+
+impl Keeper {
+    /// The sets of a process whose file has `set`. They are the same for all control planes of the store.
+    pub(crate) async fn start(
+        set: PolicySet,
+        store: Arc<dyn SetStore>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Policies), CannotStart> {
+        let current = store.begin(&StoredSet::now(&set)).await?;
+        let set = match current.revision == set.revision() {
+            true => set,
+            false => {
+                let unusable = |source| CannotStart::Unusable { revision: current.revision.clone(), source };
+                info!(revision = current.revision, "the policies are those that were last set with the API");
+                load(&*store, &current.revision).await?.map_err(unusable)?
+            }
+        };
+        let (sender, lookups) = mpsc::unbounded_channel();
+        let policies = Policies::new(set, Some(current), metrics, Some(sender));
+        Ok((Self { policies: policies.clone(), store, lookups, unusable: None }, policies))
+    }
+
+    /// Works until `finish`.
+    pub(crate) async fn run(mut self, finish: CancellationToken) {
+        let (mut poll, mut tend) = (interval(POLL), interval(TEND));
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = finish.cancelled() => break,
+                Some(lookup) = self.lookups.recv() => self.look_up(lookup).await,
+                _ = poll.tick() => self.poll().await,
+                _ = tend.tick() => self.tend().await,
+            }
+        }
+        self.tend().await;
+    }
+
+    async fn look_up(&self, Lookup { revision, found }: Lookup) {
+        // An earlier question may have brought it.
+        let known = match self.policies.known(&revision) {
+            Some(known) => Some(known),
+            None => match load(&*self.store, &revision).await {
+                Ok(Ok(set)) => Some(self.policies.add(set)),
+                Ok(Err(Unusable::Missing)) => None,
+                Ok(Err(reason)) => {
+                    error!(revision, %reason, "a call's policies can't be used");
+                    None
+                }
+                Err(reason) => {
+                    error!(revision, %reason, "a call's policies can't be looked for");
+                    None
+                }
+            },
+        };
+        // Whoever asked may have given up.
+        let _ = found.send(known);
+    }
+
+    /// Takes over what another control plane has made current.
+    async fn poll(&mut self) {
+        // A store that can't be read is told by the record, which needs it more often.
+        let Ok(Some(current)) = self.store.current().await else { return };
+        if self.policies.shown().1.as_ref() == Some(&current) || self.unusable.as_ref() == Some(&current.revision) {
+            return;
+        }
+        let Ok(loaded) = load(&*self.store, &current.revision).await else { return };
+        self.unusable = None;
+        match loaded {
+            Ok(set) => {
+                info!(revision = current.revision, source = current.source.name(), "other policies are current");
+                self.policies.make_current(set, current);
+            }
+            Err(reason) => {
+                let revision = current.revision;
+                error!(revision, %reason, "the current policies can't be used; calls begin with the ones before");
+                self.policies.fail(Some(format!("revision {revision} of the policies can't be used: {reason}")));
+                self.unusable = Some(revision);
+            }
+        }
+    }
+
+    async fn tend(&self) {
+        let used: Vec<_> = self.policies.take_used().iter().map(|set| StoredSet::now(set)).collect();
+        let told = async {
+            self.store.touch(&used).await?;
+            let kept_us = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
+            self.store.forget(now_us().saturating_sub(kept_us)).await
+        };
+        match told.await {
+            Ok(0) => {}
+            Ok(forgotten) => info!(forgotten, "policy sets that no call needs were forgotten"),
+            Err(error) => warn!(%error, "the store can't be told which policies are needed"),
+        }
+    }
+}
+
+impl StoredSet {
+    /// A set as it is at this moment.
+    pub(crate) fn now(set: &PolicySet) -> Self {
+        Self { revision: set.revision().to_owned(), config: set.config().canonical().to_string(), now_us: now_us() }
+    }
+}
+
+async fn load(store: &dyn SetStore, revision: &str) -> Result<Result<PolicySet, Unusable>, StoreError> {
+    let Some(config) = store.config(revision).await? else { return Ok(Err(Unusable::Missing)) };
+    Ok(build(config).await)
+}
+
+/// Builds a set beside the thread, which serves others too.
+async fn build(config: String) -> Result<PolicySet, Unusable> {
+    let build = move || Ok(PolicySet::build(serde_json::from_str::<PolicySetConfig>(&config)?)?);
+    tokio::task::spawn_blocking(build).await?
+}
+
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
