@@ -52,7 +52,9 @@ fn asked_seeds_hold() {
     let (from, seeds) = (number("LUTHIEN_SIM_FROM").unwrap_or(0), number("LUTHIEN_SIM_SEEDS").unwrap_or(1));
     if seeds == 1 {
         println!("{:#?}", Plan::of(from));
-        println!("{}", world::run(&Plan::of(from)).seen.log.join("\n"));
+        let run = world::run(&Plan::of(from));
+        println!("{}", run.seen.log.join("\n"));
+        run.store.look(|kept| println!("{kept:#?}"));
     }
     hold((from..from + seeds).collect());
 }

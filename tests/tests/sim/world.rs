@@ -7,7 +7,13 @@ use std::{
     time::Duration,
 };
 
-use luthien_control_plane::{Metrics, policy_service::PolicyService, record::Writer};
+use luthien_control_plane::{
+    Metrics,
+    continuation::Continuations,
+    policies::Policies,
+    policy_service::{PolicyService, Streams},
+    record::{Store, Writer},
+};
 use luthien_policy::PolicySet;
 use luthien_service::Shutdown;
 use serde_json::json;
@@ -27,6 +33,8 @@ pub const CLIENTS_PORT: u16 = 8000;
 /// What upstreams are shown where the client has nothing for them.
 pub const UPSTREAM_KEY: &str = "sk-upstream-credential";
 const POLICY_PORT: u16 = 50051;
+/// How often messages are delivered.
+const TICK: Duration = Duration::from_millis(4);
 /// When nobody should have anything left to do.
 const PATIENCE: Duration = Duration::from_secs(400);
 /// What planes have to put on record how the last call ended.
@@ -53,6 +61,7 @@ pub fn run(plan: &Plan) -> Run {
     let panics = PANICS.get();
     let mut sim = Builder::new()
         .rng_seed(plan.seed)
+        .tick_duration(TICK)
         .min_message_latency(Duration::from_millis(1))
         .max_message_latency(Duration::from_millis(plan.latency))
         .simulation_duration(PATIENCE + AFTERWARDS * 2)
@@ -126,16 +135,23 @@ fn control_plane(number: usize) -> String {
 }
 
 async fn serve_control_plane(plan: Rc<Plan>, store: Memory) -> turmoil::Result {
-    let policies = Arc::new(PolicySet::build(serde_json::from_value(plan.policy_set())?)?);
-    let (writer, recorder) = Writer::new(Arc::new(store));
+    let (store, metrics): (Arc<dyn Store>, Arc<Metrics>) = (Arc::new(store), Arc::default());
+    let set = PolicySet::build(serde_json::from_value(plan.policy_set())?)?;
+    let (writer, recorder) = Writer::new(store.clone());
     tokio::spawn(writer.run(CancellationToken::new(), CancellationToken::new()));
+    let (continuations, lookups) = Continuations::new(store);
+    tokio::spawn(lookups.run());
     let service = PolicyService {
-        metrics: Arc::new(Metrics::new(policies.names())),
-        policies,
+        policies: Policies::fixed(set, metrics.clone()),
+        streams: Streams::default(),
         recorder,
+        continuations,
         lease: Duration::from_secs(5),
+        takeover_wait: Duration::from_secs(30),
         message_bytes_max: 64 << 20,
+        metrics,
         health: HealthReporter::new(),
+        handover: CancellationToken::new(),
     };
     let listener = net::listen(POLICY_PORT).await?;
     Ok(service.serve(net::proxies(listener), Shutdown::new()).await?)

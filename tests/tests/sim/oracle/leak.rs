@@ -9,7 +9,7 @@ use crate::{
 
 /// Behind the beginning of a silence: what a verdict that was said before it may still be on its way, and the client's
 /// bytes.
-const ON_ITS_WAY: u64 = 10;
+const ON_ITS_WAY: u64 = 30;
 
 pub fn check(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
     let call = &plan.calls[number];
