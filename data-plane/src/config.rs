@@ -43,6 +43,8 @@ pub struct Config {
     pub passthrough_paths: Vec<PassthroughRule>,
     /// Whom to serve.
     pub auth: Auth,
+    /// What policies may ask models.
+    pub consults: Consults,
     /// What may be spent.
     pub limits: Limits,
     /// How long may be waited.
@@ -122,6 +124,9 @@ pub struct Limits {
     /// What a call may hold.
     #[serde(deserialize_with = "units::size")]
     pub unsettled: usize,
+    /// What the policy service was told of a call, kept for the next one if it is lost.
+    #[serde(deserialize_with = "units::size")]
+    pub resume: usize,
     /// One batch of chunks to the policy service.
     #[serde(deserialize_with = "units::size")]
     pub batch: usize,
@@ -147,6 +152,7 @@ impl Default for Limits {
             headers: 64 * KIB,
             sse_event: 32 * MIB,
             unsettled: 16 * MIB,
+            resume: MIB,
             batch: 256 * KIB,
             open_calls: 4096,
             control_plane_connections: 2,
@@ -185,6 +191,9 @@ pub struct Timeouts {
     /// Between keepalives after that.
     #[serde(deserialize_with = "units::period")]
     pub keepalive_every: Duration,
+    /// For another policy service to take a call over, or for any to admit it.
+    #[serde(deserialize_with = "units::period")]
+    pub takeover: Duration,
     /// For the policy service to close a call's stream once it knows the end.
     #[serde(deserialize_with = "units::period")]
     pub close: Duration,
@@ -214,11 +223,36 @@ impl Default for Timeouts {
             client_stall: seconds(60),
             keepalive_first: seconds(8),
             keepalive_every: seconds(10),
+            takeover: seconds(15),
             close: seconds(30),
             header_read: seconds(10),
             request: seconds(120),
             drain: seconds(30),
         }
+    }
+}
+
+/// The questions that policies may ask models.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Consults {
+    /// Of whom; `None`: of every upstream that a route leads to.
+    pub upstreams: Option<Vec<String>>,
+    /// In one call.
+    pub per_call: usize,
+    /// At once, in one call.
+    pub at_once: usize,
+    /// The largest answer, in bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub answer: usize,
+    /// How long an answer may take.
+    #[serde(deserialize_with = "units::period")]
+    pub timeout: Duration,
+}
+
+impl Default for Consults {
+    fn default() -> Self {
+        Self { upstreams: None, per_call: 256, at_once: 16, answer: 1024 * 1024, timeout: Duration::from_secs(30) }
     }
 }
 
@@ -268,6 +302,9 @@ impl Config {
             let route = Route::new(&rule.model, others.remove(0), rule.rename.clone())
                 .map_err(|error| Invalid::new(format_args!("routes[{i}].model"), error.kind().to_string()))?;
             routes.push(route.or(others));
+        }
+        for (i, name) in self.consults.upstreams.iter().flatten().enumerate() {
+            named(name, format!("consults.upstreams[{i}]"))?;
         }
         let mut listed = Vec::with_capacity(self.passthrough_paths.len());
         for (i, rule) in self.passthrough_paths.iter().enumerate() {

@@ -2,8 +2,11 @@
 
 use std::{pin::Pin, time::Instant};
 
-use luthien_call::call::{Call, Input, Output};
-use luthien_proto::message::{CallEnded, ToService};
+use luthien_call::{
+    call::{Call, Input, Output},
+    conversion::Edited,
+};
+use luthien_proto::{Request, message::CallEnded};
 use tokio::{
     select,
     time::{Sleep, sleep_until},
@@ -13,7 +16,9 @@ use tracing::{info, warn};
 
 use crate::{
     client::Client,
+    consults::Consults,
     headers::Heads,
+    intake::Onward,
     policy_service::Conversation,
     upstream::{Exchange, Upstreams},
     watch::Watch,
@@ -25,8 +30,10 @@ pub(crate) struct Driver<'a> {
     pub(crate) client: Client,
     pub(crate) upstreams: &'a Upstreams,
     pub(crate) upstream: Exchange,
+    pub(crate) onward: Onward,
     pub(crate) heads: Heads,
     pub(crate) service: Conversation<'a>,
+    pub(crate) consults: Consults<'a>,
     /// The grace of a shutdown is over.
     pub(crate) cut: CancellationToken,
     pub(crate) watch: Watch<'a>,
@@ -65,6 +72,7 @@ impl Driver<'_> {
                 () = alarm.ring(self.call.deadline()) => Input::Tick,
                 input = self.client.next() => input,
                 input = self.service.next() => input,
+                input = self.consults.next() => input,
                 input = self.upstream.next(wanted, reads) => input,
             };
             self.watch.input(&input);
@@ -74,13 +82,15 @@ impl Driver<'_> {
 
     fn act(&mut self, output: Output) -> Option<Result<(), String>> {
         match output {
-            Output::Tell(message) => {
-                if let ToService::CallEnded(ended) = &message {
-                    self.log_end(ended);
-                }
-                self.service.tell(message);
-            }
-            Output::Forward => self.upstream.forward(self.upstreams),
+            Output::OpenService => self.service.open(),
+            Output::Tell(message) => self.service.tell(message),
+            Output::CloseService => self.service.close(),
+            Output::DropService => self.service.lose(),
+            Output::Ended(ended) => self.log_end(&ended),
+            Output::Consult(question) => self.consults.ask(*question),
+            Output::CancelConsult(id) => self.consults.cancel(&id),
+            Output::Forward(None) => self.upstream.forward(self.upstreams),
+            Output::Forward(Some(edited)) => self.forward_edited(*edited),
             Output::CancelUpstream => self.upstream.cancel(),
             Output::Head(head) => self.client.send_head(self.heads.answer(&head, self.upstream.head())),
             Output::Write(bytes) => self.client.write(bytes),
@@ -89,6 +99,24 @@ impl Driver<'_> {
             Output::Done(end) => return Some(end),
         }
         None
+    }
+
+    /// Sends what policies have made of the request.
+    fn forward_edited(&mut self, request: Request) {
+        match self.onward.edited(request) {
+            Ok(Edited { body, lost, response }) => {
+                self.heads.dropped(&lost.dropped);
+                if let Some(response) = response {
+                    self.call.convert_with(response);
+                }
+                self.upstream.change_body(body);
+                self.upstream.forward(self.upstreams);
+            }
+            Err(why) => {
+                warn!(error = %why, "a request that policies changed can't be sent");
+                self.upstream.fail_to_send("the request as policies changed it can't be sent");
+            }
+        }
     }
 
     fn end(mut self, end: Result<(), String>) {

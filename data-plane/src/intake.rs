@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use luthien_call::{call::Call, conversion::Unconvertible, dialect};
 use luthien_proto::request::Dialect;
 use luthien_service::telemetry::SpanContext;
+pub(crate) use onward::Onward;
 use routed::{Routed, Wanted};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     client::{self, Body, Client},
+    consults::Consults,
     driver::{self, Driver},
     plane::Plane,
     policy_service::Conversation,
@@ -80,7 +82,7 @@ async fn take(
 
 /// Sends a call on its way. It counts as open until its last word, whether or not the client is still there.
 fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permit: OwnedSemaphorePermit) {
-    let Routed { started, exchange: upstream, onward: _, conversion, heads } = routed;
+    let Routed { started, exchange: upstream, onward, conversion, heads, origin } = routed;
     let span = info_span!(
         "call",
         call_id = %started.call_id,
@@ -99,7 +101,8 @@ fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permi
         let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services, trace.context()));
         let cut = driven.cut.clone();
         let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
-        let driver = Driver { call, client, upstreams, upstream, heads, service, cut, watch, began };
+        let consults = Consults::new(&driven, origin);
+        let driver = Driver { call, client, upstreams, upstream, onward, heads, service, consults, cut, watch, began };
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             error!("a call's driver panicked");
         }

@@ -7,6 +7,7 @@ pub mod config;
 
 mod auth;
 mod client;
+mod consults;
 mod counting;
 mod driver;
 mod endpoint;

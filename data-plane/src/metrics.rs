@@ -39,6 +39,9 @@ pub(crate) struct Metrics {
     /// What all calls hold.
     pub(crate) held_bytes: Gauge,
     service_failures: [Counter; SERVICE_FAILURES.len()],
+    resumed: Counter,
+    outgrown: Counter,
+    consults: [Counter; 2],
     upstreams: Vec<UpstreamMetrics>,
 }
 
@@ -71,6 +74,9 @@ impl Metrics {
             held: Histogram::new(&HELD_BOUNDS_US),
             held_bytes: Gauge::default(),
             service_failures: Default::default(),
+            resumed: Counter::default(),
+            outgrown: Counter::default(),
+            consults: Default::default(),
             upstreams: upstreams.iter().map(upstream).collect(),
         }
     }
@@ -78,6 +84,11 @@ impl Metrics {
     /// A request became no call.
     pub(crate) fn refused(&self, refusal: &Refusal) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(refusal.kind()).or_default() += 1;
+    }
+
+    /// A model was consulted, in vain if it `failed`.
+    pub(crate) fn consulted(&self, failed: bool) {
+        self.consults[usize::from(failed)].one();
     }
 
     /// A call is over.
@@ -97,6 +108,8 @@ impl Metrics {
             }
         }
         self.held.merge(&stats.held, stats.held_us);
+        self.resumed.add(stats.resumed);
+        self.outgrown.add(u64::from(stats.outgrown));
         for (counter, (failure, _)) in self.service_failures.iter().zip(SERVICE_FAILURES) {
             counter.add(u64::from(stats.service_failure == Some(failure)));
         }
@@ -162,6 +175,17 @@ impl Metrics {
             page.counter("luthien_data_plane_control_plane_losses_total", "Calls that lost their policy service.");
         for (counter, (_, cause)) in self.service_failures.iter().zip(SERVICE_FAILURES) {
             series.value(&[("cause", cause)], counter.get());
+        }
+        page.counter("luthien_data_plane_calls_resumed_total", "Times that another policy service took a call over.")
+            .value(&[], self.resumed.get());
+        page.counter(
+            "luthien_data_plane_calls_unresumable_total",
+            "Calls that had told more than is kept, when it was lost.",
+        )
+        .value(&[], self.outgrown.get());
+        let mut series = page.counter("luthien_data_plane_consults_total", "Questions of policies to models.");
+        for (counter, outcome) in self.consults.iter().zip(["answered", "failed"]) {
+            series.value(&[("outcome", outcome)], counter.get());
         }
         let mut series =
             page.counter("luthien_data_plane_upstream_errors_total", "Exchanges with upstreams that failed.");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use luthien_call::{
-    call::{self, Setup},
+    call::{self, ConsultLimits, Setup},
     conversion,
 };
 use luthien_proto::message::CallStarted;
@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     auth::Auth,
-    config::{Config, Invalid, Limits, Timeouts},
+    config::{Config, Consults, Invalid, Limits, Timeouts},
     metrics::Metrics,
     models::Listings,
     passthrough::Passthrough,
@@ -100,6 +100,11 @@ impl Plane {
         &self.shared.config.timeouts
     }
 
+    /// What policies may ask models.
+    pub(crate) fn consult_limits(&self) -> &Consults {
+        &self.shared.config.consults
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
@@ -127,7 +132,7 @@ impl Plane {
     }
 
     pub(crate) fn setup(&self, started: CallStarted, conversion: Option<conversion::Response>) -> Setup {
-        let Config { limits, timeouts, on_control_plane_loss, .. } = &self.shared.config;
+        let Config { limits, timeouts, consults, on_control_plane_loss, .. } = &self.shared.config;
         Setup {
             started,
             limits: call::Limits {
@@ -135,6 +140,8 @@ impl Plane {
                 sse_event: limits.sse_event,
                 body: limits.body,
                 batch: limits.batch,
+                resume: limits.resume,
+                consults: ConsultLimits { per_call: consults.per_call, at_once: consults.at_once },
             },
             times: call::Times {
                 lease: timeouts.lease,
@@ -144,6 +151,7 @@ impl Plane {
                 keepalive_first: timeouts.keepalive_first,
                 keepalive_every: timeouts.keepalive_every,
                 close: timeouts.close,
+                takeover: timeouts.takeover,
             },
             on_loss: *on_control_plane_loss,
             conversion,

@@ -1,17 +1,16 @@
 //! The way to the policy services: a few connections to each, and one conversation per call.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
-use luthien_call::call::Input;
+use luthien_call::call::{Input, Loss};
 use luthien_proto::{
-    codec::SmallBuffers,
-    message::{FromService, Reply, ToService},
-    wire::{EnforceRequest, EnforceResponse},
+    FromService,
+    codec::{Encoded, ProxyCodec},
+    wire::EnforceResponse,
 };
 use luthien_service::telemetry::{SpanContext, traceparent};
 use tokio::{
@@ -85,14 +84,15 @@ impl Services {
         }
     }
 
-    /// The order in which a call asks: from one to the next, those that failed lately last.
-    fn order(&self) -> VecDeque<usize> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
+    /// Whom a call asks next: from one to the next, those that failed lately only if there is no other.
+    fn pick(&self) -> usize {
+        let count = self.services.len();
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % count;
         let now = self.now_ms();
-        let mut order: Vec<usize> =
-            (0..self.services.len()).map(|i| (first.wrapping_add(i)) % self.services.len()).collect();
-        order.sort_by_key(|&i| self.services[i].avoided_until.load(Ordering::Relaxed) > now);
-        order.into()
+        let avoided_until = |at: &usize| self.services[*at].avoided_until.load(Ordering::Relaxed);
+        let order = || (0..count).map(|i| (first + i) % count);
+        let available = order().find(|at| avoided_until(at) <= now);
+        available.or_else(|| order().min_by_key(avoided_until)).unwrap_or(first)
     }
 
     fn avoid(&self, service: usize) {
@@ -152,29 +152,16 @@ fn endpoint(address: &Uri, connect: Duration) -> Endpoint {
         .keep_alive_while_idle(true)
 }
 
-/// The conversation about one call. Until Admission it moves from service to service; from then on it stays.
+/// The conversation about one call: a stream at a time, each to another service than the last if there is one.
 pub(crate) struct Conversation<'a> {
     services: &'a Services,
     /// The trace that the call belongs to.
     traceparent: Option<AsciiMetadataValue>,
-    /// Those not asked yet.
-    left: VecDeque<usize>,
-    stage: Stage,
+    /// Who has the stream.
+    service: usize,
     /// Our half, while it is open.
-    requests: Option<UnboundedSender<EnforceRequest>>,
+    requests: Option<UnboundedSender<Encoded>>,
     stream: State,
-}
-
-enum Stage {
-    /// Admission is owed by this service.
-    Asking {
-        service: usize,
-        /// CallStarted, while there is somebody else to tell it to.
-        started: Option<Box<EnforceRequest>>,
-        /// What became of those asked before.
-        losses: Vec<String>,
-    },
-    Settled,
 }
 
 enum State {
@@ -188,94 +175,70 @@ type Attempt = Pin<Box<dyn Future<Output = Result<(EnforceResponse, Streaming<En
 
 impl<'a> Conversation<'a> {
     pub(crate) fn new(services: &'a Services, trace: &SpanContext) -> Self {
-        let left = services.order();
         let traceparent = traceparent(trace).parse().ok();
-        Self { services, traceparent, left, stage: Stage::Settled, requests: None, stream: State::Closed }
+        Self { services, traceparent, service: 0, requests: None, stream: State::Closed }
+    }
+
+    /// Opens the next stream. What is told is on it.
+    pub(crate) fn open(&mut self) {
+        let reach = self.services.reach;
+        self.service = self.services.pick();
+        let channel = self.services.services[self.service].channel();
+        let silence = (self.services.services.len() > 1).then_some(reach.first_word);
+        let (sender, receiver) = unbounded_channel();
+        self.requests = Some(sender);
+        self.stream =
+            State::Opening(Box::pin(open(channel, receiver, self.traceparent.clone(), reach.message, silence)));
     }
 
     /// Says something. What nobody listens to any more is lost, and [`Self::next`] tells of the loss.
-    pub(crate) fn tell(&mut self, message: ToService) {
-        let first = matches!(message, ToService::CallStarted(_));
-        let last = matches!(message, ToService::CallEnded(_));
-        let message = EnforceRequest::from(message);
-        if first {
-            self.ask(message, Vec::new());
-        } else if let Some(requests) = &self.requests {
+    pub(crate) fn tell(&mut self, message: Encoded) {
+        if let Some(requests) = &self.requests {
             let _ = requests.send(message);
         }
-        if last {
-            self.requests = None;
-            self.stage = Stage::Settled;
-        }
+    }
+
+    /// Says no more.
+    pub(crate) fn close(&mut self) {
+        self.requests = None;
+    }
+
+    /// Lets go of a stream whose service is lost. For a while, that one is asked last.
+    pub(crate) fn lose(&mut self) {
+        self.services.avoid(self.service);
+        (self.requests, self.stream) = (None, State::Closed);
     }
 
     /// What happens next on this side. May be dropped and called again.
     pub(crate) async fn next(&mut self) -> Input {
-        loop {
-            let heard = match &mut self.stream {
-                State::Closed => return std::future::pending().await,
-                State::Open(stream) => stream.message().await,
-                State::Opening(attempt) => attempt.await.map(|(first, stream)| {
-                    self.stream = State::Open(Box::new(stream));
-                    Some(first)
-                }),
-            };
-            let end = match heard.map(|message| message.map(FromService::try_from)) {
-                Ok(Some(Ok(message))) => {
-                    if matches!(message.message, Reply::Admission(_)) {
-                        self.stage = Stage::Settled;
-                    }
-                    return Input::Service(message);
-                }
-                Ok(Some(Err(malformed))) => Err(format!("malformed message: {malformed}")),
-                Ok(None) => Ok(()),
-                Err(status) => Err(describe(&status)),
-            };
-            if let Some(end) = self.ended(end) {
-                return Input::ServiceClosed(end);
-            }
-        }
+        let heard = match &mut self.stream {
+            State::Closed => return std::future::pending().await,
+            State::Open(stream) => stream.message().await,
+            State::Opening(attempt) => attempt.await.map(|(first, stream)| {
+                self.stream = State::Open(Box::new(stream));
+                Some(first)
+            }),
+        };
+        let closed = match heard.map(|message| message.map(FromService::try_from)) {
+            Ok(Some(Ok(message))) => return Input::Service(message),
+            Ok(Some(Err(malformed))) => Err(Loss::Refused(self.said(&format!("malformed message: {malformed}")))),
+            Ok(None) => Ok(()),
+            Err(status) if status.code() == Code::InvalidArgument => Err(Loss::Refused(self.said(&describe(&status)))),
+            Err(status) => Err(Loss::Lost(self.said(&describe(&status)))),
+        };
+        (self.requests, self.stream) = (None, State::Closed);
+        Input::ServiceClosed(closed)
     }
 
-    /// The stream ended. Who has not admitted the call is not needed for it: the next one is asked.
-    fn ended(&mut self, end: Result<(), String>) -> Option<Result<(), String>> {
-        self.stream = State::Closed;
-        self.requests = None;
-        match std::mem::replace(&mut self.stage, Stage::Settled) {
-            Stage::Settled => Some(end),
-            Stage::Asking { service, started, mut losses } => {
-                self.services.avoid(service);
-                let why = end.err().unwrap_or_else(|| "closed the stream before Admission".to_owned());
-                losses.push(format!("{}: {why}", self.services.services[service].address));
-                match started {
-                    Some(started) => self.ask(*started, losses),
-                    None => Some(Err(losses.join("; "))),
-                }
-            }
-        }
-    }
-
-    /// Asks the next service for Admission. If there is none, the loss of them all.
-    fn ask(&mut self, message: EnforceRequest, losses: Vec<String>) -> Option<Result<(), String>> {
-        let Some(service) = self.left.pop_front() else { return Some(Err(losses.join("; "))) };
-        let started = (!self.left.is_empty()).then(|| Box::new(message.clone()));
-        let (sender, receiver) = unbounded_channel();
-        // The receiver is in hand.
-        let _ = sender.send(message);
-        let reach = self.services.reach;
-        let channel = self.services.services[service].channel();
-        let silence = started.is_some().then_some(reach.first_word);
-        self.requests = Some(sender);
-        self.stream =
-            State::Opening(Box::pin(open(channel, receiver, self.traceparent.clone(), reach.message, silence)));
-        self.stage = Stage::Asking { service, started, losses };
-        None
+    /// With who said it.
+    fn said(&self, why: &str) -> String {
+        format!("{}: {why}", self.services.services[self.service].address)
     }
 }
 
 async fn open(
     channel: Channel,
-    requests: UnboundedReceiver<EnforceRequest>,
+    requests: UnboundedReceiver<Encoded>,
     traceparent: Option<AsciiMetadataValue>,
     message: usize,
     silence: Option<Duration>,
@@ -287,8 +250,8 @@ async fn open(
         if let Some(traceparent) = traceparent {
             requests.metadata_mut().insert("traceparent", traceparent);
         }
-        let mut stream = grpc.streaming(requests, ENFORCE, SmallBuffers::default()).await?.into_inner();
-        let closed = || Status::unavailable("closed the stream before Admission");
+        let mut stream = grpc.streaming(requests, ENFORCE, ProxyCodec).await?.into_inner();
+        let closed = || Status::unavailable("closed the stream before its first word");
         stream.message().await?.map(|first| (first, stream)).ok_or_else(closed)
     };
     match silence {

@@ -123,6 +123,11 @@ impl Refusal {
         }
     }
 
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.status_and_code().0
+    }
+
     /// What it is, without anything that the client sent: for logs.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

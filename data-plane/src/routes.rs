@@ -179,6 +179,11 @@ impl Route {
 pub(crate) struct Routes(pub(crate) Vec<Route>);
 
 impl Routes {
+    /// The upstream of that name, if a route leads to it.
+    pub(crate) fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.0.iter().flat_map(Route::upstreams).find(|upstream| upstream.name == name)
+    }
+
     pub(crate) fn find(&self, model: &str) -> Option<&Route> {
         self.0.iter().find(|route| route.matcher.is_match(model))
     }

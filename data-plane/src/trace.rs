@@ -3,15 +3,14 @@
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Uri};
-use luthien_call::call::{Call, Fate, Input, Output};
+use luthien_call::call::{Call, Fate, Heard, Input, Output};
 use luthien_proto::{
-    Chunk, Step,
-    event::{FinishReason, Started, Usage},
-    message::{AdmissionDecision, CallEnded, CallStarted, Reply, ToService},
+    event::FinishReason,
+    message::{AdmissionDecision, CallEnded, CallStarted, Reply},
     request::Dialect,
 };
 use luthien_service::telemetry::{
-    Array, Origin, Span, SpanContext, SpanKind, StringValue, Value, clip, parse_traceparent, traceparent,
+    Array, Origin, Span, SpanContext, SpanKind, Value, clip, parse_traceparent, traceparent,
 };
 use uuid::Uuid;
 
@@ -38,9 +37,6 @@ struct Exchange {
     port: Option<u16>,
     model: String,
     max_tokens: Option<u64>,
-    started: Option<Started>,
-    usage: Option<Usage>,
-    finishes: Vec<StringValue>,
 }
 
 impl Trace {
@@ -126,6 +122,7 @@ impl Trace {
             }
             Input::UpstreamEnd | Input::UpstreamFailed(_) => self.upstream_over(),
             Input::ServiceClosed(_)
+            | Input::Consulted { .. }
             | Input::UpstreamData(_)
             | Input::ClientTook(_)
             | Input::ClientGone
@@ -143,11 +140,20 @@ impl Trace {
             return;
         }
         match output {
-            Output::Forward => self.forward(),
-            Output::Tell(ToService::Chunks(chunks)) => chunks.iter().for_each(|chunk| self.exchange.chunk(chunk)),
+            Output::Forward(_) => self.forward(),
             Output::CancelUpstream => self.upstream_over(),
-            Output::Tell(_) | Output::Head(_) | Output::Write(_) | Output::Finish | Output::Abort | Output::Done(_) => {
-            }
+            Output::OpenService
+            | Output::Tell(_)
+            | Output::CloseService
+            | Output::DropService
+            | Output::Ended(_)
+            | Output::Consult(_)
+            | Output::CancelConsult(_)
+            | Output::Head(_)
+            | Output::Write(_)
+            | Output::Finish
+            | Output::Abort
+            | Output::Done(_) => {}
         }
     }
 
@@ -159,7 +165,7 @@ impl Trace {
         let stats = call.stats();
         let error = metrics::error(ended.upstream_status, stats.upstream_failure);
         if let Some(mut upstream) = self.upstream.take() {
-            self.exchange.tell(&mut upstream);
+            tell(call.heard(), &mut upstream);
             if let Some(error) = error {
                 upstream.fail(error);
             }
@@ -206,43 +212,23 @@ impl Trace {
     }
 }
 
-impl Exchange {
-    fn chunk(&mut self, chunk: &Chunk) {
-        match &chunk.event.step {
-            Step::Started(started) => self.started = Some(started.clone()),
-            Step::Usage(usage) => {
-                let known = self.usage.get_or_insert_default();
-                known.input = usage.input.or(known.input);
-                known.cache_read = usage.cache_read.or(known.cache_read);
-                known.cache_write = usage.cache_write.or(known.cache_write);
-                known.output = usage.output.or(known.output);
-            }
-            Step::Finished(finished) => self.finishes.push(finish(finished.reason).into()),
-            Step::BlockStarted(_)
-            | Step::BlockDelta(_)
-            | Step::BlockStopped(_)
-            | Step::Opaque(_)
-            | Step::Ended
-            | Step::Failed(_) => {}
-        }
+/// What the answer says of itself.
+fn tell(heard: &Heard, span: &mut Span) {
+    if let Some(started) = &heard.started {
+        span.set_text("gen_ai.response.id", &started.id);
+        span.set_text("gen_ai.response.model", &started.model);
     }
-
-    fn tell(&self, span: &mut Span) {
-        if let Some(started) = &self.started {
-            span.set_text("gen_ai.response.id", &started.id);
-            span.set_text("gen_ai.response.model", &started.model);
-        }
-        if !self.finishes.is_empty() {
-            span.set("gen_ai.response.finish_reasons", Value::Array(Array::String(self.finishes.clone())));
-        }
-        let Some(usage) = &self.usage else { return };
-        let inputs = [usage.input, usage.cache_read, usage.cache_write];
-        if inputs.iter().any(Option::is_some) {
-            span.set("gen_ai.usage.input_tokens", count(inputs.into_iter().flatten().fold(0, u64::saturating_add)));
-        }
-        if let Some(output) = usage.output {
-            span.set("gen_ai.usage.output_tokens", count(output));
-        }
+    if !heard.finishes.is_empty() {
+        let finishes = heard.finishes.iter().map(|reason| finish(*reason).into()).collect();
+        span.set("gen_ai.response.finish_reasons", Value::Array(Array::String(finishes)));
+    }
+    let Some(usage) = &heard.usage else { return };
+    let inputs = [usage.input, usage.cache_read, usage.cache_write];
+    if inputs.iter().any(Option::is_some) {
+        span.set("gen_ai.usage.input_tokens", count(inputs.into_iter().flatten().fold(0, u64::saturating_add)));
+    }
+    if let Some(output) = usage.output {
+        span.set("gen_ai.usage.output_tokens", count(output));
     }
 }
 

@@ -105,6 +105,18 @@ impl Exchange {
         };
     }
 
+    /// Another body, for a request that was not sent.
+    pub(crate) fn change_body(&mut self, body: Bytes) {
+        if let State::Ready(request) = &mut self.state {
+            *request.body_mut() = whole_body(body);
+        }
+    }
+
+    /// There is nothing that could be sent.
+    pub(crate) fn fail_to_send(&mut self, why: &'static str) {
+        self.state = State::Failed(why);
+    }
+
     /// Lets go of the upstream.
     pub(crate) fn cancel(&mut self) {
         self.state = State::Over;

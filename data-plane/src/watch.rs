@@ -3,10 +3,7 @@
 use std::time::Instant;
 
 use luthien_call::call::{Call, Input, Output};
-use luthien_proto::{
-    message::{CallEnded, ToService},
-    request::Dialect,
-};
+use luthien_proto::{message::CallEnded, request::Dialect};
 
 use crate::{
     driver::now,
@@ -47,6 +44,7 @@ impl<'a> Watch<'a> {
             Input::UpstreamEnd | Input::UpstreamFailed(_) => self.upstream_over(),
             Input::Service(_)
             | Input::ServiceClosed(_)
+            | Input::Consulted { .. }
             | Input::UpstreamData(_)
             | Input::ClientTook(_)
             | Input::ClientGone
@@ -58,11 +56,20 @@ impl<'a> Watch<'a> {
     pub(crate) fn output(&mut self, output: &Output) {
         self.trace.output(output);
         match output {
-            Output::Forward => self.forwarded = Some(now()),
+            Output::Forward(_) => self.forwarded = Some(now()),
             Output::CancelUpstream => self.upstream_over(),
-            Output::Tell(ToService::CallEnded(ended)) => self.ended = Some(ended.clone()),
-            Output::Tell(_) | Output::Head(_) | Output::Write(_) | Output::Finish | Output::Abort | Output::Done(_) => {
-            }
+            Output::Ended(ended) => self.ended = Some(ended.clone()),
+            Output::OpenService
+            | Output::Tell(_)
+            | Output::CloseService
+            | Output::DropService
+            | Output::Consult(_)
+            | Output::CancelConsult(_)
+            | Output::Head(_)
+            | Output::Write(_)
+            | Output::Finish
+            | Output::Abort
+            | Output::Done(_) => {}
         }
     }
 

@@ -88,7 +88,7 @@ fn happen(rig: &mut Rig, upstream: &mut Upstream, input: &mut Input<'_>) {
         _ => match input.below(8) {
             0 => rig.happen(Happening::ClientGone),
             1 => rig.lose(Ok(())),
-            2 => rig.lose(Err("it is gone".to_owned())),
+            2 => rig.lose(Err("it is gone".into())),
             3 => rig.happen(Happening::UpstreamFailed("it broke off".to_owned())),
             4 => {
                 let seen = u64::from(input.byte());

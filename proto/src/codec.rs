@@ -2,8 +2,15 @@
 
 use std::marker::PhantomData;
 
-use tonic::codec::{BufferSettings, Codec};
+use bytes::{BufMut, Bytes};
+use prost::Message as _;
+use tonic::{
+    Status,
+    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
+};
 use tonic_prost::{ProstDecoder, ProstEncoder};
+
+use crate::{Malformed, ToService, wire};
 
 /// What a stream has at least; it grows to what its messages need.
 const BUFFER: usize = 512;
@@ -36,5 +43,70 @@ where
 
     fn decoder(&mut self) -> Self::Decoder {
         ProstDecoder::new(BufferSettings::new(BUFFER, YIELD))
+    }
+}
+
+/// A message of the proxy as it goes over the wire: one that may have to be said again is kept like this, and saying it
+/// again costs nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded(Bytes);
+
+impl Encoded {
+    /// How many bytes it is.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// It says nothing that can be read.
+    pub fn decode(&self) -> Result<ToService, Malformed> {
+        let message = wire::EnforceRequest::decode(&*self.0);
+        let unreadable = |error: prost::DecodeError| Malformed { field: String::new(), reason: error.to_string() };
+        message.map_err(unreadable)?.try_into()
+    }
+}
+
+impl From<ToService> for Encoded {
+    fn from(message: ToService) -> Self {
+        Self(wire::EnforceRequest::from(message).encode_to_vec().into())
+    }
+}
+
+/// The proxy's codec: [`Encoded`] messages go out as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProxyCodec;
+
+impl Codec for ProxyCodec {
+    type Encode = Encoded;
+    type Decode = wire::EnforceResponse;
+    type Encoder = Verbatim;
+    type Decoder = ProstDecoder<wire::EnforceResponse>;
+
+    fn encoder(&mut self) -> Verbatim {
+        Verbatim
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::new(BufferSettings::new(BUFFER, YIELD))
+    }
+}
+
+/// Writes what is encoded already.
+#[derive(Clone, Copy, Debug)]
+pub struct Verbatim;
+
+impl Encoder for Verbatim {
+    type Item = Encoded;
+    type Error = Status;
+
+    fn encode(&mut self, Encoded(bytes): Encoded, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(bytes);
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER, YIELD)
     }
 }

@@ -2,8 +2,11 @@
 
 mod debug_logging;
 mod noop;
+mod refusal;
 mod string_replacement;
 mod strings;
+mod suspect;
+mod tool_call_judge;
 mod tool_call_rules;
 
 use std::sync::Arc;
@@ -32,7 +35,7 @@ struct Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind {
         name: "noop",
         about: "Lets everything by, and is on record for it.",
@@ -50,6 +53,13 @@ const KINDS: [Kind; 4] = [
         about: "Tool calls that a rule denies never reach the client: a text that says why stands in their place.",
         schema: tool_call_rules::schema,
         build: |common, fields| Ok(Arc::new(tool_call_rules::ToolCallRules::build(common, fields)?)),
+    },
+    Kind {
+        name: "tool_call_judge",
+        about: "Tool calls are held until a model has judged them; one that is too likely to do harm never reaches the \
+                client: a text that says why stands in its place.",
+        schema: tool_call_judge::schema,
+        build: |common, fields| Ok(Arc::new(tool_call_judge::ToolCallJudge::build(common, fields)?)),
     },
     Kind {
         name: "debug_logging",

@@ -1,16 +1,20 @@
 //! A control plane to talk to.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::{Request, Response, header};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use luthien_control_plane::{Config, ControlPlane, Running};
 use luthien_proto::{
     Event, FromService, Step, ToService,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Chunk, Delta, FinishReason, Finished, Started},
-    message::{CallEnded, CallStarted, Outcome, Reply},
+    message::{Admission, Applied, CallEnded, CallResumed, CallStarted, Outcome, Reply, capability},
     request::{Content, ContentBlock, Dialect, Message, Request as ModelRequest},
     wire::{EnforceRequest, EnforceResponse, policy_service_client::PolicyServiceClient},
 };
@@ -41,6 +45,23 @@ impl Plane {
 
     pub fn start_in(folder: TempDir, lines: &str) -> Self {
         let database = folder.path().join("luthien.db");
+        Self::start_on(&database, folder, lines)
+    }
+
+    /// Another one, with these lines, that shares the database.
+    pub fn beside(&self, lines: &str) -> Self {
+        Self::start_on(&self.database(), TempDir::new().unwrap(), &format!("  admin: {{ token: {TOKEN} }}\n{lines}"))
+    }
+
+    /// Ends it, and starts it again with these lines.
+    pub async fn restarted(mut self, lines: &str) -> Self {
+        self.shutdown.begin();
+        self.join().await;
+        let folder = std::mem::replace(&mut self.folder, TempDir::new().unwrap());
+        Self::start_in(folder, &format!("  admin: {{ token: {TOKEN} }}\n{lines}"))
+    }
+
+    fn start_on(database: &Path, folder: TempDir, lines: &str) -> Self {
         let text = format!(
             "control_plane:\n  grpc_listen: 127.0.0.1:0\n  http_listen: 127.0.0.1:0\n  threads: 1\n  database: sqlite://{}\n{lines}",
             database.display()
@@ -80,6 +101,18 @@ impl Plane {
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+        self.send_body(method, path, headers, String::new()).await
+    }
+
+    /// What the operator gets for putting something.
+    pub async fn put(&self, path: &str, headers: &[(&str, &str)], body: String) -> (u16, Value) {
+        let token = format!("Bearer {TOKEN}");
+        let headers = [headers, &[("authorization", &*token)]].concat();
+        let response = self.send_body("PUT", path, &headers, body).await;
+        (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
+    }
+
+    async fn send_body(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Response<Bytes> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -91,7 +124,7 @@ impl Plane {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         tokio::spawn(connection);
         let (head, body) =
-            sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap().into_parts();
+            sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap().into_parts();
         Response::from_parts(head, body.collect().await.unwrap().to_bytes())
     }
 
@@ -145,6 +178,14 @@ impl Stream {
         self.requests = None;
     }
 
+    /// The Admission.
+    pub async fn admission(&mut self) -> Admission {
+        match self.reply().await.message {
+            Reply::Admission(admission) => admission,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The next reply that is not Working.
     pub async fn reply(&mut self) -> FromService {
         loop {
@@ -167,13 +208,28 @@ impl Stream {
 }
 
 pub fn started(call_id: Uuid) -> ToService {
+    started_by(call_id, &[])
+}
+
+/// Of a proxy that can resume calls.
+pub fn started_to_be_resumed(call_id: Uuid) -> ToService {
+    started_by(call_id, &[capability::RESUME])
+}
+
+/// A call that goes on.
+pub fn resumed(epoch: u32, admission: Option<Admission>, settled: u64) -> ToService {
+    let applied = Applied { settled, ..Applied::default() };
+    ToService::CallResumed(Box::new(CallResumed { epoch, admission, applied }))
+}
+
+fn started_by(call_id: Uuid, capabilities: &[&str]) -> ToService {
     let content = Content::from(ContentBlock::Text("Hello?".into()));
     let message = Message { role: "user".into(), content: vec![content], extras: Default::default() };
     ToService::CallStarted(Box::new(CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
-        capabilities: Vec::new(),
+        capabilities: capabilities.iter().map(|&capability| capability.to_owned()).collect(),
         headers: Vec::new(),
         call_id,
         started_at_us: 1_700_000_000_000_000,

@@ -11,7 +11,7 @@ use crate::harness::{Plane, started};
 
 #[tokio::test]
 async fn a_shutdown_lets_running_calls_end() {
-    let (mut plane, id) = (Plane::start(""), Uuid::now_v7());
+    let (plane, id) = (Plane::start(""), Uuid::now_v7());
     let mut watch = HealthClient::new(plane.channel().await)
         .watch(HealthCheckRequest { service: "luthien.v1.PolicyService".into() })
         .await
@@ -27,22 +27,19 @@ async fn a_shutdown_lets_running_calls_end() {
     assert_eq!(plane.ask("/readyz", &[]).await.0, 503);
     stream.end(Outcome::Delivered);
     stream.close().await.unwrap();
-    plane.join().await;
-    let again = restarted(plane);
-    assert_eq!(again.record(id).await["outcome"], "delivered");
+    assert_eq!(plane.restarted("").await.record(id).await["outcome"], "delivered");
 }
 
 #[tokio::test]
 async fn the_end_of_the_grace_period_cuts_calls_and_puts_that_on_record() {
-    let (mut plane, id) = (Plane::start(""), Uuid::now_v7());
+    let (plane, id) = (Plane::start(""), Uuid::now_v7());
     let mut stream = plane.enforce().await;
     stream.tell(started(id));
     stream.reply().await;
 
     plane.shutdown.end_now();
     assert_eq!(stream.close().await.unwrap_err().code(), Code::Unavailable);
-    plane.join().await;
-    assert_eq!(restarted(plane).record(id).await["outcome"], "unknown");
+    assert_eq!(plane.restarted("").await.record(id).await["outcome"], "unknown");
 }
 
 #[tokio::test]
@@ -63,10 +60,4 @@ async fn a_database_that_cannot_be_opened_is_an_error_that_names_it() {
     let document = Document::parse("luthien.yaml", text, |_| None).unwrap();
     let error = ControlPlane::start(Config::load(&document).unwrap(), &Shutdown::new()).err().unwrap();
     assert!(error.to_string().contains("/nowhere/luthien.db"), "{error}");
-}
-
-/// Another control plane in the same folder.
-fn restarted(mut plane: Plane) -> Plane {
-    let folder = std::mem::replace(&mut plane.folder, tempfile::TempDir::new().unwrap());
-    Plane::start_in(folder, "  admin: { token: token-of-the-operator }")
 }

@@ -6,3 +6,5 @@ mod admin;
 mod calls;
 mod harness;
 mod lifecycle;
+mod policies;
+mod resume;

@@ -5,4 +5,5 @@
 mod conformance;
 mod continuations;
 mod faults;
+mod sets;
 mod sqlite;

@@ -16,7 +16,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use divan::{Bencher, black_box};
 use luthien_call::{
-    call::{Call, Content, Input, Limits, Output, Setup, Times, UpstreamHead},
+    call::{Call, ConsultLimits, Content, Input, Limits, Output, Setup, Times, UpstreamHead},
     dialect::{ResponseDecoder, ResponseEncoder},
     sse,
 };
@@ -174,8 +174,11 @@ impl Driven {
             keepalive_first: long,
             keepalive_every: long,
             close: long,
+            takeover: Duration::ZERO,
         };
-        let limits = Limits { held: 1 << 24, sse_event: 1 << 20, body: 1 << 20, batch: 1 << 18 };
+        let consults = ConsultLimits { per_call: 0, at_once: 1 };
+        let limits =
+            Limits { held: 1 << 24, sse_event: 1 << 20, body: 1 << 20, batch: 1 << 18, resume: 1 << 20, consults };
         let now = Instant::now();
         let call = Call::new(Setup { started, limits, times, on_loss: FailureMode::Closed, conversion: None }, now);
         let mut driven = Self { call, now, replaces, seen: 0 };
@@ -213,7 +216,7 @@ impl Driven {
     fn pump(&mut self) {
         while let Some(output) = self.call.poll() {
             match output {
-                Output::Tell(ToService::Chunks(chunks)) => {
+                Output::Tell(message) if let Ok(ToService::Chunks(chunks)) = message.decode() => {
                     self.seen += 1;
                     let through = chunks.last().unwrap().seq;
                     let decision = if self.replaces {
@@ -224,7 +227,7 @@ impl Driven {
                     let annotations = Vec::new();
                     self.say(Reply::Verdict(Verdict { through, decision, annotations, cancel_upstream: false }));
                 }
-                Output::Tell(ToService::Block(_)) => {
+                Output::Tell(message) if let Ok(ToService::Block(_)) = message.decode() => {
                     self.seen += 1;
                     self.say(Reply::Working);
                 }

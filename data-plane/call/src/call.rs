@@ -2,19 +2,28 @@
 
 mod answer;
 mod clocks;
+mod consults;
 mod fault;
+mod heard;
 mod judged;
 mod life;
 mod service;
 mod source;
+mod stream;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use luthien_proto::message::{CallStarted, FailureMode, FromService, ToService};
+use luthien_proto::{
+    Event, Request,
+    codec::Encoded,
+    message::{CallEnded, CallStarted, Consult, FailureMode, FromService},
+};
 
 use crate::conversion::Response;
 
+pub use consults::ConsultLimits;
+pub use heard::Heard;
 pub use life::Call;
 
 pub use crate::stats::{Fate, HELD_BOUNDS_US, ServiceFailure, Stats, UpstreamFailure};
@@ -22,7 +31,7 @@ pub use crate::stats::{Fate, HELD_BOUNDS_US, ServiceFailure, Stats, UpstreamFail
 /// What a call begins with.
 #[derive(Debug)]
 pub struct Setup {
-    /// What the policy service is told first.
+    /// What the policy service is told first. What the proxy can do, the call adds.
     pub started: CallStarted,
     /// What the call may spend.
     pub limits: Limits,
@@ -45,6 +54,10 @@ pub struct Limits {
     pub body: usize,
     /// One batch to the policy service (a single larger chunk goes alone).
     pub batch: usize,
+    /// What the policy service was told, kept for the next one if it is lost; beyond it, its loss is final.
+    pub resume: usize,
+    /// Questions to models.
+    pub consults: ConsultLimits,
 }
 
 /// How long a call may wait.
@@ -64,6 +77,8 @@ pub struct Times {
     pub keepalive_every: Duration,
     /// For the policy service to close the stream once it was told the end.
     pub close: Duration,
+    /// For another policy service to take the call over, or to take it at all; zero: none is asked.
+    pub takeover: Duration,
 }
 
 /// What happens to a call.
@@ -71,8 +86,15 @@ pub struct Times {
 pub enum Input {
     /// The policy service said something.
     Service(FromService),
-    /// The policy service closed the stream, cleanly or not, or none could be reached; the text is for logs and people.
-    ServiceClosed(Result<(), String>),
+    /// The policy service closed the stream, cleanly or not, or could not be reached.
+    ServiceClosed(Result<(), Loss>),
+    /// The answer to a question that was asked: all that the model said, to its last event.
+    Consulted {
+        /// That of the [`Consult`].
+        id: String,
+        /// What was said.
+        events: Vec<Event>,
+    },
     /// The upstream answered.
     UpstreamHead(UpstreamHead),
     /// A piece of the upstream's body.
@@ -87,6 +109,21 @@ pub enum Input {
     ClientGone,
     /// The [`Call::deadline`] has come.
     Tick,
+}
+
+/// Why a stream to a policy service is no more; the texts are for logs and people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It is gone, or can't be reached: another one may take the call.
+    Lost(String),
+    /// It says that we broke the protocol, as another one would.
+    Refused(String),
+}
+
+impl From<&str> for Loss {
+    fn from(why: &str) -> Self {
+        Self::Lost(why.to_owned())
+    }
 }
 
 /// The head of the upstream's answer.
@@ -114,10 +151,22 @@ pub enum Content {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Output {
+    /// Open a stream to a policy service, another one than the last if there is one: it is what is told from now on.
+    OpenService,
     /// Say this to the policy service.
-    Tell(ToService),
-    /// The call is admitted: send the request upstream.
-    Forward,
+    Tell(Encoded),
+    /// Nothing more is told on this stream.
+    CloseService,
+    /// Let go of the stream: its service is lost.
+    DropService,
+    /// The call is over for the client and the upstream. Once, before the last that the policy service is told.
+    Ended(CallEnded),
+    /// The call is admitted: send the request upstream; if there is another one here, that.
+    Forward(Option<Box<Request>>),
+    /// Ask a model a question.
+    Consult(Box<Consult>),
+    /// The answer to the question of that id is of no use any more.
+    CancelConsult(String),
     /// Stop reading the upstream, and let go of it.
     CancelUpstream,
     /// Send the client this head. Once, before any [`Output::Write`].

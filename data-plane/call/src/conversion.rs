@@ -58,6 +58,25 @@ pub struct Unconvertible {
     pub code: Option<&'static str>,
 }
 
+/// The dialect in whose words policies ask models: the system's words stand apart from the messages, and the roles are
+/// `user` and `assistant`.
+const OF_QUESTIONS: Dialect = Dialect::AnthropicMessages;
+
+/// The body of a question that a policy asks a model. It is not streamed.
+///
+/// # Errors
+/// It depends on what only a provider of another dialect can know.
+pub fn question(request: &Request, to: &Target<'_>) -> Result<Bytes, Unconvertible> {
+    let mut request = Request { stream: false, choices: 1, ..request.clone() };
+    let mut lost = Lost::default();
+    if to.dialect == OF_QUESTIONS {
+        to.model.clone_into(&mut request.model);
+    } else {
+        request = request::convert(OF_QUESTIONS, &request, to)?.0;
+    }
+    Ok(encode_request(to.dialect, &request, to.options, &mut lost))
+}
+
 /// Converts a request for an upstream that speaks another dialect than the client.
 ///
 /// # Errors

@@ -65,8 +65,8 @@ pub struct Released {
 pub struct Gate {
     interest: Interest,
     frames: VecDeque<Frame>,
-    /// The kinds of the blocks that are open, for what their deltas are.
-    kinds: Vec<(BlockKey, Kind)>,
+    /// The blocks that are open, for what their deltas are.
+    blocks: Vec<OpenBlock>,
     view: View,
     next_seq: u64,
     /// The greatest `through` of all verdicts.
@@ -77,6 +77,14 @@ pub struct Gate {
     /// Nothing is held any more, by what an operator wrote.
     open: bool,
     stats: Stats,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenBlock {
+    key: BlockKey,
+    kind: Kind,
+    /// What was wanted of it when it started.
+    level: Level,
 }
 
 /// Whether a verdict has ended the response.
@@ -121,7 +129,7 @@ impl Gate {
             interest,
             view: View::new(known),
             frames: VecDeque::new(),
-            kinds: Vec::new(),
+            blocks: Vec::new(),
             next_seq: 1,
             settled: 0,
             held_bytes: 0,
@@ -202,6 +210,12 @@ impl Gate {
         reports
     }
 
+    /// Less is wanted from now on: what would be more counts for nothing. Of a block that is told chunk by chunk every
+    /// chunk still is.
+    pub fn lower(&mut self, interest: Interest) {
+        self.interest = self.interest.meet(interest);
+    }
+
     /// Settles what a verdict covers. `sent` is the last chunk that the policy service was sent; `now_us` is counted as
     /// the arrival of chunks is.
     ///
@@ -278,8 +292,9 @@ impl Gate {
         match step {
             Step::BlockStarted(started) => {
                 let kind = started.kind.kind();
-                self.kinds.push((started.block, kind));
-                (Some(kind), self.interest.of(kind))
+                let level = self.interest.of(kind);
+                self.blocks.push(OpenBlock { key: started.block, kind, level });
+                (Some(kind), level)
             }
             Step::BlockDelta(delta) => match delta.delta {
                 // A piece of a block that is told chunk by chunk has no other place on record.
@@ -291,7 +306,7 @@ impl Gate {
             },
             Step::BlockStopped(key) => {
                 let place = self.place_in(*key);
-                self.kinds.retain(|(block, _)| block != key);
+                self.blocks.retain(|block| block.key != *key);
                 place
             }
             Step::Started(_) | Step::Usage(_) | Step::Finished(_) | Step::Opaque(_) | Step::Ended | Step::Failed(_) => {
@@ -301,8 +316,14 @@ impl Gate {
     }
 
     fn place_in(&self, key: BlockKey) -> (Option<Kind>, Level) {
-        let known = self.kinds.iter().find(|(block, _)| *block == key);
-        known.map_or((Some(Kind::Opaque), Level::Gate), |(_, kind)| (Some(*kind), self.interest.of(*kind)))
+        let Some(block) = self.blocks.iter().find(|block| block.key == key) else {
+            return (Some(Kind::Opaque), Level::Gate);
+        };
+        let level = match block.level {
+            Level::Record => Level::Record,
+            Level::Observe | Level::Gate => self.interest.of(block.kind).clamp(Level::Observe, block.level),
+        };
+        (Some(block.kind), level)
     }
 
     fn settle(&mut self, through: u64, now_us: u64, how: stats::Fate, mut fate: impl FnMut(Event) -> Fate) {

@@ -5,11 +5,19 @@ use std::collections::VecDeque;
 use luthien_proto::{
     event::{BlockDelta, BlockKey, Chunk, Delta, Event, Step},
     json::Extras,
-    message::{Block, CallEnded, Level, ToService},
+    message::{Block, CallEnded, Consultation, Level, ToService},
 };
 
 /// The seq of a part of a block that has no chunk yet.
 const UNSET: u64 = 0;
+
+/// The last message.
+#[derive(Debug)]
+enum Ended {
+    No,
+    Due(CallEnded),
+    Told,
+}
 
 /// Gathers what is to be told.
 #[derive(Debug)]
@@ -22,7 +30,9 @@ pub struct Reporter {
     growing_bytes: usize,
     /// Recorded blocks, ready to be sent.
     blocks: VecDeque<(Block, usize)>,
-    ended: Option<CallEnded>,
+    /// Answers to consults: they wait for nothing.
+    consultations: VecDeque<Consultation>,
+    ended: Ended,
     batch_bytes: usize,
     unsent_bytes: usize,
     /// The last chunk that was sent as such. What a block tells of says nothing of the chunks before it.
@@ -39,7 +49,8 @@ impl Reporter {
             growing: Vec::new(),
             growing_bytes: 0,
             blocks: VecDeque::new(),
-            ended: None,
+            consultations: VecDeque::new(),
+            ended: Ended::No,
             batch_bytes,
             unsent_bytes: 0,
             sent_seq: 0,
@@ -65,7 +76,23 @@ impl Reporter {
 
     /// Whether everything was sent and taken.
     pub fn is_idle(&self) -> bool {
-        self.chunks.is_empty() && self.blocks.is_empty() && !self.is_waiting()
+        self.chunks.is_empty() && self.blocks.is_empty() && self.consultations.is_empty() && !self.is_waiting()
+    }
+
+    /// Takes the answer to a consult.
+    pub fn consulted(&mut self, consultation: Consultation) {
+        self.consultations.push_back(consultation);
+    }
+
+    /// All that was told is told again: how many messages are to be taken anew.
+    pub fn reopen(&mut self) -> u64 {
+        self.seen = 0;
+        self.told
+    }
+
+    /// Whether the last message was told.
+    pub fn has_told_end(&self) -> bool {
+        matches!(self.ended, Ended::Told)
     }
 
     /// Takes a chunk that is to be reported at that level, and about how many bytes it is.
@@ -98,11 +125,15 @@ impl Reporter {
     /// The call is over: what is gathered goes, then this.
     pub fn end(&mut self, ended: CallEnded) {
         self.blocks.extend(self.growing.drain(..).filter(|(block, _)| block.first != UNSET));
-        self.ended = Some(ended);
+        self.ended = Ended::Due(ended);
     }
 
     /// What to tell next.
     pub fn next(&mut self) -> Option<ToService> {
+        if let Some(consultation) = self.consultations.pop_front() {
+            self.told += 1;
+            return Some(ToService::Consultation(consultation));
+        }
         if self.is_waiting() {
             return None;
         }
@@ -111,7 +142,13 @@ impl Reporter {
             self.told += 1;
             return message;
         }
-        self.ended.take().map(ToService::CallEnded)
+        match std::mem::replace(&mut self.ended, Ended::Told) {
+            Ended::Due(ended) => Some(ToService::CallEnded(ended)),
+            other @ (Ended::No | Ended::Told) => {
+                self.ended = other;
+                None
+            }
+        }
     }
 
     fn next_block(&mut self) -> Option<ToService> {

@@ -79,6 +79,10 @@ pub struct Stats {
     pub held: [u64; HELD_BOUNDS_US.len() + 1],
     /// The sum of those times, in microseconds.
     pub held_us: u64,
+    /// How often another policy service took the call over.
+    pub resumed: u64,
+    /// Whether that was not possible because more had been told than is kept.
+    pub outgrown: bool,
     /// What went wrong with the policy service.
     pub service_failure: Option<ServiceFailure>,
     /// What went wrong with the upstream.

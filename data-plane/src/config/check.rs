@@ -10,7 +10,7 @@ use luthien_service::Secret;
 use tokio::sync::Semaphore;
 
 use super::{
-    Auth, ClientKey, Config, Invalid, Limits, PassthroughRule, RouteRule, Section, Timeouts, Upstream,
+    Auth, ClientKey, Config, Consults, Invalid, Limits, PassthroughRule, RouteRule, Section, Timeouts, Upstream,
     section::{
         Addresses, AuthMode, AuthSection, KeySection, OnLoss, PassthroughSection, RouteSection, UpstreamSection,
     },
@@ -48,6 +48,7 @@ impl Section {
             routes,
             passthrough_paths: passthrough_paths(self.passthrough_paths)?,
             auth: auth(self.auth)?,
+            consults: consults(self.consults)?,
             limits: limits(self.limits)?,
             timeouts: timeouts(self.timeouts)?,
         };
@@ -60,6 +61,13 @@ impl Section {
         config.resolve()?;
         Ok(config)
     }
+}
+
+fn consults(consults: Consults) -> Result<Consults, Invalid> {
+    if consults.at_once == 0 {
+        return Err(Invalid::new("consults.at_once", "at least 1 is needed; to allow none, write `upstreams: []`"));
+    }
+    Ok(consults)
 }
 
 fn defaults(variable: impl Fn(&str) -> Option<String>) -> (Vec<Upstream>, Vec<RouteRule>) {
@@ -223,7 +231,10 @@ fn client_keys(sections: Vec<KeySection>) -> Result<Vec<ClientKey>, Invalid> {
 }
 
 fn limits(limits: Limits) -> Result<Limits, Invalid> {
-    let Limits { body, headers, sse_event, unsettled, batch, open_calls, control_plane_connections } = limits;
+    let Limits { body, headers, sse_event, unsettled, resume, batch, open_calls, control_plane_connections } = limits;
+    if resume > LARGEST {
+        return Err(Invalid::new("limits.resume", format!("{resume} is more than {LARGEST}")));
+    }
     let each = [
         ("body", body, LARGEST),
         ("headers", headers, LARGEST),

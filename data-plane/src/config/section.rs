@@ -8,7 +8,7 @@ use serde::{
     de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{Limits, Timeouts};
+use super::{Consults, Limits, Timeouts};
 
 /// The section `data_plane` of the configuration file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -22,6 +22,7 @@ pub struct Section {
     pub(super) routes: Option<Vec<RouteSection>>,
     pub(super) passthrough_paths: Vec<PassthroughSection>,
     pub(super) auth: AuthSection,
+    pub(super) consults: Consults,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
 }

@@ -23,6 +23,11 @@ impl Heads {
         Self { client, upstream, dropped: converted::dropped(dropped) }
     }
 
+    /// Other fields were lost.
+    pub(crate) fn dropped(&mut self, dropped: &[String]) {
+        self.dropped = converted::dropped(dropped);
+    }
+
     pub(crate) fn answer(&self, head: &Head, upstream: Option<&AnswerHead>) -> AnswerHead {
         let (status, mut headers) = match (head, upstream) {
             (Head::Upstream { intact: true }, Some((status, upstream))) => (*status, to_client_intact(upstream)),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{onward::Onward, unconvertible};
 use crate::{
     auth::Caller,
+    consults::Origin,
     headers::{self, Heads},
     refusal::Refusal,
     routes::{Asked, Routes},
@@ -42,6 +43,8 @@ pub(super) struct Routed {
     pub(super) conversion: Option<conversion::Response>,
     /// What becomes of the answer's headers.
     pub(super) heads: Heads,
+    /// Who asks, and of whom.
+    pub(super) origin: Origin,
 }
 
 impl Wanted {
@@ -85,11 +88,12 @@ impl Wanted {
             upstream: upstream.name.clone(),
             route: route.pattern.clone(),
             upstream_model,
-            client: self.caller.name,
+            client: self.caller.name.clone(),
             request: request.request,
         };
         trace.routed(&started, &uri);
-        Ok(Routed { started, exchange: Exchange::new(uri, headers, body), onward, conversion, heads })
+        let origin = Origin { caller: self.caller, dialect: self.dialect, upstream: upstream.clone() };
+        Ok(Routed { started, exchange: Exchange::new(uri, headers, body), onward, conversion, heads, origin })
     }
 }
 

@@ -6,7 +6,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use luthien_call::call::{Call, Content, Head, Input as Happening, Limits, Output, Setup, Times, UpstreamHead};
+use luthien_call::call::{
+    Call, ConsultLimits, Content, Head, Input as Happening, Limits, Loss, Output, Setup, Times, UpstreamHead,
+};
 use luthien_proto::{
     Chunk, Step, ToService,
     event::Kind,
@@ -68,6 +70,7 @@ const TIMES: Times = Times {
     keepalive_first: Duration::from_secs(8),
     keepalive_every: Duration::from_secs(10),
     close: Duration::from_secs(30),
+    takeover: Duration::ZERO,
 };
 
 impl Rig {
@@ -79,6 +82,8 @@ impl Rig {
             sse_event: if small & 2 == 2 { 300 } else { 1 << 16 },
             body: if small & 4 == 4 { 400 } else { 1 << 20 },
             batch: if small == 7 { 1 } else { 1 << 12 },
+            resume: 1 << 16,
+            consults: ConsultLimits { per_call: 4, at_once: 2 },
         };
         let now = Instant::now();
         let started = started(dialect, input.flag());
@@ -198,7 +203,7 @@ impl Rig {
         self.say(Reply::Verdict(Verdict { through, decision, annotations: Vec::new(), cancel_upstream }));
     }
 
-    pub fn lose(&mut self, how: Result<(), String>) {
+    pub fn lose(&mut self, how: Result<(), Loss>) {
         self.is_unheeded = true;
         self.happen(Happening::ServiceClosed(how));
     }
@@ -248,9 +253,15 @@ impl Rig {
         while let Some(output) = self.call.poll() {
             assert_eq!(self.done, None, "something follows Done: {output:?}");
             match output {
-                Output::Tell(message) => self.take_told(message),
-                Output::Forward => self.is_asked = true,
-                Output::CancelUpstream => {}
+                Output::Tell(message) => self.take_told(message.decode().expect("what is told can be read")),
+                Output::Forward(_) => self.is_asked = true,
+                Output::OpenService
+                | Output::CloseService
+                | Output::DropService
+                | Output::Ended(_)
+                | Output::Consult(_)
+                | Output::CancelConsult(_)
+                | Output::CancelUpstream => {}
                 Output::Head(head) => assert_eq!(self.head.replace(head), None, "a second head"),
                 Output::Write(bytes) => {
                     assert!(self.head.is_some() && self.finished.is_none(), "bytes outside of a body");

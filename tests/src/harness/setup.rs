@@ -119,6 +119,8 @@ pub fn data_plane_section(upstream: &Upstream, control_planes: &[String]) -> Val
             "responses": {"dialect": "openai-responses", "base_url": format!("http://{address}/v1")},
             "gemini": {"dialect": "gemini", "base_url": format!("http://{address}")},
         },
+        // What is not about a takeover need not wait for one.
+        "timeouts": {"takeover": "500ms"},
         "routes": [
             {"model": "claude-*", "upstream": "anthropic"},
             {"model": "codex-*", "upstream": "responses"},

@@ -5,7 +5,6 @@
 //! canonical model may be a call of a kind that is not known: it is judged by whatever names and strings it has.
 
 mod call;
-mod parts;
 mod rule;
 
 use std::sync::Arc;
@@ -15,11 +14,13 @@ use luthien_proto::{
     event::Kind,
     message::{CallStarted, FailureMode, Interest, Level},
 };
-use rule::{Message, Rule};
+use rule::Rule;
 use serde_json::{Value, json};
 
-use super::{Common, object};
+use super::{Common, object, refusal::Template};
 use crate::{BuildError, Hook, Hooks, Policy, PolicyCall, set::Fields};
+
+const MESSAGE: &str = "The call of {tool_name} was refused: {reason}";
 
 /// The policy.
 pub(super) struct ToolCallRules {
@@ -30,7 +31,7 @@ pub(super) struct ToolCallRules {
 /// What is denied, and what is said of it.
 struct Rules {
     deny: Vec<Rule>,
-    message: Message,
+    message: Template,
 }
 
 /// What [`ToolCallRules::build`] reads.
@@ -43,7 +44,7 @@ pub(super) fn schema() -> Value {
     });
     let message = json!({
         "type": "string",
-        "default": Message::default().0,
+        "default": MESSAGE,
         "description": "What stands in place of a refused call; {tool_name}, {tool_arguments} and {reason} are filled in.",
     });
     let examples = json!([{
@@ -62,8 +63,8 @@ impl ToolCallRules {
         if deny.is_empty() {
             return Err(BuildError::new("deny", "there are no rules: give at least one"));
         }
-        let message = fields.optional::<String>("message")?.map_or_else(Message::default, Message);
-        Ok(Self { common, rules: Arc::new(Rules { deny, message }) })
+        let message = fields.optional::<String>("message")?.unwrap_or_else(|| MESSAGE.to_owned());
+        Ok(Self { common, rules: Arc::new(Rules { deny, message: Template(message) }) })
     }
 }
 

@@ -86,7 +86,7 @@ impl Session {
         for ask in asks {
             match ask {
                 Ask::Consult { consult, .. } if !at_once.contains(&consult.id) => {
-                    replies.push(Reply::Consult(Box::new(consult)));
+                    replies.push(Reply::Consult(consult));
                 }
                 Ask::Cancel(id) if !at_once.contains(&id) => replies.push(Reply::CancelConsult(id)),
                 Ask::Consult { .. } | Ask::Cancel(_) => {}

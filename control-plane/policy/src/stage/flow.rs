@@ -88,7 +88,7 @@ pub(crate) struct Common {
 /// What is to be said of a consult.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    Consult { policy: String, consult: Consult },
+    Consult { policy: String, consult: Box<Consult> },
     Cancel(String),
 }
 

@@ -20,7 +20,7 @@ fn an_unknown_kind_lists_the_kinds() {
         "nope",
         json!({}),
         expect![[
-            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, debug_logging"#
+            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, tool_call_judge, debug_logging"#
         ]],
     );
 }
@@ -175,6 +175,45 @@ fn bindings_are_checked() {
         json!({ "when": { "header": { "user-agent": "a" } }, "pipeline": ["a"] }),
         expect![
             "bindings[0].when.header.user-agent: data planes tell only headers that begin with `x-` and do not sound like a credential"
+        ],
+    );
+}
+
+#[test]
+fn the_configuration_of_a_judge_is_checked() {
+    let check = |config: Value, expected: Expect| check_policy("tool_call_judge", config, expected);
+    check(json!({}), expect!["policies[0] (p).config.model: it is missing: name the judge"]);
+    check(json!({ "model": "" }), expect!["policies[0] (p).config.model: it is missing: name the judge"]);
+    check(
+        json!({ "model": "m", "probability_threshold": 1.5 }),
+        expect!["policies[0] (p).config.probability_threshold: 1.5 is not within 0 and 1"],
+    );
+    check(
+        json!({ "model": "m", "probability_threshold": -0.1 }),
+        expect!["policies[0] (p).config.probability_threshold: -0.1 is not within 0 and 1"],
+    );
+    check(json!({ "model": "m", "temperature": -1 }), expect!["policies[0] (p).config.temperature: it is less than 0"]);
+    check(
+        json!({ "model": "m", "max_tokens": 0 }),
+        expect!["policies[0] (p).config.max_tokens: it is 0: no answer fits"],
+    );
+    check(json!({ "model": "m", "retries": 11 }), expect!["policies[0] (p).config.retries: 11 is more than 10"]);
+    check(
+        json!({ "model": "m", "deadline": "10" }),
+        expect!["policies[0] (p).config.deadline: expected a duration with its unit, such as 500ms, 10s or 1m30s"],
+    );
+    check(
+        json!({ "model": "m", "credentials": "mine" }),
+        expect![[r#"policies[0] (p).config.credentials: there is no "mine"; there are: configured, caller"#]],
+    );
+    check(
+        json!({ "model": "m", "on_error": "open" }),
+        expect![[r#"policies[0] (p).config.on_error: there is no "open"; there are: refuse, pass"#]],
+    );
+    check(
+        json!({ "model": "m", "api_key": "x" }),
+        expect![
+            "policies[0] (p).config.api_key: unknown key; there are: model, upstream, credentials, probability_threshold, temperature, max_tokens, judge_instructions, blocked_message_template, retries, deadline, on_error"
         ],
     );
 }

@@ -1,6 +1,6 @@
 //! Requests that policies edit.
 
-use luthien_policy::{Before, Hook, Hooks, RequestOutput, Session};
+use luthien_policy::{Before, Hook, Hooks, Session};
 use luthien_proto::{
     Request,
     json::Extras,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     proxy::{Proxy, call},
-    scripted::{Scripted, pass, scripted, set_of},
+    scripted::{OnRequest, Scripted, pass, scripted, set_of},
 };
 
 fn message(text: &str) -> Message {
@@ -36,10 +36,7 @@ fn started(messages: &[&str]) -> CallStarted {
     started
 }
 
-fn editor(
-    name: &'static str,
-    on_request: fn(&CallStarted, &mut RequestOutput<'_>) -> luthien_policy::HookResult,
-) -> Scripted {
+fn editor(name: &'static str, on_request: OnRequest) -> Scripted {
     Scripted { hooks: Hooks::of(&[Hook::Request]), on_request, ..scripted(name, pass) }
 }
 
@@ -139,7 +136,7 @@ fn what_nobody_edits_is_not_told() {
 
 #[test]
 fn an_edit_that_can_not_be_made_is_a_failure_of_its_policy() {
-    let cases: [(fn(&CallStarted, &mut RequestOutput<'_>) -> luthien_policy::HookResult, &str); 3] = [
+    let cases: [(OnRequest, &str); 3] = [
         (
             |_, out| {
                 out.drop_message(1);

@@ -10,6 +10,7 @@ mod consult;
 mod debug_logging;
 mod edits;
 mod interest;
+mod judge;
 mod pipeline;
 mod proxy;
 mod record;

@@ -18,6 +18,9 @@ use crate::proxy::Proxy;
 /// What the test policy does in a hook.
 pub type Act = fn(&mut Acting, &Seen<'_>, &mut HookOutput<'_>) -> HookResult;
 
+/// What it does with the request.
+pub type OnRequest = fn(&CallStarted, &mut RequestOutput<'_>) -> HookResult;
+
 /// What it does with an answer.
 pub type Answered = fn(&mut Acting, &Consulted<'_>, &mut ConsultedOutput<'_>) -> HookResult;
 
@@ -31,7 +34,7 @@ pub struct Scripted {
     pub act: Act,
     /// What it edits in every request.
     pub edits: Vec<Edit>,
-    pub on_request: fn(&CallStarted, &mut RequestOutput<'_>) -> HookResult,
+    pub on_request: OnRequest,
     pub answered: Answered,
     pub completed: Arc<Mutex<Vec<Outcome>>>,
 }

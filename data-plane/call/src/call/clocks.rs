@@ -21,6 +21,10 @@ pub struct Waits {
     pub upstream_end: bool,
     /// The client waits for the next bytes of a stream.
     pub client: bool,
+    /// When the next stream to a policy service is to be opened.
+    pub retry: Option<Instant>,
+    /// Since when no policy service has the call.
+    pub lost: Option<Instant>,
 }
 
 /// What came too late, or is due.
@@ -38,6 +42,10 @@ pub enum Due {
     UpstreamEnd,
     /// The client has heard nothing for a while.
     Keepalive,
+    /// The next stream to a policy service.
+    Retry,
+    /// No policy service took the call over.
+    Takeover,
 }
 
 /// How long an upstream's body may stay open behind a complete response, so that its connection can be used again.
@@ -79,6 +87,11 @@ impl Clocks {
     /// The policy service sets another hold time; the smaller counts.
     pub fn limit_hold(&mut self, hold: Duration) {
         self.times.hold = self.times.hold.min(hold);
+    }
+
+    /// How long another policy service may take to take a call over.
+    pub fn takeover(&self) -> Duration {
+        self.times.takeover
     }
 
     /// The policy service was heard.
@@ -132,8 +145,8 @@ impl Clocks {
         due.min_by_key(|(at, _)| *at).map(|(_, due)| due)
     }
 
-    fn deadlines(&self) -> [Option<(Instant, Due)>; 7] {
-        let Times { lease, hold, first_byte, idle, keepalive_first, keepalive_every, close } = self.times;
+    fn deadlines(&self) -> [Option<(Instant, Due)>; 9] {
+        let Times { lease, hold, first_byte, idle, keepalive_first, keepalive_every, close, takeover } = self.times;
         let keepalive = if self.kept_alive { keepalive_every } else { keepalive_first };
         let waits = self.waits;
         [
@@ -144,6 +157,8 @@ impl Clocks {
             waits.upstream.then(|| (self.upstream + idle, Due::Upstream)),
             waits.upstream_end.then(|| (self.upstream_end + UPSTREAM_END, Due::UpstreamEnd)),
             waits.client.then(|| (self.client + keepalive, Due::Keepalive)),
+            waits.lost.map(|lost| (lost + takeover, Due::Takeover)),
+            waits.retry.map(|at| (at, Due::Retry)),
         ]
     }
 }

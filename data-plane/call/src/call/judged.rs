@@ -67,6 +67,12 @@ impl Judged {
         }
     }
 
+    /// The client's dialect is written otherwise; nothing was.
+    pub fn convert_with(&mut self, recipient: &Recipient) {
+        let Recipient { dialect, stand_in, conversion, .. } = recipient.clone();
+        self.writer = Writer::new(dialect, Form::Whole(Vec::new()), stand_in, conversion);
+    }
+
     /// How what is read goes on.
     pub fn passage(&self) -> Passage {
         self.passage
@@ -126,6 +132,11 @@ impl Judged {
     pub fn arrive(&mut self, arrival: Arrival, arrived_us: u64) -> Vec<(Chunk, Level)> {
         self.writer.hear(&arrival.events);
         self.gate.push(arrival.original, arrival.size, arrival.events, arrived_us)
+    }
+
+    /// Less is wanted from now on.
+    pub fn lower(&mut self, interest: Interest) {
+        self.gate.lower(interest);
     }
 
     /// Applies a verdict.

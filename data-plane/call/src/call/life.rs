@@ -3,19 +3,25 @@
 use std::{collections::VecDeque, time::Instant};
 
 use luthien_proto::{
+    ToService,
+    codec::Encoded,
     event::{CallError, Started},
-    message::{CallEnded, CallStarted, FailureMode, Interest, Level, Outcome, ToService},
+    message::{
+        Admission, Applied, CallEnded, CallResumed, CallStarted, FailureMode, Interest, Level, Outcome, capability,
+    },
     request::Dialect,
 };
 
 use super::{
-    Input, Limits, Output, Setup,
+    Heard, Input, Limits, Output, Setup,
     clocks::{Clocks, Due, Waits},
+    consults::Consults,
     fault::Fault,
     judged::{Judged, Recipient},
+    stream::Stream,
 };
 use crate::{
-    conversion::{Arriving, id_prefix},
+    conversion::{Arriving, Response, id_prefix},
     dialect,
     reporter::Reporter,
     stats::{ServiceFailure, Stats, UpstreamFailure},
@@ -36,6 +42,13 @@ pub struct Call {
     pub(super) began: Instant,
     pub(super) now: Instant,
     pub(super) service: Service,
+    pub(super) stream: Stream,
+    /// As it was applied.
+    pub(super) admission: Option<Admission>,
+    /// What verdicts have done.
+    pub(super) applied: Applied,
+    pub(super) consults: Consults,
+    pub(super) heard: Heard,
     pub(super) upstream: Upstream,
     pub(super) client: Client,
     pub(super) judged: Judged,
@@ -47,6 +60,10 @@ pub struct Call {
     pub(super) untaken: usize,
     /// What went wrong with the policy service or the record of the call, for the log.
     pub(super) trouble: Option<String>,
+    /// How often another policy service took the call over.
+    pub(super) resumed: u64,
+    /// Whether the call can't be resumed, because more was told than is kept.
+    pub(super) outgrown: bool,
     pub(super) service_failure: Option<ServiceFailure>,
     pub(super) upstream_failure: Option<UpstreamFailure>,
     pub(super) out: VecDeque<Output>,
@@ -56,6 +73,7 @@ pub struct Call {
 /// asked ──Admission──▶ judging ──CallEnded──▶ told ──close──▶ gone ──Done──▶ closed
 ///                         └──fault──▶ unheeded ──CallEnded──▶ told
 /// ```
+/// A stream that is lost changes none of it while another one can be had; see [`Stream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Asked,
@@ -107,11 +125,15 @@ pub(super) struct Marks {
     pub(super) answered_error: Option<CallError>,
 }
 
+/// What this proxy can do beyond the first version of the protocol.
+const CAPABILITIES: [&str; 4] = [capability::CONSULT, capability::EDITS, capability::INTEREST, capability::RESUME];
+
 impl Call {
     /// Begins a call. The first [`Output`] tells the policy service of it.
     pub fn new(setup: Setup, now: Instant) -> Self {
-        let Setup { started, limits, times, on_loss, conversion } = setup;
+        let Setup { mut started, limits, times, on_loss, conversion } = setup;
         let CallStarted { dialect, .. } = started;
+        started.capabilities = CAPABILITIES.map(str::to_owned).to_vec();
         let streams = started.request.stream;
         let stand_in = Started {
             id: format!("{}{}", id_prefix(dialect), started.call_id.simple()),
@@ -122,6 +144,7 @@ impl Call {
         let (arriving, leaving) = conversion.map(|conversion| conversion.split(streams, stand_in.clone())).unzip();
         let choices = started.request.choices.max(1);
         let recipient = Recipient { dialect, choices, stand_in, conversion: leaving };
+        let started = Encoded::from(ToService::CallStarted(Box::new(started)));
         let mut call = Self {
             judged: Judged::new(&recipient, Interest::all(Level::Gate), &[]),
             recipient,
@@ -133,6 +156,11 @@ impl Call {
             began: now,
             now,
             service: Service::Asked,
+            stream: Stream::new(started.clone(), limits.resume),
+            admission: None,
+            applied: Applied::default(),
+            consults: Consults::new(limits.consults),
+            heard: Heard::default(),
             upstream: Upstream::Idle,
             client: Client::Waiting,
             failure_mode: FailureMode::Closed,
@@ -141,12 +169,24 @@ impl Call {
             marks: Marks::default(),
             untaken: 0,
             trouble: None,
+            resumed: 0,
+            outgrown: false,
             service_failure: None,
             upstream_failure: None,
-            out: VecDeque::from([Output::Tell(ToService::CallStarted(Box::new(started)))]),
+            out: VecDeque::from([Output::OpenService, Output::Tell(started)]),
         };
         call.settle();
         call
+    }
+
+    /// The answer passes this instead of what the call began with: the request was changed before it was sent.
+    pub fn convert_with(&mut self, conversion: Response) {
+        if !matches!(self.upstream, Upstream::Asked) {
+            return;
+        }
+        let (arriving, leaving) = conversion.split(self.streams, self.recipient.stand_in.clone());
+        (self.conversion, self.recipient.conversion) = (Some(arriving), Some(leaving));
+        self.judged.convert_with(&self.recipient);
     }
 
     /// Takes in what has happened. Whatever it is, the call copes: a fault ends it closed.
@@ -155,6 +195,7 @@ impl Call {
         match input {
             Input::Service(message) => self.service_said(message),
             Input::ServiceClosed(closed) => self.service_closed(closed),
+            Input::Consulted { id, events } => self.consulted(id, events),
             Input::UpstreamHead(head) => self.upstream_answered(head),
             Input::UpstreamData(data) => self.upstream_sent(data),
             Input::UpstreamEnd => self.upstream_ended(),
@@ -197,14 +238,25 @@ impl Call {
     pub fn stats(&self) -> Stats {
         let mut stats = self.judged.stats();
         (stats.service_failure, stats.upstream_failure) = (self.service_failure, self.upstream_failure);
+        (stats.resumed, stats.outgrown) = (self.resumed, self.outgrown);
         stats
+    }
+
+    /// What the upstream's answer says of itself.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     pub(super) fn tick(&mut self) {
         while let Some(due) = self.clocks.due(self.now) {
             match due {
-                Due::Lease => self.service_lost("it was silent for two leases".to_owned()),
-                Due::Close => self.service_closed(Err("it did not close the stream in time".to_owned())),
+                Due::Lease => self.stream_lost("it was silent for two leases".into()),
+                Due::Close => self.stream_lost("it did not close the stream in time".into()),
+                Due::Retry => self.reopen(),
+                Due::Takeover => {
+                    self.out.push_back(Output::DropService);
+                    self.give_stream_up("no policy service took the call over in time".to_owned());
+                }
                 Due::Hold => self.give_up(&Fault::HoldTime),
                 Due::Upstream => self.upstream_failed(504, "The upstream did not answer in time", None),
                 Due::UpstreamEnd => self.cancel_upstream(),
@@ -260,7 +312,7 @@ impl Call {
     /// taken by the policy service, if there is one, and every byte by the client.
     fn is_stuck(&self) -> bool {
         let is_unread = matches!(&self.upstream, Upstream::Reading(reader) if !reader.is_over());
-        let is_under_way = self.untaken > 0 || !self.reporter.is_idle();
+        let is_under_way = self.untaken > 0 || !self.reporter.is_idle() || self.consults.is_waiting();
         is_unread && self.is_full() && self.is_answering() && !is_under_way
     }
 
@@ -269,7 +321,10 @@ impl Call {
             match self.service {
                 Service::Asked | Service::Judging | Service::Unheeded => {
                     self.service = Service::Told;
-                    self.reporter.end(self.ended());
+                    self.cancel_consults();
+                    let ended = self.ended();
+                    self.out.push_back(Output::Ended(ended.clone()));
+                    self.reporter.end(ended);
                 }
                 Service::Gone => {
                     self.service = Service::Closed;
@@ -279,13 +334,37 @@ impl Call {
             }
         }
         match self.service {
-            Service::Judging | Service::Unheeded | Service::Told => {
+            Service::Judging | Service::Unheeded | Service::Told if self.stream.is_open() => {
                 while let Some(message) = self.reporter.next() {
-                    self.out.push_back(Output::Tell(message));
+                    self.tell(message);
                 }
             }
+            Service::Judging | Service::Unheeded | Service::Told => {}
             Service::Asked | Service::Gone | Service::Closed => {}
         }
+    }
+
+    fn tell(&mut self, message: ToService) {
+        let is_last = matches!(message, ToService::CallEnded(_));
+        let message = Encoded::from(message);
+        self.stream.tell(&message);
+        self.out.push_back(Output::Tell(message));
+        if is_last {
+            self.out.push_back(Output::CloseService);
+        }
+    }
+
+    /// Goes on with another stream: it is told how the call stands, and all that the lost one was told.
+    pub(super) fn reopen(&mut self) {
+        self.stream.reopen(self.reporter.reopen());
+        let (epoch, admission, applied) = (self.stream.epoch(), self.admission.clone(), self.applied);
+        let resumed = ToService::CallResumed(Box::new(CallResumed { epoch, admission, applied }));
+        self.out.extend([Output::OpenService, Output::Tell(resumed.into())]);
+        self.out.extend(self.stream.told().cloned().map(Output::Tell));
+        if self.service == Service::Told && self.reporter.has_told_end() {
+            self.out.push_back(Output::CloseService);
+        }
+        self.clocks.heard_service(self.now);
     }
 
     pub(super) fn waits(&self) -> Waits {
@@ -296,13 +375,16 @@ impl Call {
         let holding = self.judged.is_holding();
         let owes = match self.service {
             Service::Asked => true,
-            Service::Judging => self.reporter.is_waiting() || holding,
+            Service::Judging => self.reporter.is_waiting() || holding || self.consults.is_waiting(),
             Service::Unheeded => self.reporter.is_waiting(),
             Service::Told | Service::Gone | Service::Closed => false,
         };
+        let is_open = self.stream.is_open();
         Waits {
-            service: owes,
-            close: self.service == Service::Told,
+            service: owes && is_open,
+            close: self.service == Service::Told && is_open,
+            retry: self.stream.retry(),
+            lost: self.stream.lost_since(),
             verdict: holding && !reading && self.service == Service::Judging,
             head: matches!(self.upstream, Upstream::Asked),
             upstream: reading,

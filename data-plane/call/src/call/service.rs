@@ -3,20 +3,22 @@
 use std::time::Duration;
 
 use luthien_proto::{
+    Event, Request, ToService,
     event::{CallError, Kind, Step},
     message::{
-        Admission, AdmissionDecision, FailureMode, Forward, FromService, Interest, Level, Limits, Outcome, Reject,
-        Reply, Verdict,
+        Admission, AdmissionDecision, Consult, Consultation, Decision, Edit, FailureMode, Forward, FromService,
+        Interest, Level, Limits, Outcome, Reject, Reply, Verdict, capability,
     },
 };
 
 use super::{
-    Output,
+    Loss, Output,
+    consults::Asked,
     fault::Fault,
     judged::Judged,
     life::{Call, Client, Service, Upstream},
 };
-use crate::{reporter::Reporter, stats::ServiceFailure, upstream::Arrival};
+use crate::{edits, reporter::Reporter, stats::ServiceFailure, upstream::Arrival};
 
 /// A window for less would never let the upstream be read, or be full of a keepalive.
 const LEAST_WINDOW: usize = 64;
@@ -25,12 +27,17 @@ impl Call {
     pub(super) fn service_said(&mut self, message: FromService) {
         self.clocks.heard_service(self.now);
         match (self.service, self.reporter.seen(message.seen)) {
-            (_, Ok(())) | (Service::Gone | Service::Closed, Err(_)) => {}
+            (Service::Judging | Service::Unheeded | Service::Told, Ok(())) => {
+                self.resumed += u64::from(self.stream.saw(message.seen));
+            }
+            (Service::Asked | Service::Gone | Service::Closed, Ok(())) | (Service::Gone | Service::Closed, Err(_)) => {}
             (Service::Asked | Service::Judging, Err(why)) => {
                 return self.service_fault(Fault::Protocol(why.to_owned()));
             }
             // Nothing that it says can be relied on, not even what it has taken.
-            (Service::Unheeded | Service::Told, Err(why)) => return self.service_closed(Err(why.to_owned())),
+            (Service::Unheeded | Service::Told, Err(why)) => {
+                return self.service_closed(Err(Loss::Refused(why.to_owned())));
+            }
         }
         match (self.service, message.message) {
             (Service::Asked | Service::Judging, Reply::Working) => {}
@@ -39,12 +46,12 @@ impl Call {
             (Service::Judging, Reply::Admission(_)) => {
                 self.service_fault(Fault::Protocol("it admitted the call twice".to_owned()));
             }
-            (Service::Asked, Reply::Verdict(_)) => {
-                self.service_fault(Fault::Protocol("a verdict before admission".to_owned()));
+            (Service::Asked, Reply::Verdict(_) | Reply::Interest(_) | Reply::Consult(_) | Reply::CancelConsult(_)) => {
+                self.service_fault(Fault::Protocol("it said something else before admission".to_owned()));
             }
-            (Service::Asked | Service::Judging, Reply::Interest(_) | Reply::Consult(_) | Reply::CancelConsult(_)) => {
-                self.service_fault(Fault::Protocol("it asks for what the proxy did not offer".to_owned()));
-            }
+            (Service::Judging, Reply::Interest(interest)) => self.judged.lower(interest),
+            (Service::Judging, Reply::Consult(consult)) => self.consult(consult),
+            (Service::Judging, Reply::CancelConsult(id)) => self.cancel_consult(&id),
             // What counts for nothing, and verdicts that crossed our CallEnded.
             (
                 Service::Unheeded | Service::Told | Service::Gone | Service::Closed,
@@ -60,6 +67,8 @@ impl Call {
 
     pub(super) fn admitted(&mut self, admission: Admission) {
         self.service = Service::Judging;
+        self.resumed += u64::from(self.stream.saw(u64::MAX));
+        self.admission = Some(admission.clone());
         match admission.decision {
             AdmissionDecision::Forward(forward) => self.forward(&forward),
             AdmissionDecision::Reject(Reject { status, type_, message }) => {
@@ -70,7 +79,7 @@ impl Call {
     }
 
     pub(super) fn forward(&mut self, forward: &Forward) {
-        let Forward { interest, failure_mode, limits, known_kinds, edits: _ } = forward;
+        let Forward { interest, failure_mode, limits, known_kinds, edits } = forward;
         if matches!(self.client, Client::Gone) {
             return;
         }
@@ -83,8 +92,25 @@ impl Call {
             self.limits.held = self.limits.held.min(held.max(LEAST_WINDOW));
         }
         self.judged = Judged::new(&self.recipient, *interest, known_kinds);
+        let edited = match self.edited(edits) {
+            Ok(edited) => edited,
+            Err(fault) => return self.service_fault(fault),
+        };
         self.upstream = Upstream::Asked;
-        self.out.push_back(Output::Forward);
+        self.out.push_back(Output::Forward(edited));
+    }
+
+    /// The request as the policies changed it, if they did.
+    fn edited(&self, edits: &[Edit]) -> Result<Option<Box<Request>>, Fault> {
+        if edits.is_empty() {
+            return Ok(None);
+        }
+        let Ok(ToService::CallStarted(started)) = self.stream.first().decode() else {
+            return Err(Fault::Protocol("the request can't be read again".to_owned()));
+        };
+        let mut request = Box::new(started.request);
+        edits::apply(&mut request, edits.to_vec()).map_err(|error| Fault::Protocol(error.to_string()))?;
+        Ok(Some(request))
     }
 
     pub(super) fn verdict(&mut self, verdict: Verdict) {
@@ -92,15 +118,59 @@ impl Call {
             return;
         }
         let cancel = verdict.cancel_upstream;
-        let settled = self.judged.settled();
-        match self.judged.apply(verdict, self.reporter.sent_seq(), self.elapsed_us()) {
-            Ok(()) if self.judged.settled() > settled => self.clocks.settled(self.now),
-            Ok(()) => {}
-            Err(fault) => return self.service_fault(fault),
+        let (events, ends) = match &verdict.decision {
+            Decision::Pass => (0, false),
+            Decision::Replace(events) => (events.len(), false),
+            Decision::End { events, .. } => (events.len(), true),
+        };
+        if let Err(fault) = self.judged.apply(verdict, self.reporter.sent_seq(), self.elapsed_us()) {
+            return self.service_fault(fault);
         }
+        self.note_applied(events, ends);
         if cancel {
             self.cancel_upstream_for_policy();
         }
+    }
+
+    /// Takes note of what a verdict of so many events has done, for the next policy service.
+    fn note_applied(&mut self, events: usize, ends: bool) {
+        let settled = self.judged.settled();
+        if settled > self.applied.settled {
+            (self.applied.settled, self.applied.injected) = (settled, 0);
+            self.clocks.settled(self.now);
+        } else {
+            self.applied.injected += events as u64;
+        }
+        self.applied.ended |= ends;
+    }
+
+    fn consult(&mut self, question: Box<Consult>) {
+        match self.consults.ask(question) {
+            Asked::Now(question) => self.out.push_back(Output::Consult(question)),
+            Asked::Later => {}
+            Asked::Answered(consultation) => self.reporter.consulted(consultation),
+            Asked::Clash => self.service_fault(Fault::Protocol("two consults have one id".to_owned())),
+        }
+    }
+
+    fn cancel_consult(&mut self, id: &str) {
+        let (is_running, next) = self.consults.cancel(id);
+        self.out.extend(is_running.then(|| Output::CancelConsult(id.to_owned())));
+        self.out.extend(next.map(Output::Consult));
+    }
+
+    pub(super) fn consulted(&mut self, id: String, events: Vec<Event>) {
+        let (is_awaited, next) = self.consults.answered(&id);
+        if is_awaited && matches!(self.service, Service::Judging) {
+            self.reporter.consulted(Consultation { id, events });
+        }
+        self.out.extend(next.map(Output::Consult));
+    }
+
+    /// What the answers would be for is over.
+    pub(super) fn cancel_consults(&mut self) {
+        let running = self.consults.cancel_all().into_iter();
+        self.out.extend(running.map(Output::CancelConsult));
     }
 
     /// The policy finishes a response whose upstream it cancelled: the end is held for it like any chunk.
@@ -117,24 +187,61 @@ impl Call {
         }
     }
 
-    pub(super) fn service_closed(&mut self, closed: Result<(), String>) {
-        match self.service {
-            Service::Told => {
-                self.service = Service::Gone;
-                if let Err(why) = closed {
-                    self.trouble = Some(format!("the record of the call may be incomplete: {why}"));
-                    self.service_failure.get_or_insert(ServiceFailure::NotRecorded);
-                }
+    pub(super) fn service_closed(&mut self, closed: Result<(), Loss>) {
+        match (self.service, closed) {
+            (Service::Told, Ok(())) => self.service = Service::Gone,
+            (Service::Gone | Service::Closed, _) => {}
+            (Service::Asked | Service::Judging | Service::Unheeded, Ok(())) => {
+                self.stream_lost("it closed the stream before the call ended".into());
             }
-            Service::Gone | Service::Closed => {}
-            Service::Asked | Service::Judging | Service::Unheeded => {
-                let why = closed.err().unwrap_or_else(|| "it closed the stream before the call ended".to_owned());
-                self.service_lost(why);
+            (Service::Asked | Service::Judging | Service::Unheeded | Service::Told, Err(loss)) => {
+                self.stream_lost(loss);
             }
         }
     }
 
-    pub(super) fn service_lost(&mut self, why: String) {
+    /// The stream is lost. While another policy service may take the call, nothing else changes.
+    pub(super) fn stream_lost(&mut self, loss: Loss) {
+        let can_resume = match self.service {
+            Service::Asked => true,
+            Service::Judging | Service::Told => self.is_resumable(),
+            Service::Unheeded | Service::Gone | Service::Closed => false,
+        };
+        self.out.push_back(Output::DropService);
+        match loss {
+            Loss::Lost(why) if can_resume && !self.clocks.takeover().is_zero() => {
+                self.stream.lose(why, self.now);
+                if self.stream.retry().is_some_and(|at| at <= self.now) {
+                    self.reopen();
+                }
+            }
+            Loss::Lost(why) | Loss::Refused(why) => self.give_stream_up(why),
+        }
+    }
+
+    /// Whether what was told is kept, and the service said that it knows how to go on.
+    fn is_resumable(&mut self) -> bool {
+        let offered = |admission: &Admission| admission.capabilities.iter().any(|it| it == capability::RESUME);
+        let is_offered = self.admission.as_ref().is_some_and(offered);
+        self.outgrown |= is_offered && !self.stream.is_kept();
+        is_offered && self.stream.is_kept()
+    }
+
+    /// Nobody takes the call over.
+    pub(super) fn give_stream_up(&mut self, why: String) {
+        let why = self.stream.give_up(why);
+        match self.service {
+            Service::Told => {
+                self.service = Service::Gone;
+                self.trouble = Some(format!("the record of the call may be incomplete: {why}"));
+                self.service_failure.get_or_insert(ServiceFailure::NotRecorded);
+            }
+            Service::Asked | Service::Judging | Service::Unheeded => self.service_lost(why),
+            Service::Gone | Service::Closed => {}
+        }
+    }
+
+    fn service_lost(&mut self, why: String) {
         let asked = std::mem::replace(&mut self.service, Service::Gone) == Service::Asked;
         let (mode, fault) = match asked {
             true => (self.on_loss, Fault::NotAdmitted(why)),
@@ -142,6 +249,7 @@ impl Call {
         };
         self.service_failure.get_or_insert(if asked { ServiceFailure::NotAdmitted } else { ServiceFailure::Lost });
         self.trouble.get_or_insert_with(|| fault.reason());
+        self.cancel_consults();
         // What was not told is told to nobody, and must not fill the window.
         self.reporter = Reporter::new(self.limits.batch);
         let ungated = !asked && !self.judged.gates();
@@ -163,7 +271,7 @@ impl Call {
     /// A fault of the policy service: what it says from now on counts for nothing.
     pub(super) fn service_fault(&mut self, fault: Fault) {
         if self.service == Service::Asked {
-            return self.service_lost(fault.reason());
+            return self.stream_lost(Loss::Lost(fault.reason()));
         }
         // One that is gone can't come back by what is left of its verdicts.
         if self.service == Service::Judging {

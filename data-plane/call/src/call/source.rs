@@ -112,6 +112,7 @@ impl Call {
         let arrived_us = self.elapsed_us();
         for mut arrival in arrivals {
             self.convert(&mut arrival);
+            arrival.events.iter().for_each(|event| self.heard.hear(event));
             if let Some(error) = arrival.events.last().and_then(failed) {
                 self.marks.upstream_error.get_or_insert_with(|| failed_reason(error));
                 self.upstream_failure.get_or_insert(UpstreamFailure::Failed);

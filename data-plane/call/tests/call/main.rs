@@ -8,6 +8,7 @@
 )]
 
 mod alone;
+mod consults;
 mod conversion;
 mod ends;
 mod faults;
@@ -16,6 +17,7 @@ mod generate;
 mod items;
 mod property;
 mod relay;
+mod resume;
 mod rig;
 mod stats;
 mod tools;

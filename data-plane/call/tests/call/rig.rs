@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use luthien_call::{
-    call::{Call, Content, Head, Input, Limits, Output, Setup, Times, UpstreamHead},
+    call::{Call, ConsultLimits, Content, Head, Input, Limits, Output, Setup, Times, UpstreamHead},
     conversion::{Bridge, Response},
 };
 use luthien_proto::{
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Chunk, Delta, Event, Kind, Step},
     message::{
-        Admission, AdmissionDecision, CallEnded, CallStarted, Decision, FailureMode, Forward, FromService, Interest,
-        Level, Limits as ServiceLimits, Reply, ToService, Verdict,
+        Admission, AdmissionDecision, CallEnded, CallStarted, Consult, Decision, FailureMode, Forward, FromService,
+        Interest, Level, Limits as ServiceLimits, Outcome, Reply, ToService, Verdict,
     },
     request::{Dialect, Request},
 };
@@ -20,7 +20,14 @@ use luthien_proto::{
 pub struct Rig {
     pub call: Call,
     pub now: Instant,
+    /// On the stream that is open.
     pub told: Vec<ToService>,
+    /// On those that were lost.
+    pub told_before: Vec<Vec<ToService>>,
+    pub forwarded: Vec<Option<Box<Request>>>,
+    pub consults: Vec<Consult>,
+    pub cancelled_consults: Vec<String>,
+    pub closed_service: bool,
     pub heads: Vec<Head>,
     pub written: Vec<u8>,
     /// Whether the client's body is complete (`true`) or broken off.
@@ -31,7 +38,14 @@ pub struct Rig {
     settled: u64,
 }
 
-pub const LIMITS: Limits = Limits { held: 1 << 20, sse_event: 1 << 16, body: 1 << 20, batch: 1 << 16 };
+pub const LIMITS: Limits = Limits {
+    held: 1 << 20,
+    sse_event: 1 << 16,
+    body: 1 << 20,
+    batch: 1 << 16,
+    resume: 1 << 16,
+    consults: ConsultLimits { per_call: 4, at_once: 2 },
+};
 
 pub const TIMES: Times = Times {
     lease: Duration::from_secs(5),
@@ -41,6 +55,7 @@ pub const TIMES: Times = Times {
     keepalive_first: Duration::from_secs(8),
     keepalive_every: Duration::from_secs(10),
     close: Duration::from_secs(30),
+    takeover: Duration::ZERO,
 };
 
 impl Rig {
@@ -68,9 +83,26 @@ impl Rig {
         rig
     }
 
+    /// A call of Anthropic's dialect that another policy service may take over.
+    pub fn resumable(limits: Limits, takeover: Duration) -> Self {
+        let times = Times { takeover, ..TIMES };
+        Self::begin_in(Dialect::AnthropicMessages, limits, times, FailureMode::Closed, true, None)
+    }
+
     fn begin(
         dialect: Dialect,
         limits: Limits,
+        on_loss: FailureMode,
+        stream: bool,
+        conversion: Option<Response>,
+    ) -> Self {
+        Self::begin_in(dialect, limits, TIMES, on_loss, stream, conversion)
+    }
+
+    fn begin_in(
+        dialect: Dialect,
+        limits: Limits,
+        times: Times,
         on_loss: FailureMode,
         stream: bool,
         conversion: Option<Response>,
@@ -93,11 +125,16 @@ impl Rig {
             request: Request { model: "m".into(), stream, choices: 1, ..Request::default() },
         };
         let now = Instant::now();
-        let call = Call::new(Setup { started, limits, times: TIMES, on_loss, conversion }, now);
+        let call = Call::new(Setup { started, limits, times, on_loss, conversion }, now);
         let mut rig = Self {
             call,
             now,
             told: Vec::new(),
+            told_before: Vec::new(),
+            forwarded: Vec::new(),
+            consults: Vec::new(),
+            cancelled_consults: Vec::new(),
+            closed_service: false,
             heads: Vec::new(),
             written: Vec::new(),
             finished: None,
@@ -126,6 +163,23 @@ impl Rig {
             known_kinds: Kind::ALL.to_vec(),
             edits: Vec::new(),
         });
+    }
+
+    /// Admitted by a service whose loss is not final.
+    pub fn admit_resumable(&mut self, interest: Interest, failure_mode: FailureMode) {
+        let forward = Forward {
+            interest,
+            failure_mode,
+            limits: ServiceLimits::default(),
+            known_kinds: Kind::ALL.to_vec(),
+            edits: Vec::new(),
+        };
+        self.say(Reply::Admission(Admission {
+            decision: AdmissionDecision::Forward(forward),
+            revision: "r".into(),
+            pipeline: vec!["p".into()],
+            capabilities: vec!["resume".into()],
+        }));
     }
 
     pub fn admit_as(&mut self, forward: Forward) {
@@ -194,13 +248,24 @@ impl Rig {
     fn pump(&mut self) {
         while let Some(output) = self.call.poll() {
             match output {
+                Output::OpenService => {
+                    let before = std::mem::take(&mut self.told);
+                    self.told_before.extend(Some(before).filter(|before| !before.is_empty()));
+                    (self.seen, self.closed_service) = (0, false);
+                }
                 Output::Tell(message) => {
-                    if let ToService::Chunks(_) | ToService::Block(_) = message {
+                    assert!(!self.closed_service, "nothing follows the close");
+                    let message = message.decode().unwrap();
+                    if let ToService::Chunks(_) | ToService::Block(_) | ToService::Consultation(_) = message {
                         self.seen += 1;
                     }
                     self.told.push(message);
                 }
-                Output::Forward => {}
+                Output::CloseService => self.closed_service = true,
+                Output::DropService | Output::Ended(_) => {}
+                Output::Forward(edited) => self.forwarded.push(edited),
+                Output::Consult(question) => self.consults.push(*question),
+                Output::CancelConsult(id) => self.cancelled_consults.push(id),
                 Output::CancelUpstream => self.upstream_cancelled = true,
                 Output::Head(head) => self.heads.push(head),
                 Output::Write(bytes) => {
@@ -235,6 +300,10 @@ impl Rig {
             Some(ToService::CallEnded(ended)) => ended,
             other => panic!("the last message is no CallEnded: {other:?}"),
         }
+    }
+
+    pub fn call_ended_outcome(&self) -> Outcome {
+        self.call.ended().outcome
     }
 
     pub fn text(&self) -> &str {

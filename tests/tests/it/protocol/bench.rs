@@ -32,6 +32,8 @@ impl Bench {
         let (service, upstream) = (PolicyService::start().await, Upstream::start().await);
         let mut section = data_plane_section(&upstream, &[service.url()]);
         section["timeouts"] = timeouts;
+        // A script plays one stream: no other one takes its call over.
+        section["timeouts"]["takeover"] = json!("0s");
         let data = DataPlane::start(folder.path(), "data-plane", &section).await;
         Self { service, upstream, data, _folder: folder }
     }

@@ -6,18 +6,20 @@ use std::{
 };
 
 use luthien_proto::{
-    Event, Step,
-    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, ToolCall},
+    Step,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, ToolCall},
     message::Severity,
 };
 use serde_json::{Value, json};
 
-use super::{
-    Rules,
-    parts::OpaqueParts,
-    rule::{Rule, Suspect},
+use super::{Rules, rule::Rule};
+use crate::{
+    Held, HookOutput, HookResult, PolicyCall, Seen,
+    policies::{
+        refusal::text_block,
+        suspect::{OpaqueParts, Suspect},
+    },
 };
-use crate::{Held, HookOutput, HookResult, PolicyCall, Seen};
 
 /// What the policy knows of a call.
 pub(super) struct Call {
@@ -129,7 +131,11 @@ impl Call {
     }
 
     fn message(&self, refusal: &Refusal) -> String {
-        self.rules.message.fill(&refusal.tool, &refusal.arguments, &refusal.reason)
+        self.rules.message.fill(&[
+            ("{tool_name}", &refusal.tool),
+            ("{tool_arguments}", &refusal.arguments),
+            ("{reason}", &refusal.reason),
+        ])
     }
 }
 
@@ -225,13 +231,4 @@ fn note(refusal: &Refusal, out: &mut HookOutput<'_>) {
     let Refusal { tool, reason, rule, .. } = refusal;
     let details = json!({ "tool": tool, "reason": reason, "rule": rule });
     out.annotate(Severity::Warning, format!("refused a call of {tool}: {reason}"), Some(details));
-}
-
-fn text_block(block: BlockKey, choice: u32, text: String) -> Vec<Event> {
-    let steps = [
-        Step::BlockStarted(BlockStarted { block, choice, kind: BlockKind::Text }),
-        Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text) }),
-        Step::BlockStopped(block),
-    ];
-    steps.into_iter().map(Event::from).collect()
 }

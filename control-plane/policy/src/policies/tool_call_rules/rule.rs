@@ -1,18 +1,12 @@
-//! A rule, what it is held against, and what is said of what it denies.
-
-use std::borrow::Cow;
+//! A rule, and what it denies.
 
 use globset::{GlobBuilder, GlobMatcher};
 use luthien_proto::json::type_name;
 use regex::{Regex, RegexBuilder};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Rules;
-use crate::{
-    BuildError,
-    policies::strings::{Part, every_string, is_json, parts, unescape},
-    set::Fields,
-};
+use crate::{BuildError, policies::suspect::Suspect, set::Fields};
 
 /// The largest compiled expression, in bytes.
 const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -79,92 +73,6 @@ fn read_regex(regex: &str) -> Result<Regex, BuildError> {
     regex.map_err(|error| BuildError::new("arguments", error.to_string()))
 }
 
-/// What may be a call: its names, and the texts that its arguments may be read as.
-#[derive(Debug, Default)]
-pub(super) struct Suspect<'a> {
-    pub names: Vec<&'a str>,
-    pub texts: Vec<Cow<'a, str>>,
-}
-
-impl<'a> Suspect<'a> {
-    /// A call of a tool.
-    pub fn call(name: &'a str, arguments: &'a str, takes_json: bool) -> Self {
-        let mut suspect = Self { names: vec![name], texts: Vec::new() };
-        match takes_json {
-            true => suspect.add_json(arguments),
-            false => suspect.texts.push(arguments.into()),
-        }
-        suspect
-    }
-
-    /// A text that ought to be JSON: as it is, each of its strings, and without escapes if it is none.
-    pub fn add_json(&mut self, text: &'a str) {
-        self.texts.push(text.into());
-        for part in parts(text) {
-            match part {
-                Part::Between(_) => {}
-                Part::Quoted { escaped, .. } => self.texts.push(unescape(escaped)),
-            }
-        }
-        if text.contains('\\') && !is_json(text) {
-            self.texts.push(unescape(text));
-        }
-    }
-
-    /// Anything: every field that names tools in some dialect is a name, and every string may be an argument.
-    pub fn add_opaque(&mut self, value: &'a Value) {
-        every_string(value, &mut |text| self.texts.push(text.into()));
-        self.add_names(value);
-    }
-
-    fn add_names(&mut self, value: &'a Value) {
-        match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-            Value::Array(items) => items.iter().for_each(|item| self.add_names(item)),
-            Value::Object(map) => {
-                self.names.extend(names(map));
-                map.values().for_each(|value| self.add_names(value));
-            }
-        }
-    }
-}
-
-fn names(map: &Map<String, Value>) -> impl Iterator<Item = &str> {
-    map.iter().filter(|(key, _)| names_tools(key)).filter_map(|(_, value)| value.as_str())
-}
-
-/// Whether a field of that name names a tool in some dialect.
-pub(super) fn names_tools(key: &str) -> bool {
-    matches!(key, "name" | "tool")
-}
-
-/// What is said in place of a refused call: a template.
-pub(super) struct Message(pub String);
-
-impl Default for Message {
-    fn default() -> Self {
-        Self("The call of {tool_name} was refused: {reason}".to_owned())
-    }
-}
-
-impl Message {
-    /// The template filled in. What is put in is not searched again.
-    pub fn fill(&self, tool_name: &str, tool_arguments: &str, reason: &str) -> String {
-        let values = [("{tool_name}", tool_name), ("{tool_arguments}", tool_arguments), ("{reason}", reason)];
-        let mut filled = String::new();
-        let mut rest = self.0.as_str();
-        while let Some(at) = rest.find('{') {
-            filled.push_str(&rest[..at]);
-            rest = &rest[at..];
-            let found = values.iter().find(|(placeholder, _)| rest.starts_with(placeholder));
-            let (value, length) = found.map_or(("{", 1), |(placeholder, value)| (*value, placeholder.len()));
-            filled.push_str(value);
-            rest = &rest[length..];
-        }
-        filled + rest
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,11 +83,5 @@ mod tests {
         let keys: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         let error = Rule::read(json!({ "unheard-of": 1 })).err().unwrap();
         assert!(error.why.ends_with(&format!("there are: {}", keys.join(", "))), "{error}");
-    }
-
-    #[test]
-    fn a_template_is_filled_once() {
-        let message = Message("{tool_name}({tool_arguments}): {reason} {other} {".to_owned());
-        assert_eq!(message.fill("a", "{reason}", "{tool_name}"), "a({reason}): {tool_name} {other} {");
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use luthien_proto::{event::Delta, json::Extras};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::rule::{Suspect, names_tools};
+use super::{Suspect, names_tools};
 
 /// The opaque parts of one block.
 #[derive(Default)]
-pub(super) struct OpaqueParts {
+pub(in super::super) struct OpaqueParts {
     /// Each as it came.
     pub values: Vec<Value>,
     /// Strings that stood at the same place, one after the other, by their path.
@@ -33,6 +33,14 @@ impl OpaqueParts {
 
     pub fn add_extras(&mut self, extras: &Extras) {
         extras.iter().for_each(|(_, value)| self.add(value));
+    }
+
+    /// All of it, as it came, and put together.
+    pub fn to_json(&self) -> String {
+        match self.values.as_slice() {
+            [value] => value.to_string(),
+            values => json!({ "parts": values, "joined": self.joined }).to_string(),
+        }
     }
 
     /// All of it as what may be a call.
