@@ -7,7 +7,12 @@ mod opening;
 use std::sync::Arc;
 
 use luthien_policy::{Before, Output};
-use luthien_proto::{FromService, message::Reply, request::Dialect, wire::EnforceRequest};
+use luthien_proto::{
+    FromService,
+    message::{Admission, Reply},
+    request::Dialect,
+    wire::EnforceRequest,
+};
 use luthien_service::telemetry::SpanContext;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -43,14 +48,14 @@ pub(super) async fn converse(
     gates: Gates,
 ) {
     match open(&service, &mut requests, &gates).await {
-        Ok((opening, policies)) => {
-            let before = service.continuations.before(&opening.started, opening.admission()).await;
+        Ok(opened) => {
+            let Opened { opening, policies, .. } = &opened;
             let pipeline = policies.set().pipeline_of(&opening.started);
             let trace = Trace::begin(&opening.started, opening.epoch(), parent, &pipeline.names());
             let (call_id, context) = (opening.started.call_id, trace.context());
             let (trace_id, span_id) = (context.trace_id(), context.span_id());
             let span = info_span!("call", %call_id, %trace_id, %span_id);
-            let begin = || Conversation::begin(&service, opening, policies, before, trace, replier, gates);
+            let begin = || Conversation::begin(&service, opened, trace, replier, gates);
             span.in_scope(begin).run(requests).instrument(span).await;
         }
         Err(failure) => {
@@ -61,18 +66,33 @@ pub(super) async fn converse(
     }
 }
 
-/// Hears which call it is, and finds the policies that judge it.
+/// A call, and what is known of it before its session begins.
+struct Opened {
+    opening: Opening,
+    policies: InUse,
+    before: Before,
+}
+
+/// Hears which call it is, and finds the policies that judge it and what was decided before them.
 async fn open(
     service: &PolicyService,
     requests: &mut Streaming<EnforceRequest>,
     gates: &Gates,
-) -> Result<(Opening, InUse), Failure> {
+) -> Result<Opened, Failure> {
     let opening = Opening::hear(requests, gates).await?;
-    let Some(admission) = opening.admission() else { return Ok((opening, service.policies.current())) };
-    match service.policies.find(&admission.revision).await {
-        Some(policies) => Ok((opening, policies)),
-        None => Err(Failure::UnknownRevision(admission.revision.clone())),
-    }
+    let policies = match opening.admission() {
+        None => service.policies.current(),
+        Some(Admission { revision, .. }) => {
+            let found = service.policies.find(revision).await;
+            found.ok_or_else(|| Failure::UnknownRevision(revision.clone()))?
+        }
+    };
+    let before = tokio::select! {
+        before = service.continuations.before(&opening.started, opening.admission()) => before,
+        () = gates.cut.cancelled() => return Err(Failure::Cut),
+        () = gates.handover.cancelled(), if opening.can_resume() => return Err(Failure::HandedOver),
+    };
+    Ok(Opened { opening, policies, before })
 }
 
 struct Conversation<'a> {
@@ -95,15 +115,8 @@ struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    fn begin(
-        service: &'a PolicyService,
-        opening: Opening,
-        policies: InUse,
-        before: Before,
-        trace: Trace,
-        replier: Replier,
-        gates: Gates,
-    ) -> Self {
+    fn begin(service: &'a PolicyService, opened: Opened, trace: Trace, replier: Replier, gates: Gates) -> Self {
+        let Opened { opening, policies, before } = opened;
         // A silence that begins just behind one tick ends at the next but one: no later than a lease.
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);

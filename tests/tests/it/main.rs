@@ -4,6 +4,7 @@
 mod bad_requests;
 mod bytes;
 mod configuration;
+mod continuations;
 mod credentials;
 mod debug_logging;
 mod dialects;
@@ -22,6 +23,7 @@ mod record;
 mod relay;
 mod replacement;
 mod sdk;
+mod takeover;
 mod tool_judge;
 mod tool_rules;
 mod unaccounted;
