@@ -22,6 +22,7 @@ mod record;
 mod relay;
 mod replacement;
 mod sdk;
+mod takeover;
 mod tool_rules;
 mod unaccounted;
 mod upstream_faults;
