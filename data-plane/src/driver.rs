@@ -60,17 +60,20 @@ impl Driver<'_> {
             }
             self.watch.settled(&self.call);
             let (wanted, reads) = (self.call.wants_upstream(), self.call.reads_upstream());
+            // In this order the same happenings make the same call. Nothing can keep what stands above it waiting: a deadline
+            // that has passed moves, a client takes only what was written, and the upstream is read when nothing else is to do.
             let input = select! {
-                input = self.service.next() => input,
-                input = self.upstream.next(wanted, reads) => input,
-                input = self.client.next() => input,
-                input = self.consults.next() => input,
-                () = alarm.ring(self.call.deadline()) => Input::Tick,
+                biased;
                 () = self.cut.cancelled(), if !cut => {
                     cut = true;
                     self.upstream.break_off("the data plane is shutting down");
                     continue;
                 }
+                () = alarm.ring(self.call.deadline()) => Input::Tick,
+                input = self.client.next() => input,
+                input = self.service.next() => input,
+                input = self.consults.next() => input,
+                input = self.upstream.next(wanted, reads) => input,
             };
             self.watch.input(&input);
             self.call.handle(input, now());

@@ -2,6 +2,7 @@
 
 mod bench;
 mod lint;
+mod sim;
 mod step;
 mod test;
 
@@ -23,6 +24,8 @@ enum Command {
     Lint,
     /// Measures what luthien costs, beside the least that it could cost
     Bench(bench::Bench),
+    /// Simulates clients, planes, upstream and store by seed; one seed alone is told as a story
+    Sim(sim::Sim),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Command::Test { args: _ } => test::run(env::args().skip(2)),
         Command::Lint => lint::run(),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Sim(sim) => sim::run(&sim),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,6 +4,7 @@
 mod bad_requests;
 mod bytes;
 mod configuration;
+mod continuations;
 mod credentials;
 mod debug_logging;
 mod dialects;

@@ -1,0 +1,136 @@
+//! What a client should get: computed from what the model says and from what the policies are for.
+
+use serde_json::Value;
+
+use crate::{
+    hear::Heard,
+    plan::{Call, Dialect, INSTEAD, Plan, Policy, SECRET, Tool},
+};
+
+/// The response that a client should get.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    thinking: String,
+    /// In this order; between two of them there may be white space.
+    text: Vec<String>,
+    tools: Vec<ExpectedTool>,
+    stop: &'static str,
+}
+
+#[derive(Clone, Debug)]
+struct ExpectedTool {
+    id: String,
+    name: &'static str,
+    arguments: Value,
+}
+
+impl Expected {
+    pub fn of(plan: &Plan, call: &Call) -> Self {
+        let response = &call.response;
+        let quiet = |text: String| if plan.has(Policy::Replace) { text.replace(SECRET, INSTEAD) } else { text };
+        let is_denied = |tool: &&Tool| plan.has(Policy::DenyDeletes) && tool.name.starts_with("delete_");
+        let refusal = |tool: &Tool| format!("The call of {} was refused: it deletes", tool.name);
+        let text =
+            std::iter::once(quiet(response.text.concat())).chain(response.tools.iter().filter(is_denied).map(refusal));
+        let allowed = response.tools.iter().filter(|tool| !is_denied(tool));
+        let tools: Vec<_> = allowed
+            .map(|tool| ExpectedTool {
+                id: tool.id.clone(),
+                name: tool.name,
+                arguments: strings(&tool.arguments, &quiet),
+            })
+            .collect();
+        let stop = match (call.client, tools.is_empty()) {
+            (Dialect::OpenAi, true) => "stop",
+            (Dialect::OpenAi, false) => "tool_calls",
+            (Dialect::Anthropic, true) => "end_turn",
+            (Dialect::Anthropic, false) => "tool_use",
+        };
+        let thinking = response.thinking.concat();
+        // A provider's proof would not fit a changed thought: then it is left out.
+        let signed = call.upstream == Dialect::Anthropic;
+        let thinking = if signed && quiet(thinking.clone()) != thinking { String::new() } else { quiet(thinking) };
+        Self { thinking, text: text.filter(|text| !text.is_empty()).collect(), tools, stop }
+    }
+
+    /// Whether a client that understood so much has all.
+    pub fn is_whole(&self, heard: &Heard) -> Result<(), String> {
+        self.is_begun(heard)?;
+        let expect = |what: &str, holds: bool| if holds { Ok(()) } else { Err(format!("{what} is not all there")) };
+        expect("thinking", heard.thinking == self.thinking)?;
+        expect("text", self.begins_with(&heard.text)? == Fit::Whole)?;
+        expect("tools", heard.tools.len() == self.tools.len())?;
+        for (tool, expected) in heard.tools.iter().zip(&self.tools) {
+            expected.is_whole(&tool.arguments)?;
+        }
+        match heard.stop.as_deref() {
+            Some(stop) if stop == self.stop => Ok(()),
+            other => Err(format!("stopped for {other:?}, not {}", self.stop)),
+        }
+    }
+
+    /// Whether all that a client understood so far is what it should get.
+    pub fn is_begun(&self, heard: &Heard) -> Result<(), String> {
+        if !self.thinking.starts_with(&heard.thinking) {
+            return Err(format!("thinking {:?} is not how {:?} begins", heard.thinking, self.thinking));
+        }
+        self.begins_with(&heard.text)?;
+        if heard.tools.len() > self.tools.len() {
+            return Err(format!("too many tool calls: {:?}", heard.tools));
+        }
+        for (tool, expected) in heard.tools.iter().zip(&self.tools) {
+            if tool.id != expected.id || tool.name != expected.name {
+                return Err(format!("tool call {tool:?} is not {expected:?}"));
+            }
+        }
+        // All but the last must be complete.
+        let complete = heard.tools.len().saturating_sub(1);
+        for (tool, expected) in heard.tools.iter().zip(&self.tools).take(complete) {
+            expected.is_whole(&tool.arguments)?;
+        }
+        Ok(())
+    }
+
+    fn begins_with(&self, text: &str) -> Result<Fit, String> {
+        let mut rest = text;
+        for part in &self.text {
+            if let Some(behind) = rest.strip_prefix(part.as_str()) {
+                rest = behind;
+                continue;
+            }
+            let trimmed = rest.trim_start();
+            if let Some(behind) = trimmed.strip_prefix(part.as_str()) {
+                rest = behind;
+                continue;
+            }
+            if part.starts_with(rest) || part.starts_with(trimmed) {
+                return Ok(Fit::Part);
+            }
+            return Err(format!("text {text:?} is not how {:?} begins", self.text));
+        }
+        if rest.is_empty() { Ok(Fit::Whole) } else { Err(format!("text {rest:?} is too much, behind {:?}", self.text)) }
+    }
+}
+
+#[derive(PartialEq)]
+enum Fit {
+    Whole,
+    Part,
+}
+
+impl ExpectedTool {
+    fn is_whole(&self, arguments: &str) -> Result<(), String> {
+        match serde_json::from_str::<Value>(arguments) {
+            Ok(value) if value == self.arguments => Ok(()),
+            _ => Err(format!("arguments {arguments} of {} are not {}", self.id, self.arguments)),
+        }
+    }
+}
+
+fn strings(value: &Value, change: &impl Fn(String) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(change(text.clone())),
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), strings(value, change))).collect(),
+        other => other.clone(),
+    }
+}

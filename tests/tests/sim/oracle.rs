@@ -1,0 +1,117 @@
+//! What must always hold, from what client, upstream and store saw. Knows nothing of how the planes do it.
+
+mod leak;
+mod record;
+
+use luthien_tests::validate;
+
+use crate::{
+    client::{self, End, Got},
+    expect::Expected,
+    hear::{self, Heard},
+    plan::{Call, Dialect, Plan, Trouble},
+    world::{Run, UPSTREAM_KEY},
+};
+
+/// All that does not hold in a run.
+pub fn judge(plan: &Plan, run: &Run) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Err(error) = &run.finished {
+        wrong.push(error.clone());
+    }
+    if run.panics > 0 {
+        wrong.push(format!("{} panics", run.panics));
+    }
+    for (number, call) in plan.calls.iter().enumerate() {
+        let got = &run.seen.clients[number];
+        let checks = [
+            response(plan, call, got),
+            leak::check(plan, number, run),
+            credentials(call, number, run),
+            record::check(plan, number, run),
+        ];
+        wrong.extend(checks.into_iter().filter_map(Result::err).map(|error| format!("call {number}: {error}")));
+    }
+    wrong.extend(record::contradictions(run));
+    wrong
+}
+
+/// What a client understood, if anything was said to it.
+fn heard(call: &Call, got: &Got) -> Result<Heard, String> {
+    match got.status {
+        Some(200) if call.streamed => hear::stream(call.client, &got.body),
+        Some(200) if got.end == End::Complete => hear::whole(call.client, &got.body),
+        Some(200) | None => Ok(Heard::default()),
+        Some(status) if got.end != End::Complete => Err(format!("an error of status {status} is not whole")),
+        Some(status) => {
+            let heard = hear::whole(call.client, &got.body)?;
+            match heard.error {
+                Some(_) => Ok(heard),
+                None => Err(format!("status {status} without the dialect's error")),
+            }
+        }
+    }
+}
+
+fn response(plan: &Plan, call: &Call, got: &Got) -> Result<(), String> {
+    let (expected, heard) = (Expected::of(plan, call), heard(call, got)?);
+    expected.is_begun(&heard)?;
+    match got.end {
+        End::Left => Ok(()),
+        End::Complete if heard.ended => {
+            expected.is_whole(&heard)?;
+            grammar(call, got)?;
+            match call.is_cut() {
+                true => Err("is whole, and its upstream broke off".to_owned()),
+                false => Ok(()),
+            }
+        }
+        End::Complete if heard.error.is_some() && may_fail(plan, call) => Ok(()),
+        End::Broken if may_break(plan, call) => Ok(()),
+        end => Err(format!("{end:?} with status {:?}: {heard:?}", got.status)),
+    }
+}
+
+/// Whether an error is a proper end.
+fn may_fail(plan: &Plan, call: &Call) -> bool {
+    let lost = |fault: &crate::plan::Fault| match fault.trouble {
+        Trouble::Crash(_) => true,
+        Trouble::Partition(data, _) | Trouble::Deaf(data, _) | Trouble::Hold(data, _) => data == call.data_plane,
+        Trouble::CrashData(_) => false,
+    };
+    call.is_cut() || plan.faults.iter().any(lost)
+}
+
+/// Whether the connection may end without a word. A whole response that nobody judges is given on as it comes.
+fn may_break(plan: &Plan, call: &Call) -> bool {
+    (call.is_cut() && !call.streamed)
+        || plan.faults.iter().any(|fault| fault.trouble == Trouble::CrashData(call.data_plane))
+}
+
+/// A response that ended well satisfies the strictest reader.
+fn grammar(call: &Call, got: &Got) -> Result<(), String> {
+    let dialect = match call.client {
+        Dialect::OpenAi => validate::Dialect::OpenAi,
+        Dialect::Anthropic => validate::Dialect::Anthropic,
+    };
+    let turn = if call.streamed { dialect.stream(&got.body)? } else { dialect.whole(&got.body)? };
+    dialect.next_turn(&turn).map(|_| ())
+}
+
+/// Each credential goes to its upstream, and nowhere else.
+fn credentials(call: &Call, number: usize, run: &Run) -> Result<(), String> {
+    let own = client::credential(number);
+    let expected = if call.client == call.upstream { own.as_str() } else { UPSTREAM_KEY };
+    let shown = &run.seen.upstreams[number].asked;
+    if let Some(other) = shown.iter().find(|shown| shown.trim_start_matches("Bearer ") != expected) {
+        return Err(format!("the upstream was shown {other:?}"));
+    }
+    let leaked = |text: &str| text.contains(&own) || text.contains(UPSTREAM_KEY);
+    if run.store.look(|kept| kept.entries.values().any(|entry| leaked(&entry.body))) {
+        return Err("a credential is on record".to_owned());
+    }
+    if leaked(&String::from_utf8_lossy(&run.seen.clients[number].body)) {
+        return Err("a credential went to the client".to_owned());
+    }
+    Ok(())
+}

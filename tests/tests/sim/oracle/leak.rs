@@ -1,0 +1,67 @@
+//! Nothing that is judged reaches the client before it is judged: while no policy service can be heard, nothing that the
+//! model says meanwhile comes through.
+
+use crate::{
+    hear,
+    plan::{Call, Fault, Plan, Policy, Trouble},
+    world::Run,
+};
+
+/// Behind the beginning of a silence: what a verdict that was said before it may still be on its way, and the client's
+/// bytes.
+const ON_ITS_WAY: u64 = 30;
+
+pub fn check(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
+    let call = &plan.calls[number];
+    let judged = plan.has(Policy::Replace);
+    if !judged || !call.streamed {
+        return Ok(());
+    }
+    for (from, to) in silences(plan, call) {
+        let from = from + ON_ITS_WAY + 3 * plan.latency;
+        if from < to {
+            silent(number, run, call, from, to)?;
+        }
+    }
+    Ok(())
+}
+
+/// When the call's data plane hears no control plane.
+fn silences(plan: &Plan, call: &Call) -> Vec<(u64, u64)> {
+    let deaf = |control: usize| {
+        let silences = move |fault: &&Fault| match fault.trouble {
+            Trouble::Crash(other) => other == control,
+            Trouble::Partition(data, other) | Trouble::Deaf(data, other) | Trouble::Hold(data, other) => {
+                data == call.data_plane && other == control
+            }
+            Trouble::CrashData(_) => false,
+        };
+        plan.faults.iter().filter(silences).map(|fault| (fault.at, fault.end())).collect::<Vec<_>>()
+    };
+    (1..plan.control_planes).fold(deaf(0), |both, control| {
+        let other = deaf(control);
+        let overlap = |&(from, to): &(u64, u64)| {
+            other.iter().map(move |&(begin, end)| (from.max(begin), to.min(end))).collect::<Vec<_>>()
+        };
+        both.iter().flat_map(overlap).filter(|(from, to)| from < to).collect()
+    })
+}
+
+/// Whether what the client understands stays the same meanwhile, but for an error. A client that reads slowly may still
+/// get what was released before.
+fn silent(number: usize, run: &Run, call: &Call, from: u64, to: u64) -> Result<(), String> {
+    let (got, upstream) = (&run.seen.clients[number], &run.seen.upstreams[number]);
+    let understood = |until: u64| {
+        let length = got.pieces.iter().take_while(|(at, _)| *at < until).last().map_or(0, |(_, length)| *length);
+        hear::stream(call.client, &got.body[..length])
+    };
+    let said = |until: u64| upstream.said.iter().take_while(|(at, _)| *at < until).last().map_or(0, |(_, end)| *end);
+    let could = hear::stream(call.upstream, &call.body()[..said(from)])?;
+    let after = understood(to)?;
+    // What was said before may have been judged before.
+    let longest = could.text.chars().count().max(understood(from)?.text.chars().count());
+    match after.text.chars().count() > longest {
+        true => Err(format!("between {from} and {to} ms nobody judged, and the client got {:?}", after.text)),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,228 @@
+//! What happens in a run: all of it follows from the seed.
+
+mod faults;
+mod response;
+
+use serde_json::{Value, json};
+
+pub use faults::{Fault, Trouble};
+pub use response::{Response, Tool};
+
+use super::rng::Rng;
+
+/// What the replacement finds, and what it says instead.
+pub const SECRET: &str = "hush";
+pub const INSTEAD: &str = "calm";
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub data_planes: usize,
+    pub control_planes: usize,
+    /// The slowest message, in milliseconds.
+    pub latency: u64,
+    pub policies: Vec<Policy>,
+    pub calls: Vec<Call>,
+    pub faults: Vec<Fault>,
+    /// How the store behaves.
+    pub store: Temper,
+    /// The most that a call may hold, in bytes.
+    pub window: usize,
+}
+
+/// A policy of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    Noop,
+    /// `SECRET` becomes `INSTEAD`.
+    Replace,
+    /// Tools named `delete_…` are denied.
+    DenyDeletes,
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    OpenAi,
+    Anthropic,
+}
+
+/// One call of a client.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// When, in milliseconds.
+    pub at: u64,
+    pub data_plane: usize,
+    pub client: Dialect,
+    pub upstream: Dialect,
+    pub streamed: bool,
+    pub response: Response,
+    /// Of the upstream's bytes: where each piece ends, and how long it waits before it, in milliseconds.
+    pub pieces: Vec<(usize, u64)>,
+    /// How many bytes the upstream sends before it breaks off.
+    pub cut: Option<usize>,
+    /// How long the client waits between two reads, in milliseconds, and how much it reads at once.
+    pub reads: (u64, usize),
+    /// How many bytes the client waits for before it leaves.
+    pub leaves: Option<usize>,
+}
+
+/// How a store behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Temper {
+    /// How long a write takes at most, in milliseconds.
+    pub slow: u64,
+    /// How many writes of a hundred fail.
+    pub fails: u64,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed, "shape");
+        let mut plan = Self {
+            seed,
+            data_planes: rng.within(1..=2) as usize,
+            control_planes: rng.within(1..=2) as usize,
+            latency: *rng.pick(&[1, 5, 40]),
+            policies: policies(&mut rng),
+            calls: Vec::new(),
+            faults: Vec::new(),
+            store: Temper::default(),
+            window: *rng.pick(&[16 * 1024, 16 * 1024 * 1024]),
+        };
+        plan.calls = (0..rng.within(1..=4)).map(|number| Call::of(seed, number, &plan)).collect();
+        let mut rng = Rng::new(seed, "store");
+        if rng.chance(40) {
+            plan.store = Temper { slow: *rng.pick(&[5, 100, 1500]), fails: *rng.pick(&[0, 10, 60]) };
+        }
+        plan.faults = faults::of(seed, &plan);
+        plan
+    }
+
+    /// The configuration of the policies.
+    pub fn policy_set(&self) -> Value {
+        let policies: Vec<_> = self.policies.iter().map(|policy| policy.config()).collect();
+        json!({ "policies": policies, "pipeline": self.policies.iter().map(|policy| policy.name()).collect::<Vec<_>>() })
+    }
+
+    pub fn has(&self, policy: Policy) -> bool {
+        self.policies.contains(&policy)
+    }
+
+    /// The same run, in which nobody is lost.
+    pub fn without_faults(&self) -> Self {
+        Self { faults: Vec::new(), store: Temper::default(), ..self.clone() }
+    }
+
+    /// The same run, in which the upstream's bytes are cut elsewhere.
+    pub fn cut_elsewhere(&self) -> Self {
+        let mut plan = self.clone();
+        let mut rng = Rng::new(self.seed, "recut");
+        for call in &mut plan.calls {
+            call.pieces = pieces(&mut rng, call.body().len());
+        }
+        plan
+    }
+}
+
+fn policies(rng: &mut Rng) -> Vec<Policy> {
+    use Policy::{DenyDeletes, Noop, Replace};
+    let sets: [&[Policy]; 7] =
+        [&[], &[Noop], &[Replace], &[DenyDeletes], &[Replace, DenyDeletes], &[DenyDeletes, Replace], &[Noop, Replace]];
+    rng.pick(&sets).to_vec()
+}
+
+impl Policy {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Noop => "nothing",
+            Self::Replace => "quiet",
+            Self::DenyDeletes => "keep",
+        }
+    }
+
+    fn config(self) -> Value {
+        match self {
+            Self::Noop => json!({ "name": self.name(), "kind": "noop" }),
+            Self::Replace => json!({
+                "name": self.name(), "kind": "string_replacement", "config": { "replacements": [[SECRET, INSTEAD]] },
+            }),
+            Self::DenyDeletes => json!({
+                "name": self.name(),
+                "kind": "tool_call_rules",
+                "config": {
+                    "deny": [{ "tool": "delete_*", "reason": "it deletes" }],
+                    "message": "The call of {tool_name} was refused: {reason}",
+                },
+            }),
+        }
+    }
+}
+
+impl Dialect {
+    /// The name of a model that is routed to an upstream of this dialect.
+    pub fn model(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai-model",
+            Self::Anthropic => "anthropic-model",
+        }
+    }
+}
+
+impl Call {
+    fn of(seed: u64, number: u64, plan: &Plan) -> Self {
+        let mut rng = Rng::new(seed, &format!("call {number}"));
+        let upstream = *rng.pick(&[Dialect::OpenAi, Dialect::Anthropic]);
+        let client = if rng.chance(75) { upstream } else { *rng.pick(&[Dialect::OpenAi, Dialect::Anthropic]) };
+        let mut call = Self {
+            at: 200 + rng.within(0..=1500),
+            data_plane: rng.within(0..=plan.data_planes as u64 - 1) as usize,
+            client,
+            upstream,
+            streamed: rng.chance(75),
+            response: Response::of(&mut rng, number, client == upstream),
+            pieces: Vec::new(),
+            cut: None,
+            reads: if rng.chance(25) { (rng.within(1..=20), 200) } else { (0, 16 * 1024) },
+            leaves: None,
+        };
+        let length = call.body().len();
+        call.pieces = pieces(&mut rng, length);
+        if rng.chance(12) {
+            call.cut = Some(rng.within(0..=length as u64 - 1) as usize);
+        } else if rng.chance(10) {
+            call.leaves = Some(rng.within(0..=length as u64) as usize);
+        }
+        call
+    }
+
+    /// Whether the upstream breaks off before the end.
+    pub fn is_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// What the upstream says, if it is not cut off.
+    pub fn body(&self) -> Vec<u8> {
+        super::upstream::body(self)
+    }
+}
+
+/// An upstream has so long to say all, in milliseconds, but for its rests.
+const SAYS_WITHIN: u64 = 6000;
+
+fn pieces(rng: &mut Rng, length: usize) -> Vec<(usize, u64)> {
+    let size = rng.pick(&[1..=9, 1..=120, 40..=600, 10_000..=10_000]).clone();
+    let gap = *rng.pick(&[0, 0, 3, 25, 120]);
+    let cuts = rng.cuts(length, size);
+    let gap = gap.min(2 * SAYS_WITHIN / cuts.len().max(1) as u64);
+    let mut rests = *rng.pick(&[0, 0, 0, 2]);
+    let waits = cuts.into_iter().map(|end| {
+        if rests > 0 && rng.chance(2) {
+            rests -= 1;
+            return (end, rng.within(1000..=9000));
+        }
+        (end, rng.within(0..=gap))
+    });
+    waits.collect()
+}
