@@ -18,6 +18,7 @@ mod observability;
 mod one_process;
 mod pairs;
 mod planes;
+mod policies;
 mod protocol;
 mod record;
 mod relay;
