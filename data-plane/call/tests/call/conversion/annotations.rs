@@ -24,7 +24,7 @@ fn added(index: u64, annotation: Value) -> String {
 fn whole(client: Dialect, upstream: Dialect, body: &Value) -> Value {
     let mut rig = Rig::converting(bridge(client, upstream), false, NOTHING);
     rig.head(200, Content::Json);
-    rig.data(&body.to_string());
+    rig.data(body.to_string());
     rig.end();
     serde_json::from_str(rig.text()).unwrap()
 }
