@@ -25,6 +25,7 @@ mod relay;
 mod replacement;
 mod sdk;
 mod takeover;
+mod tool_judge;
 mod tool_rules;
 mod unaccounted;
 mod upstream_faults;
