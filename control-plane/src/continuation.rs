@@ -12,8 +12,8 @@ mod asked;
 mod memory;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use luthien_policy::Before;
@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 pub use answered::{Answered, Withheld};
 pub use asked::Asked;
-use memory::Memory;
+use memory::{Memory, State};
 
 use crate::record::{Store, StoreError, Summary};
 
@@ -91,6 +91,9 @@ impl Continuations {
         if asked == Asked::Unreadable {
             return unless_ungated("what this request goes on from can't be read, so it can't be checked");
         }
+        if let Asked::Conversation(id) = &asked {
+            self.memory().begin(client_of(started), id, started.call_id, Instant::now());
+        }
         match timeout(LOOKUP_MAX, self.find(&asked, started)).await.unwrap_or(Err(Unavailable)) {
             Ok(Known::Response(answered)) => answering(&answered, started),
             Ok(Known::Unchanged) => Before::default(),
@@ -112,11 +115,15 @@ impl Continuations {
 
     /// Takes note of a call that is over, if it is known how it ended: one that is not may go on elsewhere.
     pub fn remember(&self, summary: &Summary) {
-        if summary.outcome.is_some_and(|outcome| outcome != Outcome::Unknown)
-            && let Some(id) = &summary.answered.response_id
-        {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            memory.insert(summary.client.clone(), id.clone(), summary.answered.clone());
+        let Summary { call_id, client, answered, .. } = summary;
+        if summary.outcome.is_none_or(|outcome| outcome == Outcome::Unknown) {
+            return;
+        }
+        if answered.conversation.is_some() {
+            self.memory().end(*call_id, answered.changed);
+        }
+        if let Some(id) = &answered.response_id {
+            self.memory().insert_response(client.as_deref(), id, answered.clone());
         }
     }
 
@@ -135,15 +142,26 @@ impl Continuations {
     }
 
     async fn look(&self, asked: &Asked, started: &CallStarted) -> Result<Known, Unavailable> {
-        let client = Some(started.client.as_str()).filter(|client| !client.is_empty());
-        if let Asked::Response(id) = asked {
-            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(answered) = memory.get(client, id) {
-                return Ok(Known::Response(answered.clone()));
+        let client = client_of(started);
+        match asked {
+            Asked::Response(id) => {
+                if let Some(answered) = self.memory().response(client, id) {
+                    return Ok(Known::Response(answered.clone()));
+                }
             }
+            Asked::Conversation(id) => match self.memory().conversation(client, id, started.call_id) {
+                State::Changed => return Ok(Known::Changed),
+                State::Running => return Ok(Known::Running),
+                State::Unchanged => {}
+            },
+            Asked::Unreadable => {}
         }
         let calls = self.ask(asked.clone()).await?;
         Ok(known(asked, calls.iter().filter(|call| is_of(call, client, started.call_id))))
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(&self, asked: Asked) -> Result<Vec<Summary>, Unavailable> {
@@ -206,6 +224,10 @@ fn unless_ungated(message: &str) -> Before {
 
 fn reject(status: u16, message: &str) -> Reject {
     Reject { status, type_: String::new(), message: message.to_owned() }
+}
+
+fn client_of(started: &CallStarted) -> Option<&str> {
+    Some(started.client.as_str()).filter(|client| !client.is_empty())
 }
 
 /// Whether a call is one of that client, and another one than this.

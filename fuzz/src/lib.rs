@@ -3,6 +3,7 @@
 //! The tests of the crates that are checked take these modules in as they are, and replay the corpus through them.
 
 pub mod call;
+pub mod convert;
 pub mod decode;
 pub mod grammar;
 pub mod input;

@@ -264,12 +264,29 @@ async fn a_conversation_that_a_policy_changed_is_at_its_end() {
     let running = summary(&conversation(3, "conv_3"), &[response("resp_3")]);
     plane.store.open(&[unchanged, changed, running]).await.unwrap();
 
+    // A call is not in its own way.
+    assert_eq!(plane.before(&conversation(3, "conv_3")).await, Before::default());
     assert_eq!(plane.before(&conversation(9, "conv_0")).await, Before::default());
     assert_eq!(plane.before(&conversation(9, "conv_1")).await, Before::default());
     assert_eq!(plane.before(&conversation(9, "conv_2")).await.reject.unwrap().status, 400);
     assert_eq!(plane.before(&conversation(9, "conv_3")).await.reject_if_gated.unwrap().status, 400);
-    // A call is not in its own way.
-    assert_eq!(plane.before(&conversation(3, "conv_3")).await, Before::default());
+}
+
+#[tokio::test]
+async fn a_conversations_last_call_is_known_before_it_is_on_record() {
+    let folder = TempDir::new().unwrap();
+    let plane = Plane::new(&folder).await;
+    let conversation = |n| started(n, &[("conversation", json!("conv_1"))]);
+    let end = |n, got| over(&conversation(n), "resp", vec![tool_call("a", "function", None, got)]);
+    assert_eq!(plane.before(&conversation(1)).await, Before::default());
+    let second = conversation(2);
+    let (before, ()) = tokio::join!(plane.before(&second), async {
+        tokio::task::yield_now().await;
+        plane.continuations.remember(&end(1, true));
+    });
+    assert_eq!(before, Before::default());
+    plane.continuations.remember(&end(2, false));
+    assert_eq!(plane.before(&conversation(3)).await.reject.unwrap().status, 400);
 }
 
 #[tokio::test]

@@ -14,13 +14,14 @@ use luthien_proto::request::Dialect;
 #[path = "../../../fuzz/src"]
 mod checks {
     pub mod call;
+    pub mod convert;
     pub mod decode;
     pub mod grammar;
     pub mod input;
     pub mod sse;
 }
 
-use checks::{call, decode, grammar, input, sse};
+use checks::{call, convert, decode, grammar, input, sse};
 
 fn replay(target: &str, check: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
@@ -56,6 +57,16 @@ fn openai_responses_is_decoded_and_encoded() {
 #[test]
 fn gemini_is_decoded() {
     replay("decode_gemini", |data| decode::check_upstream(Dialect::Gemini, data));
+}
+
+#[test]
+fn requests_are_converted() {
+    replay("convert_request", convert::request);
+}
+
+#[test]
+fn answers_are_converted() {
+    replay("convert_response", convert::response);
 }
 
 #[test]

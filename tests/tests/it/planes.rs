@@ -56,7 +56,8 @@ async fn two_data_planes_share_a_control_plane() {
 
 #[tokio::test]
 async fn the_loss_of_a_data_plane_is_on_record() {
-    let mut gateway = Setup::replacing_cool().start().await;
+    let soon = json!({"timeouts": {"takeover_wait": "300ms"}});
+    let mut gateway = Setup::replacing_cool().with_control_plane(soon).start().await;
     let dialect = Dialect::Anthropic;
     let body = fixtures::streamed(dialect, "text");
     gateway.upstream.answer(Reply::sse().send(sse::split_behind(&body, BEGUN).0).wait(&Gate::new()));
@@ -158,27 +159,6 @@ async fn a_data_plane_that_is_asked_to_end_finishes_what_runs() {
     assert_eq!(answer.stream(dialect).await.text(), REPLACED);
     assert_eq!(gateway.data.process.exit().await.code, Some(0));
     assert_eq!(gateway.record(&id).await.outcome(), "delivered");
-}
-
-#[tokio::test]
-async fn a_control_plane_that_is_asked_to_end_finishes_what_runs() {
-    let mut gateway = Setup::replacing_cool().start().await;
-    let dialect = Dialect::Anthropic;
-    let body = fixtures::streamed(dialect, "text");
-    let (begun, rest) = sse::split_behind(&body, BEGUN);
-    let gate = Gate::new();
-    gateway.upstream.answer(Reply::sse().send(begun).wait(&gate).send(rest));
-    let mut answer = gateway.ask(Ask::streamed(dialect)).await;
-    answer.until(BEGUN).await;
-    let id = answer.call_id();
-    gateway.control.process.signal(Signal::Term);
-    let draining = "the control plane to say that it drains";
-    gateway.control.process.line(draining, |line| line.field("message").contains("drain")).await;
-    gate.open();
-    assert_eq!(answer.stream(dialect).await.text(), REPLACED);
-    assert_eq!(gateway.control.process.exit().await.code, Some(0));
-    let reader = ControlPlane::start(gateway.folder(), "reader", &replacing()).await;
-    assert_eq!(reader.record(&id).await.outcome(), "delivered");
 }
 
 #[tokio::test]

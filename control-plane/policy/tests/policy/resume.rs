@@ -231,7 +231,7 @@ fn random() -> impl Strategy<Value = Vec<Random>> {
         thinking,
         failure_mode,
     });
-    prop::collection::vec(prop_oneof![2 => made, 1 => (0_usize..3).prop_map(Random::Configured)], 1..5)
+    prop::collection::vec(prop_oneof![2 => made, 1 => (0_usize..4).prop_map(Random::Configured)], 1..5)
 }
 
 fn random_set(policies: &[Random]) -> Arc<PolicySet> {
@@ -253,9 +253,11 @@ fn configured() -> Vec<Arc<dyn Policy>> {
         { "name": "replaces", "kind": "string_replacement", "config": { "replacements": [["ab", "xyz"]] } },
         { "name": "rules", "kind": "tool_call_rules", "config": { "deny": [{ "tool": "d*" }] } },
         { "name": "noop", "kind": "noop" },
+        { "name": "judge", "kind": "tool_call_judge", "config": { "model": "m" } },
     ]);
     let config: PolicySetConfig =
-        serde_json::from_value(json!({ "policies": policies, "pipeline": ["replaces", "rules", "noop"] })).unwrap();
+        serde_json::from_value(json!({ "policies": policies, "pipeline": ["replaces", "rules", "noop", "judge"] }))
+            .unwrap();
     PolicySet::build(config).unwrap().pipeline().policies().to_vec()
 }
 

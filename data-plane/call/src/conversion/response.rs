@@ -4,6 +4,7 @@
 //! as the client declared them, errors are those that the client's dialect knows. What leaves is made what a provider of
 //! the client's own dialect could have said, behind the policies, so that they see all that the upstream said.
 
+mod annotations;
 mod arriving;
 mod ids;
 mod leaving;

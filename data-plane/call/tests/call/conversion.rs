@@ -1,5 +1,6 @@
 //! A client and an upstream that speak different dialects.
 
+mod annotations;
 mod failures;
 mod gemini;
 mod golden;

@@ -253,7 +253,27 @@ fn thinking_of_anthropics_clients_is_an_effort_elsewhere() {
 }
 
 #[test]
-fn models_that_never_reason_are_not_asked_to_bring_back_what_they_did() {
+fn models_that_never_reason_are_asked_for_nothing_of_the_kind() {
+    for model in ["gpt-4.1", "chatgpt-4o-latest", "ft:gpt-4o-mini:x"] {
+        check(
+            Dialect::AnthropicMessages,
+            Dialect::OpenAiResponses,
+            model,
+            json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
+            expect![[r#"
+                lost: ["thinking"] []
+            "#]],
+        );
+        check(
+            Dialect::OpenAiChat,
+            Dialect::OpenAiResponses,
+            model,
+            json!({"reasoning_effort": "none"}),
+            expect![[r#"
+            lost: [] []
+        "#]],
+        );
+    }
     check(
         Dialect::AnthropicMessages,
         Dialect::OpenAiResponses,
@@ -332,4 +352,22 @@ fn openais_relatives_have_words_of_their_own() {
         lost: [] []
     "#]],
     );
+}
+
+#[test]
+fn who_wants_only_a_warm_cache_gets_the_least_of_an_answer() {
+    let body = json!({"model": "m", "max_tokens": 0, "messages": [{"role": "user", "content": "Hi"}]}).to_string();
+    for (target, least) in [
+        (Dialect::OpenAiChat, json!({"max_completion_tokens": 1})),
+        (Dialect::OpenAiResponses, json!({"max_output_tokens": 16})),
+        (Dialect::Gemini, json!({"generationConfig": {"maxOutputTokens": 1}})),
+    ] {
+        let options = UpstreamOptions::default();
+        let converted = convert_body(Dialect::AnthropicMessages, &body, target, "m", &options).unwrap();
+        let sent: Value = serde_json::from_slice(&converted.body).unwrap();
+        for (key, value) in least.as_object().unwrap() {
+            assert_eq!(&sent[key], value, "{sent}");
+        }
+        assert_eq!(converted.lost.dropped, ["max_tokens"]);
+    }
 }

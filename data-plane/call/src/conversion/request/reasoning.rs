@@ -17,7 +17,7 @@ pub(super) fn convert(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
     match way.target() {
         Dialect::OpenAiChat => for_chat(&mut request.reasoning, lost),
         Dialect::AnthropicMessages => for_messages(request, way, lost),
-        Dialect::OpenAiResponses => for_responses(request, way),
+        Dialect::OpenAiResponses => for_responses(request, way, lost),
         // Its own module knows the generations of its models.
         Dialect::Gemini => {}
     }
@@ -31,11 +31,16 @@ fn for_chat(reasoning: &mut Reasoning, lost: &mut Lost) {
     }
 }
 
-fn for_responses(request: &mut Request, way: &Way<'_>) {
+fn for_responses(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
     let model = way.to.model.rsplit('/').next().unwrap_or_default();
     let never_reasons = ["gpt-3", "gpt-4", "gpt-5-chat", "chatgpt-", "ft:gpt-3", "ft:gpt-4"];
     let reasoning = &mut request.reasoning;
     if never_reasons.iter().any(|prefix| model.starts_with(prefix)) {
+        if is_asked(reasoning) {
+            lost.drop(ASKED);
+        }
+        // Not even that they should not may be said to them.
+        *reasoning = Reasoning::default();
         return;
     }
     if way.client == Dialect::AnthropicMessages && reasoning.mode != ReasoningMode::Off {
@@ -84,8 +89,7 @@ fn generation(model: &str) -> Generation {
 fn for_messages(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
     let generation = generation(way.to.model);
     let reasoning = &mut request.reasoning;
-    let is_off = reasoning.mode == ReasoningMode::Off || reasoning.effort == "none";
-    let is_asked = !is_off && (reasoning.mode != ReasoningMode::Unset || !reasoning.effort.is_empty());
+    let is_asked = is_asked(reasoning);
     match generation {
         Generation::Thoughtless => {
             if is_asked {
@@ -117,6 +121,11 @@ fn for_messages(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
     if generation != Generation::Thoughtless {
         settle(request, lost);
     }
+}
+
+fn is_asked(reasoning: &Reasoning) -> bool {
+    let is_off = reasoning.mode == ReasoningMode::Off || reasoning.effort == "none";
+    !is_off && (reasoning.mode != ReasoningMode::Unset || !reasoning.effort.is_empty())
 }
 
 fn by_budget(reasoning: &Reasoning) -> Reasoning {

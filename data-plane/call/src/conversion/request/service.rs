@@ -21,8 +21,16 @@ pub(super) fn convert(request: &mut Request, way: &Way<'_>, lost: &mut Lost) {
     }
     convert_tier(service, way, lost);
     convert_store(service, way, lost);
+    convert_limit(&mut request.sampling.max_output_tokens, way, lost);
+}
+
+/// Who asks Anthropic for no answer wants the prompt in its cache, which elsewhere comes with the least of an answer.
+fn convert_limit(limit: &mut Option<u64>, way: &Way<'_>, lost: &mut Lost) {
+    if way.client == Dialect::AnthropicMessages && *limit == Some(0) {
+        lost.drop("max_tokens");
+        *limit = Some(1);
+    }
     if way.target() == Dialect::OpenAiResponses {
-        let limit = &mut request.sampling.max_output_tokens;
         *limit = limit.map(|limit| limit.max(LEAST_OUTPUT_TOKENS));
     }
 }

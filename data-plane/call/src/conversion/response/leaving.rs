@@ -8,7 +8,7 @@ use luthien_proto::{
 };
 use serde_json::Value;
 
-use super::ids;
+use super::{annotations::Annotations, ids};
 use crate::{
     conversion::{Kind, wrap},
     dialect::has_choices,
@@ -37,6 +37,7 @@ pub(crate) struct Leaving {
     calls: u32,
     /// The tokens so far.
     usage: Usage,
+    annotations: Annotations,
 }
 
 #[derive(Clone, Debug)]
@@ -77,11 +78,27 @@ struct Choice {
 impl Leaving {
     pub(super) fn new(about: About) -> Self {
         let (blocks, choices) = (Vec::new(), Vec::new());
-        Self { about, id: String::new(), blocks, choices, calls: 0, usage: Usage::default() }
+        let annotations = Annotations::new(about.upstream, about.client);
+        Self { about, id: String::new(), blocks, choices, calls: 0, usage: Usage::default(), annotations }
     }
 
     /// Adds what becomes of an event.
     pub(crate) fn event(&mut self, event: Event, out: &mut Vec<Event>) {
+        self.annotations.take(&event);
+        if let Step::BlockStopped(block) = event.step {
+            self.annotate(Some(block), out);
+        }
+        self.step(event, out);
+        self.annotate(None, out);
+    }
+
+    fn annotate(&mut self, stops: Option<BlockKey>, out: &mut Vec<Event>) {
+        let blocks = &self.blocks;
+        let is_open = |key| blocks.iter().any(|block| block.key == key && matches!(block.state, State::Told));
+        self.annotations.give(stops, is_open, out);
+    }
+
+    fn step(&mut self, event: Event, out: &mut Vec<Event>) {
         let Event { step, extras } = event;
         match step {
             Step::Started(started) => {
@@ -173,8 +190,11 @@ impl Leaving {
             let (started, thinking) = (started.clone(), thinking.clone());
             self.blocks[at].state = match started.kind {
                 BlockKind::Thinking { .. } => State::Thinking(thinking),
-                BlockKind::Text
-                | BlockKind::Refusal
+                BlockKind::Text => {
+                    self.annotations.begin(key);
+                    State::Told
+                }
+                BlockKind::Refusal
                 | BlockKind::RedactedThinking { .. }
                 | BlockKind::ToolCall(_)
                 | BlockKind::Opaque(_) => State::Told,

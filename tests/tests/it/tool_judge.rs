@@ -1,0 +1,114 @@
+//! `tool_call_judge`: a call is held until a model has judged it, and a refused one leaves the turn usable.
+
+use luthien_tests::{
+    fixtures,
+    harness::{Ask, Gateway, Setup},
+    peers::{
+        Gate,
+        upstream::{Exchange, Reply},
+    },
+    validate::{Block, Dialect, Turn},
+};
+use serde_json::{Value, json};
+
+fn judged(config: Value) -> Setup {
+    let mut whole = json!({"model": "judge", "blocked_message_template": "{tool_name} was refused: {explanation}"});
+    for (key, value) in config.as_object().unwrap() {
+        whole[key] = value.clone();
+    }
+    Setup::pipeline(&[json!({"name": "guard", "kind": "tool_call_judge", "config": whole})]).with_upstream_keys()
+}
+
+fn is_question(exchange: &Exchange) -> bool {
+    exchange.json()["model"] == "judge"
+}
+
+/// The judge's answer: a chat completion that says this.
+fn says(text: &str) -> Reply {
+    let message = json!({"role": "assistant", "content": text, "refusal": null});
+    Reply::json(
+        200,
+        &json!({
+            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "judge-1",
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": null}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+        }),
+    )
+}
+
+/// Thinks little of deletions.
+fn opinion(exchange: &Exchange) -> Option<Reply> {
+    let deletes = exchange.json().to_string().contains("delete_file");
+    let (probability, explanation) = if deletes { (0.9, "it deletes") } else { (0.05, "it reads") };
+    is_question(exchange).then(|| says(&json!({"probability": probability, "explanation": explanation}).to_string()))
+}
+
+async fn ask(gateway: &Gateway, dialect: Dialect, case: &str, streamed: bool) -> Turn {
+    let body = if streamed { fixtures::streamed(dialect, case) } else { fixtures::whole(dialect, case) };
+    gateway.upstream.answer_by(move |exchange| {
+        let reply = || if streamed { Reply::stream(&body) } else { Reply::bytes(200, "application/json", &body) };
+        Some(opinion(exchange).unwrap_or_else(reply))
+    });
+    match streamed {
+        true => gateway.ask(Ask::streamed(dialect)).await.stream(dialect).await,
+        false => gateway.ask(Ask::whole(dialect)).await.whole(dialect).await,
+    }
+}
+
+#[tokio::test]
+async fn of_two_calls_the_one_that_the_judge_dislikes_is_refused() {
+    let gateway = judged(json!({})).start().await;
+    for dialect in Dialect::ALL {
+        for (case, streamed) in [("tools_two", true), ("tools_interleaved", true), ("tools_two", false)] {
+            let turn = ask(&gateway, dialect, case, streamed).await;
+            assert_eq!(turn.tool_names(), ["read_file"], "{turn:?}");
+            assert!(turn.text().ends_with("delete_file was refused: it deletes"), "{turn:?}");
+            assert!(matches!(turn.choices[0].blocks.last(), Some(Block::ToolCall(_))), "{turn:?}");
+            dialect.next_turn(&turn).unwrap();
+        }
+    }
+    let questions: Vec<Exchange> = gateway.upstream.exchanges().into_iter().filter(is_question).collect();
+    assert_eq!(questions.len(), 2 * 9, "each call is asked about once");
+    for question in questions {
+        assert!(question.header("authorization").ends_with("upstream-key-openai"), "{:?}", question.headers);
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_call_leaves_before_it_is_judged() {
+    let gateway = judged(json!({})).start().await;
+    for dialect in Dialect::ALL {
+        let (gate, held) = (Gate::new(), fixtures::streamed(dialect, "tools_two"));
+        let waits = gate.clone();
+        gateway.upstream.answer_by(move |exchange| match opinion(exchange) {
+            Some(reply) => Some(reply.hold_head(&waits)),
+            None => Some(Reply::stream(&held)),
+        });
+        let mut answer = gateway.ask(Ask::streamed(dialect)).await;
+        answer.until("delete.").await;
+        answer.for_a_moment().await;
+        let early = answer.so_far();
+        assert!(!early.contains("read_file") && !early.contains("delete_file"), "{early}");
+        gate.open();
+        assert_eq!(answer.stream(dialect).await.tool_names(), ["read_file"]);
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_judged_is_refused_and_is_on_record() {
+    let gateway = judged(json!({"retries": 1})).start().await;
+    let stream = fixtures::streamed(Dialect::OpenAi, "tool_only");
+    gateway.upstream.answer_by(move |exchange| {
+        Some(if is_question(exchange) { says("Looks fine to me!") } else { Reply::stream(&stream) })
+    });
+    let answer = gateway.ask(Ask::streamed(Dialect::OpenAi)).await;
+    let call_id = answer.call_id();
+    let turn = answer.stream(Dialect::OpenAi).await;
+    assert_eq!(turn.tool_names(), [""; 0]);
+    assert!(turn.text().ends_with("was refused: it could not be judged"), "{turn:?}");
+    let record = gateway.record(&call_id).await;
+    let consults: Vec<&Value> = record.of_type("consult").collect();
+    assert_eq!(consults.len(), 2);
+    assert_eq!(consults[1]["id"], "guard/2");
+    assert_eq!(consults[1]["answer"][0]["content"]["text"], "Looks fine to me!");
+}
