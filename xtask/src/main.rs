@@ -3,6 +3,7 @@
 mod bench;
 mod lint;
 mod sim;
+mod soak;
 mod step;
 mod test;
 
@@ -22,6 +23,8 @@ enum Command {
     },
     /// Checks format, lints, documentation and dependencies
     Lint,
+    /// Kills control planes under calls, and checks that no client notices and nothing is missing from the record
+    Soak(soak::Soak),
     /// Measures what luthien costs, beside the least that it could cost
     Bench(bench::Bench),
     /// Simulates clients, planes, upstream and store by seed; one seed alone is told as a story
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         // Not as clap took them: it swallows a leading `--`.
         Command::Test { args: _ } => test::run(env::args().skip(2)),
         Command::Lint => lint::run(),
+        Command::Soak(soak) => soak::run(&soak),
         Command::Bench(bench) => bench::run(&bench),
         Command::Sim(sim) => sim::run(&sim),
     };

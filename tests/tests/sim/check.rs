@@ -17,7 +17,7 @@ pub fn seed(seed: u64) -> Vec<String> {
     match seed % 4 {
         0 => wrong.extend(same_again(&plan, &run)),
         1 => wrong.extend(same_from_other_pieces(&plan)),
-        _ => {}
+        _ => wrong.extend(same_without_losses(&plan, &run)),
     }
     wrong
 }
@@ -38,6 +38,15 @@ fn same_from_other_pieces(plan: &Plan) -> Vec<String> {
     let plan = plan.without_faults();
     let (one, other) = (world::run(&plan), world::run(&plan.cut_elsewhere()));
     differences(&plan, &one, &other).map(|what| format!("in other pieces, {what}")).collect()
+}
+
+/// Whoever of those who judge is lost, and whatever the store does, makes no difference to the client.
+fn same_without_losses(plan: &Plan, run: &Run) -> Vec<String> {
+    if plan.loses_data_plane() || plan.is_calm() {
+        return Vec::new();
+    }
+    let calm = world::run(&plan.without_faults());
+    differences(plan, &calm, run).map(|what| format!("with losses, {what}")).collect()
 }
 
 /// Where the clients of two runs got other bytes.

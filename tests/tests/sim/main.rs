@@ -14,16 +14,12 @@ mod rng;
 mod store;
 mod trace;
 mod upstream;
+mod workers;
 mod world;
 
 use std::{
     env,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use plan::Plan;
@@ -33,49 +29,35 @@ const KEPT: &str = include_str!("kept_seeds.txt");
 const FRESH: u64 = 20;
 
 #[test]
-fn kept_seeds_hold() {
-    let seeds = KEPT.lines().filter_map(|line| line.split_whitespace().next());
-    hold(seeds.map(|seed| seed.parse().expect("a seed is a number")).collect());
-}
-
-#[test]
-fn fresh_seeds_hold() {
+fn kept_and_fresh_seeds_hold() {
+    let kept = KEPT.lines().filter_map(|line| line.split_whitespace().next());
+    let kept = kept.map(|seed| seed.parse().expect("a kept seed is a number"));
     let from = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()) * FRESH;
-    hold((from..from + FRESH).collect());
+    workers::hold(kept.chain(from..from + FRESH).collect());
 }
 
 /// What `cargo xtask sim` runs.
 #[test]
 #[ignore = "runs the seeds that the environment asks for"]
 fn asked_seeds_hold() {
+    if let Some(share) = workers::share() {
+        return workers::work(&share);
+    }
     let number = |name: &str| env::var(name).ok()?.parse::<u64>().ok();
     let (from, seeds) = (number("LUTHIEN_SIM_FROM").unwrap_or(0), number("LUTHIEN_SIM_SEEDS").unwrap_or(1));
     if seeds == 1 {
-        println!("{:#?}", Plan::of(from));
-        let run = world::run(&Plan::of(from));
-        println!("{}", run.seen.log.join("\n"));
-        run.store.look(|kept| println!("{kept:#?}"));
+        tell(from);
     }
-    hold((from..from + seeds).collect());
+    workers::hold((from..from + seeds).collect());
 }
 
-/// Checks them on all processors.
-fn hold(seeds: Vec<u64>) {
-    let (next, failures, began) = (AtomicU64::new(0), Mutex::new(Vec::new()), Instant::now());
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    let wrong = check::seed(seed);
-                    if !wrong.is_empty() {
-                        println!("seed {seed}: {}\n", wrong.join("\n  "));
-                        failures.lock().expect("nobody panics with it").push(seed);
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().expect("nobody panics with it");
-    println!("{} seeds in {} s, {} of them failed", seeds.len(), began.elapsed().as_secs(), failures.len());
-    assert!(failures.is_empty(), "seeds {failures:?} fail; one again, with its story: cargo xtask sim --from SEED");
+/// The story of a seed.
+fn tell(seed: u64) {
+    let plan = Plan::of(seed);
+    let run = world::run(&plan);
+    println!("{plan:#?}\n{}", run.seen.log.join("\n"));
+    run.store.look(|kept| println!("{kept:#?}"));
+    for client in &run.seen.clients {
+        println!("{:?} {:?}\n{}", client.status, client.end, String::from_utf8_lossy(&client.body));
+    }
 }

@@ -66,20 +66,10 @@ fn response(plan: &Plan, call: &Call, got: &Got) -> Result<(), String> {
                 false => Ok(()),
             }
         }
-        End::Complete if heard.error.is_some() && may_fail(plan, call) => Ok(()),
+        End::Complete if heard.error.is_some() && call.is_cut() => Ok(()),
         End::Broken if may_break(plan, call) => Ok(()),
         end => Err(format!("{end:?} with status {:?}: {heard:?}", got.status)),
     }
-}
-
-/// Whether an error is a proper end.
-fn may_fail(plan: &Plan, call: &Call) -> bool {
-    let lost = |fault: &crate::plan::Fault| match fault.trouble {
-        Trouble::Crash(_) => true,
-        Trouble::Partition(data, _) | Trouble::Deaf(data, _) | Trouble::Hold(data, _) => data == call.data_plane,
-        Trouble::CrashData(_) => false,
-    };
-    call.is_cut() || plan.faults.iter().any(lost)
 }
 
 /// Whether the connection may end without a word. A whole response that nobody judges is given on as it comes.

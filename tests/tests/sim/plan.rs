@@ -110,6 +110,16 @@ impl Plan {
         self.policies.contains(&policy)
     }
 
+    /// Whether all that clients are connected to stays.
+    pub fn loses_data_plane(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.trouble, Trouble::CrashData(_)))
+    }
+
+    /// Whether nothing goes wrong.
+    pub fn is_calm(&self) -> bool {
+        self.faults.is_empty() && self.store.slow == 0 && self.store.fails == 0
+    }
+
     /// The same run, in which nobody is lost.
     pub fn without_faults(&self) -> Self {
         Self { faults: Vec::new(), store: Temper::default(), ..self.clone() }

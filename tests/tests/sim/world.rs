@@ -56,6 +56,7 @@ thread_local! {
 pub fn run(plan: &Plan) -> Run {
     let plan = Rc::new(plan.clone());
     count_panics();
+    align_tasks();
     let trace = Trace::new(plan.calls.len());
     let store = Memory::new(plan.seed, plan.store);
     let panics = PANICS.get();
@@ -100,6 +101,13 @@ fn count_panics() {
             before(panic);
         }));
     });
+}
+
+/// Lets the tasks of each run have the same numbers, up to a multiple: a runtime that is dropped drops its tasks by number.
+fn align_tasks() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime needs nothing");
+    let number = || runtime.block_on(async { tokio::spawn(async {}).id() }).to_string().parse::<u64>();
+    while number().is_ok_and(|number| number % 64 != 0) {}
 }
 
 /// Whether it is on record how each call ended that went to its upstream.

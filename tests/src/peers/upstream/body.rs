@@ -40,6 +40,7 @@ impl Body for Scripted {
             }
             match self.steps.pop_front() {
                 Some(Step::Send(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Some(Step::Pause(pause)) => self.waiting = Some(Box::pin(tokio::time::sleep(pause))),
                 Some(Step::Wait(gate)) => self.waiting = Some(Box::pin(async move { gate.pass().await })),
                 Some(Step::Cut) if !self.flushed => {
                     // The connection writes what it has when the body has nothing for it: first that, then the cut.

@@ -1,5 +1,7 @@
 //! An answer, as a script.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::Value;
@@ -23,6 +25,8 @@ pub(super) enum Step {
     Send(Bytes),
     /// Waits for the test.
     Wait(Gate),
+    /// Waits.
+    Pause(Duration),
     /// The connection breaks off.
     Cut,
 }
@@ -91,6 +95,13 @@ impl Reply {
     #[must_use]
     pub fn wait(mut self, gate: &Gate) -> Self {
         self.steps.push(Step::Wait(gate.clone()));
+        self
+    }
+
+    /// Waits for so long.
+    #[must_use]
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.steps.push(Step::Pause(pause));
         self
     }
 
