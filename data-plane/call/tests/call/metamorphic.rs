@@ -97,13 +97,18 @@ impl Service {
             let made = if has_room { made_text(u32::try_from(seq).unwrap(), "injected") } else { Vec::new() };
             return Some((seq, Decision::Replace(made)));
         }
-        Some((seq, match step {
-            Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text) }) if seq % 5 == 1 => {
-                Decision::Replace(rewritten(*block, text))
-            }
-            Step::BlockDelta(BlockDelta { delta: Delta::Text(_), .. }) if seq % 5 == 2 => Decision::Replace(Vec::new()),
-            _ => Decision::Pass,
-        }))
+        Some((
+            seq,
+            match step {
+                Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text) }) if seq % 5 == 1 => {
+                    Decision::Replace(rewritten(*block, text))
+                }
+                Step::BlockDelta(BlockDelta { delta: Delta::Text(_), .. }) if seq % 5 == 2 => {
+                    Decision::Replace(Vec::new())
+                }
+                _ => Decision::Pass,
+            },
+        ))
     }
 }
 
