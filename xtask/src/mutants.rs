@@ -131,6 +131,8 @@ impl Tree {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(arguments).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
         cargo.env("LUTHIEN_SIM_SEEDS", seeds.to_string()).env("LUTHIEN_SIM_FROM", "0").env("LUTHIEN_SIM_STOP", "1");
+        // Every fault is built once: what would help the next build fills the disk.
+        cargo.env("CARGO_INCREMENTAL", "0");
         cargo.stdout(Stdio::null()).stderr(Stdio::null());
         cargo.status().is_ok_and(|status| status.success())
     }
