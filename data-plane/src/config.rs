@@ -124,6 +124,9 @@ pub struct Limits {
     /// What a call may hold.
     #[serde(deserialize_with = "units::size")]
     pub unsettled: usize,
+    /// What all calls may hold together.
+    #[serde(deserialize_with = "units::size")]
+    pub unsettled_total: usize,
     /// What the policy service was told of a call, kept for the next one if it is lost.
     #[serde(deserialize_with = "units::size")]
     pub resume: usize,
@@ -152,6 +155,7 @@ impl Default for Limits {
             headers: 64 * KIB,
             sse_event: 32 * MIB,
             unsettled: 16 * MIB,
+            unsettled_total: 1024 * MIB,
             resume: MIB,
             batch: 256 * KIB,
             open_calls: 4096,

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    budget::Share,
     client::Client,
     consults::Consults,
     headers::Heads,
@@ -37,6 +38,7 @@ pub(crate) struct Driver<'a> {
     /// The grace of a shutdown is over.
     pub(crate) cut: CancellationToken,
     pub(crate) watch: Watch<'a>,
+    pub(crate) share: Share<'a>,
     pub(crate) began: Instant,
 }
 
@@ -59,6 +61,8 @@ impl Driver<'_> {
                 }
             }
             self.watch.settled(&self.call);
+            let is_spent = self.share.hold(self.call.window_bytes());
+            self.call.throttle(is_spent, now());
             let (wanted, reads) = (self.call.wants_upstream(), self.call.reads_upstream());
             // In this order the same happenings make the same call. Nothing can keep what stands above it waiting: a deadline
             // that has passed moves, a client takes only what was written, and the upstream is read when nothing else is to do.
@@ -69,6 +73,7 @@ impl Driver<'_> {
                     self.upstream.break_off("the data plane is shutting down");
                     continue;
                 }
+                () = self.share.freed(), if is_spent => continue,
                 () = alarm.ring(self.call.deadline()) => Input::Tick,
                 input = self.client.next() => input,
                 input = self.service.next() => input,

@@ -101,8 +101,9 @@ fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permi
         let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services, trace.context()));
         let cut = driven.cut.clone();
         let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
-        let consults = Consults::new(&driven, origin);
-        let driver = Driver { call, client, upstreams, upstream, onward, heads, service, consults, cut, watch, began };
+        let (consults, share) = (Consults::new(&driven, origin), driven.budget().share());
+        let driver =
+            Driver { call, client, upstreams, upstream, onward, heads, service, consults, cut, watch, share, began };
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             error!("a call's driver panicked");
         }

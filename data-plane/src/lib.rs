@@ -6,6 +6,7 @@
 pub mod config;
 
 mod auth;
+mod budget;
 mod client;
 mod consults;
 mod counting;

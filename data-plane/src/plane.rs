@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     auth::Auth,
+    budget::Budget,
     config::{Config, Consults, Invalid, Limits, Timeouts},
     metrics::Metrics,
     models::Listings,
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     passthrough: Passthrough,
     listings: Listings,
     open_calls: Arc<Semaphore>,
+    budget: Budget,
     metrics: Metrics,
 }
 
@@ -39,8 +41,9 @@ impl Shared {
         let (routes, passthrough) = config.resolve()?;
         let auth = Auth::new(&config.auth);
         let open_calls = Arc::new(Semaphore::new(config.limits.open_calls));
+        let budget = Budget::new(config.limits.unsettled_total);
         let metrics = Metrics::new(&config.upstreams);
-        Ok(Self { config, routes, auth, passthrough, listings: Listings::default(), open_calls, metrics })
+        Ok(Self { config, routes, auth, passthrough, listings: Listings::default(), open_calls, budget, metrics })
     }
 
     /// This thread's connections to the policy services.
@@ -105,6 +108,11 @@ impl Plane {
         &self.shared.config.consults
     }
 
+    /// What all calls may hold together.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.shared.budget
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
@@ -119,6 +127,9 @@ impl Plane {
     pub(crate) fn open_call(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         if self.soft.is_cancelled() {
             return Err(Refusal::ShuttingDown);
+        }
+        if self.shared.budget.is_spent() {
+            return Err(Refusal::Busy);
         }
         self.shared.open_calls.clone().try_acquire_owned().map_err(|_| Refusal::Busy)
     }

@@ -4,8 +4,9 @@ mod rig;
 mod steps;
 
 use luthien_proto::{
-    Chunk, ToService,
-    message::{Block, CallEnded, Outcome},
+    Chunk, Event, Step, ToService,
+    event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Delta},
+    message::{Block, CallEnded, Consultation, Outcome},
 };
 use rig::Rig;
 use steps::Steps;
@@ -18,14 +19,20 @@ pub fn check(data: &[u8]) {
     let Some(mut rig) = Rig::begin(&mut input) else { return };
     let mut steps = Steps::default();
     while !input.is_empty() && !rig.is_over() {
-        let message = match input.below(20) {
+        let message = match input.below(24) {
             0..=12 => ToService::Chunks(batch(&rig, &mut steps, &mut input)),
             13..=17 => ToService::Block(block(&rig, &mut steps, &mut input)),
             18 if input.below(4) == 3 => ToService::CallStarted(Box::new(rig.started())),
             19 if input.below(4) == 3 => ToService::CallEnded(ended(rig.last())),
+            20..=23 if rig.running(0).is_some() || input.below(16) == 15 => {
+                ToService::Consultation(consultation(&rig, &mut input))
+            }
             _ => ToService::Chunks(steps.rest(rig.last(), input.flag())),
         };
-        rig.handle(message);
+        match input.below(8) {
+            7 => rig.lose(message, usize::from(input.below(4))),
+            _ => rig.handle(message),
+        }
         rig.check_text();
     }
     rig.end(input.flag().then(|| ToService::CallEnded(ended(rig.last()))));
@@ -67,6 +74,21 @@ fn block(rig: &Rig, steps: &mut Steps, input: &mut Input<'_>) -> Block {
         deltas,
         stopped: input.below(4) < 3,
     }
+}
+
+fn consultation(rig: &Rig, input: &mut Input<'_>) -> Consultation {
+    let id =
+        rig.running(input.byte()).unwrap_or(["judge/1", "nobody/1", "judge/"][usize::from(input.below(3))]).to_owned();
+    let block = BlockKey(0);
+    let said = ["{\"probability\":0.1,\"explanation\":\"\"}", "{\"probability\":0.9,\"explanation\":\"abcab\"}", "?"];
+    let text = said[usize::from(input.below(3))].to_owned();
+    let steps = [
+        Step::BlockStarted(BlockStarted { block, choice: 0, kind: BlockKind::Text }),
+        Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text) }),
+        Step::BlockStopped(block),
+        if input.below(4) == 3 { Step::Failed(CallError::default()) } else { Step::Ended },
+    ];
+    Consultation { id, events: steps.map(Event::from).to_vec() }
 }
 
 fn ended(written: u64) -> CallEnded {

@@ -6,6 +6,7 @@ mod begin;
 mod beside;
 mod intake;
 mod recorder;
+mod shown;
 mod stands;
 mod verdicts;
 

@@ -8,6 +8,7 @@ mod blocks;
 mod consulted;
 mod consults;
 mod flow;
+mod judged;
 mod levels;
 mod random;
 mod run;
@@ -20,26 +21,22 @@ use blocks::OpenBlocks;
 use consults::Consults;
 pub(crate) use consults::{Asking, parse};
 pub(crate) use flow::{Ask, Common, End, Failure, Flow, Moving, Stages};
-use levels::{hooks_of, is_covered, level};
+use judged::{How, Judged};
 use luthien_proto::{
-    Event, Step,
+    Step,
     message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Reject, Severity},
 };
 pub(crate) use random::Random;
 pub(crate) use run::guard;
-use run::run;
 use serde_json::json;
+use slots::Slot;
 pub(crate) use slots::Slots;
-use slots::{EventSlot, Slot};
 use tally::Tallies;
 
 use crate::{
     draft::Draft,
     entry::{PolicyCoverage, interest_json},
-    policy::{
-        Hook, HookError, HookOutput, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, Ruling, Seen,
-        SummaryOutput, Voice,
-    },
+    policy::{Hook, HookError, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, SummaryOutput},
 };
 
 /// One policy in one call.
@@ -62,25 +59,6 @@ pub(crate) struct Stage {
     blocks: OpenBlocks,
     slots: Slots,
     tallies: Tallies,
-}
-
-/// An event whose hooks are to run.
-struct Judged {
-    seq: u64,
-    arrived_us: u64,
-    event: Event,
-    how: How,
-}
-
-/// How an event came.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// As a chunk.
-    Came,
-    /// Not at all: a block's stop, because the response is over.
-    CutOff,
-    /// As the stop of a block that is reported whole.
-    Recorded { stopped: bool },
 }
 
 impl Stage {
@@ -236,19 +214,6 @@ impl Stage {
         Ok(())
     }
 
-    /// The response is over: the hooks of every open block's stop run, as if it had come.
-    fn cut_off(&mut self, seq: u64, arrived_us: u64, common: &mut Common) -> Result<(), Failure> {
-        for (key, stop) in self.blocks.keys() {
-            if stop.is_some_and(|held| !self.slots.is_held(held)) {
-                self.blocks.leave(key);
-                continue;
-            }
-            let event = Step::BlockStopped(key).into();
-            self.judge(Judged { seq, arrived_us, event, how: How::CutOff }, common)?;
-        }
-        Ok(())
-    }
-
     /// Nothing more will come that a policy could wait for, but answers of models.
     fn must_be_decided(&mut self, seq: u64, common: &mut Common) -> Result<(), Failure> {
         self.over = Some(seq);
@@ -265,96 +230,6 @@ impl Stage {
                 self.fail("the end", &error, seq, common)
             }
         }
-    }
-
-    /// Runs the hooks of an event, and gives it its slot.
-    fn judge(&mut self, judged: Judged, common: &mut Common) -> Result<(), Failure> {
-        if self.ended {
-            return Ok(());
-        }
-        let Judged { seq, arrived_us, event, how } = judged;
-        let ticket = self.slots.next();
-        let (place, seen, ruling, injected, ran) = self.run_hooks(seq, arrived_us, &event, how, common);
-        if let Step::BlockStopped(key) = event.step {
-            match ruling {
-                Ruling::Hold if how == How::Came => self.blocks.stop_held(key, ticket),
-                Ruling::Hold | Ruling::Pass | Ruling::Replace(_) | Ruling::End { .. } => self.blocks.leave(key),
-            }
-        }
-        let ruling = match ran {
-            Ok(()) => ruling,
-            Err((hook, error)) => {
-                self.fail(hook.name(), &error, seq, common)?;
-                Ruling::Pass
-            }
-        };
-        let event = match how {
-            How::Came => Some(event),
-            How::CutOff => None,
-            How::Recorded { .. } => return Ok(()),
-        };
-        match &ruling {
-            Ruling::End { .. } => {
-                self.slots.drop_held();
-                self.ended = true;
-                self.quiet(common);
-            }
-            Ruling::Hold if event.is_some() => self.tallies.ruled(place, &ruling),
-            Ruling::Hold | Ruling::Pass | Ruling::Replace(_) => {}
-        }
-        self.slots.push(Slot::Event(EventSlot { seq, arrived_us, event, place, seen, ruling, injected }));
-        Ok(())
-    }
-
-    #[expect(clippy::type_complexity, reason = "taken apart where it is used")]
-    fn run_hooks(
-        &mut self,
-        seq: u64,
-        arrived_us: u64,
-        event: &Event,
-        how: How,
-        common: &mut Common,
-    ) -> (Place, bool, Ruling, Vec<Event>, Result<(), (Hook, HookError)>) {
-        let placed = self.blocks.place(event);
-        let level = match how {
-            How::Came | How::CutOff => level(&self.interest, placed.place),
-            How::Recorded { .. } => Level::Record,
-        };
-        let is_covered = is_covered(self.hooks, placed.place, placed.hook, level);
-        if !is_covered && how != How::CutOff {
-            self.tallies.at(placed.place).unseen += 1;
-        }
-        let stopped = match how {
-            How::Came => true,
-            How::CutOff => false,
-            How::Recorded { stopped } => stopped,
-        };
-        let seen = Seen { seq, arrived_us, event, block: placed.block, stopped };
-        let (ticket, to, is_possible) = (self.slots.next(), &mut common.asks, common.can_consult);
-        let voice = Voice {
-            slots: &mut self.slots,
-            notes: Notes { to: &mut common.notes, policy: self.policy.name(), seq },
-            next_block: &mut common.next_block,
-            asking: Asking { consults: &mut self.consults, to, is_possible },
-            random: &mut self.random,
-            interest: None,
-            misuse: None,
-        };
-        let gated = level == Level::Gate;
-        let mut out = HookOutput { voice, ticket, gated, ruling: Ruling::Pass, injected: Vec::new() };
-        let mut ran = Ok(());
-        for hook in hooks_of(self.hooks, placed.hook, level, how).into_iter().flatten() {
-            let Some(call) = &mut self.call else { break };
-            self.tallies.ran(placed.place, hook);
-            ran = run(call.as_mut(), hook, placed.whole, &seen, &mut out).map_err(|error| (hook, error));
-            if ran.is_err() {
-                break;
-            }
-        }
-        let place = placed.place;
-        let HookOutput { voice: Voice { interest, .. }, ruling, injected, .. } = out;
-        self.lower_to(interest, common);
-        (place, is_covered, ruling, injected, ran)
     }
 
     fn run_on_call<T>(

@@ -2,6 +2,7 @@
 
 use axum::{
     Json,
+    extract::rejection::BytesRejection,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -71,6 +72,12 @@ impl From<StoreError> for ApiError {
     fn from(reason: StoreError) -> Self {
         error!(error = %reason, "the database can't be read or written");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the database can't be read or written; the log says why")
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
     }
 }
 

@@ -4,7 +4,12 @@ mod proposal;
 
 use std::sync::Arc;
 
-use axum::{Json, body::Bytes, extract::State, response::IntoResponse};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    response::IntoResponse,
+};
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use luthien_policy::PolicySet;
@@ -37,9 +42,9 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
 pub(super) async fn replace(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let Proposal { expected, config } = Proposal::read(&headers, &body)?;
+    let Proposal { expected, config } = Proposal::read(&headers, &body?)?;
     let built = tokio::task::spawn_blocking(move || PolicySet::build(config)).await;
     let set = built.map_err(|_| ApiError::unavailable("the policies were not built"))??;
     match admin.sets.replace(expected.as_deref(), &StoredSet::now(&set)).await? {

@@ -72,7 +72,14 @@ impl Answered {
             EntryBody::Block(block) => self.note_block(block),
             EntryBody::Step(step) => self.note_step(step),
             EntryBody::Verdict(verdict) => self.changed |= matches!(verdict.decision, "end" | "fail"),
-            _ => {}
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Admission(_)
+            | EntryBody::Note(_)
+            | EntryBody::Consult(_)
+            | EntryBody::Interest(_)
+            | EntryBody::Coverage(_)
+            | EntryBody::Outcome(_) => {}
         }
     }
 

@@ -69,6 +69,7 @@ pub(super) async fn converse(
 /// A call, and what is known of it before its session begins.
 struct Opened {
     opening: Opening,
+    place: Place,
     policies: InUse,
     before: Before,
 }
@@ -80,6 +81,7 @@ async fn open(
     gates: &Gates,
 ) -> Result<Opened, Failure> {
     let opening = Opening::hear(requests, gates).await?;
+    let place = service.streams.enter(opening.started.call_id, opening.epoch())?;
     let policies = match opening.admission() {
         None => service.policies.current(),
         Some(Admission { revision, .. }) => {
@@ -92,7 +94,7 @@ async fn open(
         () = gates.cut.cancelled() => return Err(Failure::Cut),
         () = gates.handover.cancelled(), if opening.can_resume() => return Err(Failure::HandedOver),
     };
-    Ok(Opened { opening, policies, before })
+    Ok(Opened { opening, place, policies, before })
 }
 
 struct Conversation<'a> {
@@ -116,7 +118,7 @@ struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     fn begin(service: &'a PolicyService, opened: Opened, trace: Trace, replier: Replier, gates: Gates) -> Self {
-        let Opened { opening, policies, before } = opened;
+        let Opened { opening, place, policies, before } = opened;
         // A silence that begins just behind one tick ends at the next but one: no later than a lease.
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,7 +128,7 @@ impl<'a> Conversation<'a> {
             service.metrics.resumed();
         }
         let record = service.recorder.call(Summary { epoch, ..Summary::new(&started) });
-        let (dialect, place) = (started.dialect, service.streams.enter(started.call_id, epoch));
+        let dialect = started.dialect;
         let session = Guarded::begin(Arc::clone(policies.set()), resumed, started, before);
         Self {
             service,

@@ -18,6 +18,15 @@ struct Stream {
     superseded: CancellationToken,
 }
 
+/// Why a stream has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// Another stream of the call has its epoch.
+    Taken,
+    /// The call has gone on with a later one.
+    Late,
+}
+
 /// A stream's place among those of its call; given up when it is dropped.
 pub(super) struct Place {
     streams: Streams,
@@ -26,18 +35,20 @@ pub(super) struct Place {
 }
 
 impl Streams {
-    /// Takes a place for a stream. Those of the call that came before it are superseded; so is it, if there is a later one.
-    pub(super) fn enter(&self, call_id: Uuid, epoch: u32) -> Place {
-        let stream = Arc::new(Stream { epoch, superseded: CancellationToken::new() });
+    /// Takes a place for a stream. Those of the call that came before it are superseded.
+    pub(super) fn enter(&self, call_id: Uuid, epoch: u32) -> Result<Place, NoPlace> {
         let mut streams = self.lock();
         let of_call = streams.entry(call_id).or_default();
-        of_call.iter().filter(|other| other.epoch < epoch).for_each(|other| other.superseded.cancel());
-        if of_call.iter().any(|other| other.epoch > epoch) {
-            stream.superseded.cancel();
+        match of_call.iter().map(|other| other.epoch).max() {
+            Some(last) if last == epoch => return Err(NoPlace::Taken),
+            Some(last) if last > epoch => return Err(NoPlace::Late),
+            Some(_) | None => {}
         }
+        of_call.iter().for_each(|other| other.superseded.cancel());
+        let stream = Arc::new(Stream { epoch, superseded: CancellationToken::new() });
         of_call.push(Arc::clone(&stream));
         drop(streams);
-        Place { streams: self.clone(), call_id, stream }
+        Ok(Place { streams: self.clone(), call_id, stream })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Vec<Arc<Stream>>>> {
@@ -72,25 +83,26 @@ mod tests {
     }
 
     #[test]
-    fn the_last_stream_of_a_call_supersedes_those_before_it_in_whatever_order_they_come() {
+    fn the_last_stream_of_a_call_supersedes_those_before_it_and_comes_before_none() {
         let streams = Streams::default();
-        let (first, other) = (streams.enter(Uuid::from_u128(1), 0), streams.enter(Uuid::from_u128(2), 0));
-        let third = streams.enter(Uuid::from_u128(1), 2);
-        let second = streams.enter(Uuid::from_u128(1), 1);
-        assert!(is_superseded(&first) && is_superseded(&second));
-        assert!(!is_superseded(&third) && !is_superseded(&other));
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (first, other) = (streams.enter(one, 0).unwrap(), streams.enter(two, 0).unwrap());
+        assert_eq!(streams.enter(one, 0).err(), Some(NoPlace::Taken));
+        assert!(!is_superseded(&first));
+        let third = streams.enter(one, 2).unwrap();
+        assert!(is_superseded(&first) && !is_superseded(&third) && !is_superseded(&other));
+        assert_eq!(streams.enter(one, 1).err(), Some(NoPlace::Late));
+        assert_eq!(streams.enter(one, 2).err(), Some(NoPlace::Taken));
     }
 
     #[test]
     fn nothing_is_kept_of_streams_that_are_gone() {
         let streams = Streams::default();
-        let (first, again) = (streams.enter(Uuid::from_u128(1), 0), streams.enter(Uuid::from_u128(1), 0));
-        assert!(!is_superseded(&first) && !is_superseded(&again));
+        let first = streams.enter(Uuid::from_u128(1), 0).unwrap();
+        let second = streams.enter(Uuid::from_u128(1), 1).unwrap();
         drop(first);
-        let resumed = streams.enter(Uuid::from_u128(1), 1);
-        assert!(is_superseded(&again));
-        drop(resumed);
-        drop(again);
+        assert_eq!(streams.enter(Uuid::from_u128(1), 1).err(), Some(NoPlace::Taken));
+        drop(second);
         assert!(streams.lock().is_empty());
     }
 }

@@ -136,6 +136,8 @@ async fn a_set_that_cannot_be_used_changes_nothing_and_is_told_where_it_is_wrong
         let (status, told) = plane.put("/api/policies", &[("if-match", "*")], body.to_owned()).await;
         assert!(status == 400 || status == 422, "{body}: {status} {told}");
     }
+    let (status, told) = plane.put("/api/policies", &[("if-match", "*")], " ".repeat(3 << 20)).await;
+    assert_eq!(status, 413, "{told}");
     assert_eq!(plane.get("/api/policies").await, before);
     assert_eq!(pipeline(&plane).await, ["brand"]);
 }

@@ -154,6 +154,27 @@ async fn a_stream_whose_call_goes_on_with_another_one_is_closed() {
 }
 
 #[tokio::test]
+async fn a_stream_that_claims_what_another_one_has_is_refused_and_that_one_goes_on() {
+    let (plane, id) = (Plane::start(BRAND), Uuid::now_v7());
+    let mut first = plane.enforce().await;
+    first.tell(resumed(2, None, 0));
+    first.tell(started_to_be_resumed(id));
+    let admission = first.admission().await;
+    for (epoch, code) in [(2, Code::InvalidArgument), (1, Code::Aborted)] {
+        let mut second = plane.enforce().await;
+        second.tell(resumed(epoch, Some(admission.clone()), 0));
+        second.tell(started_to_be_resumed(id));
+        assert_eq!(second.close().await.unwrap_err().code(), code);
+    }
+    first.tell(response("a foo"));
+    verdicts(&mut first, 6).await;
+    first.end(Outcome::Delivered);
+    first.close().await.unwrap();
+    let record = plane.record(id).await;
+    assert_eq!((&record["outcome"], &record["epochs"]), (&json!("delivered"), &json!([2])));
+}
+
+#[tokio::test]
 async fn a_shutdown_hands_over_what_may_go_on_elsewhere_and_says_so_to_the_health_first() {
     let (one, id, waiting) = (Plane::start(BRAND), Uuid::now_v7(), Uuid::now_v7());
     let two = one.beside(BRAND);

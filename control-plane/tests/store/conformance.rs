@@ -71,6 +71,9 @@ pub async fn an_epoch_that_has_entries_is_given_to_no_other_stream(store: &dyn S
     store.write(&Batch { summaries: vec![], entries: vec![entry(0)] }).await.unwrap();
     assert_eq!(store.open(&[Summary { epoch: 3, ..call(1) }]).await.unwrap(), [3]);
     assert_eq!(store.open(&[call(1)]).await.unwrap(), [4]);
+    // Whatever a proxy counts, there is a next one.
+    let last = Summary { epoch: u32::MAX, ..call(1) };
+    assert_eq!(store.open(&[last.clone(), last]).await.unwrap(), [u32::MAX, u32::MAX]);
 }
 
 pub async fn a_summary_of_an_earlier_epoch_replaces_nothing(store: &dyn Store) {

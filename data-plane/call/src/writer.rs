@@ -212,7 +212,9 @@ impl Writer {
     /// Writes one event, and the stops that have to stand before it.
     fn put(&mut self, mut event: Event) -> Result<(), turn::Error> {
         match &mut event.step {
-            Step::Started(_) | Step::Failed(_) => {}
+            // Clients of OpenAI's count on a time, and not all that are compatible tell one.
+            Step::Started(started) => started.created = started.created.or(self.stand_in.created),
+            Step::Failed(_) => {}
             Step::BlockStarted(started) => {
                 self.start_if_idle();
                 if started.kind.kind() != Kind::ToolCall {

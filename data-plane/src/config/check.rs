@@ -231,7 +231,17 @@ fn client_keys(sections: Vec<KeySection>) -> Result<Vec<ClientKey>, Invalid> {
 }
 
 fn limits(limits: Limits) -> Result<Limits, Invalid> {
-    let Limits { body, headers, sse_event, unsettled, resume, batch, open_calls, control_plane_connections } = limits;
+    let Limits {
+        body,
+        headers,
+        sse_event,
+        unsettled,
+        unsettled_total,
+        resume,
+        batch,
+        open_calls,
+        control_plane_connections,
+    } = limits;
     if resume > LARGEST {
         return Err(Invalid::new("limits.resume", format!("{resume} is more than {LARGEST}")));
     }
@@ -240,6 +250,7 @@ fn limits(limits: Limits) -> Result<Limits, Invalid> {
         ("headers", headers, LARGEST),
         ("sse_event", sse_event, LARGEST),
         ("unsettled", unsettled, LARGEST),
+        ("unsettled_total", unsettled_total, usize::MAX),
         ("batch", batch, LARGEST),
         ("open_calls", open_calls, Semaphore::MAX_PERMITS),
         ("control_plane_connections", control_plane_connections, 64),

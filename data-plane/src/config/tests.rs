@@ -100,13 +100,13 @@ fn an_unknown_key_is_an_error() {
     check_error(
         "listen: 127.0.0.1:1\nlisten_on: 2",
         &expect![
-            "luthien.yaml:3:3: data_plane.listen_on: unknown key; expected one of listen, threads, control_plane, on_control_plane_loss, upstreams, routes, passthrough_paths, auth, limits, timeouts"
+            "luthien.yaml:3:3: data_plane.listen_on: unknown key; expected one of listen, threads, control_plane, on_control_plane_loss, upstreams, routes, passthrough_paths, auth, consults, limits, timeouts"
         ],
     );
     check_error(
         "timeouts: { idel: 5s }",
         &expect![
-            "luthien.yaml:2:15: data_plane.timeouts.idel: unknown key; expected one of connect, connect_control_plane, first_byte, idle, lease, hold, client_stall, keepalive_first, keepalive_every, close, header_read, request, drain"
+            "luthien.yaml:2:15: data_plane.timeouts.idel: unknown key; expected one of connect, connect_control_plane, first_byte, idle, lease, hold, client_stall, keepalive_first, keepalive_every, takeover, close, header_read, request, drain"
         ],
     );
     check_error(

@@ -6,7 +6,10 @@ use luthien_policy::{Fault, Output, PolicySet, PolicySetConfig, Session};
 use luthien_proto::{
     Chunk, Event, FromService, Request, Step, ToService,
     event::{BlockKey, BlockKind, Delta, Kind},
-    message::{AdmissionDecision, CallStarted, Decision, Interest, Level, Reply, Verdict},
+    message::{
+        Admission, AdmissionDecision, Applied, CallResumed, CallStarted, Consult, Decision, Interest, Level, Reply,
+        Verdict,
+    },
     request::Dialect,
 };
 use serde_json::{Value, json};
@@ -24,11 +27,21 @@ pub struct Rig {
     is_last: bool,
     fault: Option<Fault>,
     ended: bool,
-    /// The last chunk that was said, and the Chunks and Block messages.
+    /// The last chunk that was said, and the messages that are owed an answer.
     last: u64,
     messages: u64,
     frontier: u64,
+    /// How many events were injected behind it.
+    injected: u64,
     is_ended_by_policy: bool,
+    /// What was told, for the next service.
+    told: Vec<ToService>,
+    policies: Arc<PolicySet>,
+    admission: Admission,
+    epoch: u32,
+    /// The consults that were asked, and those that run.
+    asked: BTreeMap<String, Consult>,
+    running: Vec<String>,
     /// Not settled, in order: seq, event, whether it needs a verdict.
     held: Vec<(u64, Event, bool)>,
     kinds: BTreeMap<BlockKey, Kind>,
@@ -41,19 +54,26 @@ impl Rig {
         let dialect = if input.flag() { Dialect::OpenAiChat } else { Dialect::AnthropicMessages };
         let (set, is_replacing) = set(input);
         let is_last = set.pipeline.last().is_some_and(|name| name == "brand");
-        let mut session = Session::begin(Arc::new(PolicySet::build(set).expect("a good configuration")), call(dialect));
+        let policies = Arc::new(PolicySet::build(set).expect("a good configuration"));
+        let mut session = Session::begin(policies.clone(), call(dialect));
         let admission = std::iter::from_fn(|| session.poll()).find_map(|output| match output {
             Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }) => Some(admission),
             Output::Say(_) | Output::Ended => panic!("before Admission: {output:?}"),
             Output::Record(_) => None,
         });
-        let AdmissionDecision::Forward(forward) = admission.expect("an Admission is owed").decision else {
-            return None;
-        };
+        let admission = admission.expect("an Admission is owed");
+        let AdmissionDecision::Forward(forward) = &admission.decision else { return None };
         Some(Self {
             session,
             dialect,
             interest: forward.interest,
+            admission,
+            policies,
+            told: Vec::new(),
+            epoch: 0,
+            injected: 0,
+            asked: BTreeMap::new(),
+            running: Vec::new(),
             is_replacing,
             is_last,
             fault: None,
@@ -84,20 +104,54 @@ impl Rig {
         self.ended || self.fault.is_some()
     }
 
+    /// A consult that runs.
+    pub fn running(&self, which: u8) -> Option<&str> {
+        let which = usize::from(which).checked_rem(self.running.len())?;
+        Some(&self.running[which])
+    }
+
     pub fn handle(&mut self, message: ToService) {
-        let is_answered = matches!(message, ToService::Chunks(_) | ToService::Block(_));
+        self.tell(message, usize::MAX);
+    }
+
+    /// The service takes a message, and is lost once so many of its answers were heard. Another one takes over.
+    pub fn lose(&mut self, message: ToService, heard: usize) {
+        if matches!(message, ToService::CallEnded(_)) {
+            return self.handle(message);
+        }
+        self.tell(message, heard);
+        if self.is_over() {
+            return;
+        }
+        self.epoch += 1;
+        let applied = Applied { settled: self.frontier, injected: self.injected, ended: self.is_ended_by_policy };
+        let resumed = CallResumed { epoch: self.epoch, admission: Some(self.admission.clone()), applied };
+        self.session = Session::resume(self.policies.clone(), resumed, call(self.dialect));
+        self.messages = 0;
+        assert_eq!(self.pump(usize::MAX), 0, "nothing is owed to one that was admitted");
+        for message in std::mem::take(&mut self.told) {
+            self.session.handle(message.clone()).expect("what was right before");
+            self.told.push(message);
+            self.messages += 1;
+            assert!(self.pump(usize::MAX) > 0, "an answer is owed again");
+        }
+    }
+
+    fn tell(&mut self, message: ToService, heard: usize) {
+        let is_answered = matches!(message, ToService::Chunks(_) | ToService::Block(_) | ToService::Consultation(_));
         let ends = matches!(message, ToService::CallEnded(_));
         let copy = message.clone();
         match self.session.handle(message) {
             Ok(()) => {
+                self.told.push(copy.clone());
                 self.took(copy);
                 self.messages += u64::from(is_answered);
-                let said = self.pump();
-                assert_eq!(said > 0, is_answered, "{said} answers");
-                assert_eq!(self.ended, ends, "it ends with CallEnded");
+                let said = self.pump(heard);
+                assert!(heard < usize::MAX || (said > 0) == is_answered, "{said} answers");
+                assert!(heard < usize::MAX || self.ended == ends, "it ends with CallEnded");
             }
             Err(fault) => {
-                assert_eq!(self.pump(), 0, "an answer to a fault");
+                assert_eq!(self.pump(usize::MAX), 0, "an answer to a fault");
                 assert_eq!(self.session.handle(copy), Err(fault), "a fault stays");
                 self.fault = Some(fault);
             }
@@ -111,7 +165,7 @@ impl Rig {
         }
         if !self.ended {
             self.session.lost();
-            assert_eq!(self.pump(), 0, "an answer to nobody");
+            assert_eq!(self.pump(usize::MAX), 0, "an answer to nobody");
         }
         assert!(self.ended, "an end is owed");
         self.session.lost();
@@ -120,6 +174,9 @@ impl Rig {
     }
 
     fn took(&mut self, message: ToService) {
+        if let ToService::Consultation(consultation) = &message {
+            self.running.retain(|id| *id != consultation.id);
+        }
         let ToService::Chunks(chunks) = message else { return };
         for Chunk { seq, event, .. } in chunks {
             self.last = seq;
@@ -142,10 +199,12 @@ impl Rig {
         kind.map_or(self.interest.gates(), |kind| self.interest.of(kind) == Level::Gate)
     }
 
-    /// How many answers came.
-    fn pump(&mut self) -> usize {
+    /// How many answers came. No more than so many are heard.
+    fn pump(&mut self, heard: usize) -> usize {
         let mut said = 0;
-        while let Some(output) = self.session.poll() {
+        while said < heard
+            && let Some(output) = self.session.poll()
+        {
             assert!(!self.ended, "something follows the end: {output:?}");
             match output {
                 Output::Record(entry) => assert!(serde_json::to_string(&entry).is_ok()),
@@ -157,14 +216,24 @@ impl Rig {
                         Reply::Verdict(verdict) => self.apply(verdict),
                         Reply::Working => {}
                         Reply::Admission(_) => panic!("a second admission"),
-                        other @ (Reply::Interest(_) | Reply::Consult(_) | Reply::CancelConsult(_)) => {
-                            panic!("nothing was offered for {other:?}")
-                        }
+                        Reply::Interest(_) => panic!("no policy here lowers its interest"),
+                        Reply::Consult(consult) => self.ask(*consult),
+                        Reply::CancelConsult(id) => self.running.retain(|running| *running != id),
                     }
                 }
             }
         }
         said
+    }
+
+    fn ask(&mut self, consult: Consult) {
+        match self.asked.get(&consult.id) {
+            Some(known) => assert_eq!(*known, consult, "two questions have one id"),
+            None => {
+                self.running.push(consult.id.clone());
+                self.asked.insert(consult.id.clone(), consult);
+            }
+        }
     }
 
     fn apply(&mut self, verdict: Verdict) {
@@ -183,6 +252,7 @@ impl Rig {
                 (events, false)
             }
         };
+        self.injected = if injects { self.injected + events.len() as u64 } else { 0 };
         if injects {
             self.released.append(&mut events);
         }
@@ -214,7 +284,8 @@ impl Rig {
                     kinds.insert(started.block, ());
                 }
                 Step::BlockDelta(delta) if kinds.contains_key(&delta.block) => {
-                    if let Delta::Text(text) = &delta.delta {
+                    // Arguments in a text are nonsense, and are searched as if they were text.
+                    if let Delta::Text(text) | Delta::Arguments(text) = &delta.delta {
                         texts.entry(delta.block).or_default().push_str(text);
                     }
                 }
@@ -232,7 +303,7 @@ fn call(dialect: Dialect) -> CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
-        capabilities: Vec::new(),
+        capabilities: ["consult", "edits", "interest", "resume"].map(str::to_owned).to_vec(),
         headers: Vec::new(),
         call_id: "018f0000-0000-7000-8000-000000000001".parse().expect("a UUID"),
         started_at_us: 1_700_000_000_000_000,
@@ -259,12 +330,15 @@ fn set(input: &mut Input<'_>) -> (PolicySetConfig, bool) {
         "deny": [{"tool": "a*", "reason": "a"}, {"arguments": "b+c", "reason": "bc"}],
     }});
     let noop = json!({"name": "all", "kind": "noop"});
-    let (policies, is_replacing) = match input.below(8) {
+    let judge = json!({"name": "judge", "kind": "tool_call_judge", "config": {"model": "judge"}});
+    let (policies, is_replacing) = match input.below(10) {
         0 | 1 => (vec![replaces(json!({}))], true),
         2 => (vec![replaces(json!({"apply_to": ["text"]}))], true),
         3 => (vec![replaces(json!({"match_capitalization": true, "apply_to": ["text", "tool_call"]}))], true),
         4 => (vec![rules], false),
         5 => (vec![replaces(json!({})), rules], true),
+        8 => (vec![judge], false),
+        9 => (vec![judge, replaces(json!({})), rules], true),
         6 => (vec![rules, noop, replaces(json!({"apply_to": ["text", "thinking"]}))], true),
         _ => (vec![noop], false),
     };

@@ -4,8 +4,11 @@
 use luthien_tests::{
     fixtures,
     harness::{Answer, Ask, ControlPlane, DataPlane, Gateway, Setup, data_plane_section},
-    peers::upstream::{Reply, Upstream},
-    validate::Dialect,
+    peers::{
+        Gate,
+        upstream::{Reply, Upstream},
+    },
+    validate::{Dialect, sse},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -26,6 +29,11 @@ fn named(dialect: Dialect, case: &str, id: &str, stream: bool) -> Reply {
         true => Reply::stream(body.as_bytes()),
         false => Reply::bytes(200, "application/json", body.as_bytes()),
     }
+}
+
+fn denying_deletes() -> Value {
+    let config = json!({"deny": [{"tool": "delete_*", "reason": "it deletes"}]});
+    json!({"policies": [{"name": "rules", "kind": "tool_call_rules", "config": config}], "pipeline": ["rules"]})
 }
 
 fn answered(response: &str) -> Value {
@@ -169,6 +177,37 @@ async fn a_thread_of_anthropic_goes_on_with_the_results_that_it_lacks() {
     let refused = json!([{"type": "tool_result", "tool_use_id": "toolu_delete", "is_error": true, "content": REFUSED}]);
     assert_eq!(asked["messages"], json!([{"role": "user", "content": refused}, result]));
     assert_eq!(asked["thread"], thread);
+}
+
+#[tokio::test]
+async fn a_call_that_is_taken_over_keeps_the_answers_that_it_began_with() {
+    let folder = TempDir::new().unwrap();
+    let upstream = Upstream::start().await;
+    let mut planes = vec![
+        ControlPlane::start(folder.path(), "first", &denying_deletes()).await,
+        ControlPlane::start(folder.path(), "second", &denying_deletes()).await,
+    ];
+    let section = data_plane_section(&upstream, &[planes[0].url(), planes[1].url()]);
+    let data = DataPlane::start(folder.path(), "data-plane", &section).await;
+    upstream.answer(named(RESPONSES, "tool_only", "resp_1", true));
+    data.ask(Ask::streamed(RESPONSES)).await.stream(RESPONSES).await;
+
+    let text = fixtures::streamed(RESPONSES, "text");
+    let (begun, rest) = sse::split_behind(&text, "re, the");
+    let gate = Gate::new();
+    upstream.answer(Reply::sse().send(begun).wait(&gate).send(rest));
+    let fields = json!({"stream": true, "previous_response_id": "resp_1", "input": "And now?"});
+    let mut answer = data.ask(Ask::call(RESPONSES, &fields)).await;
+    answer.until("re, the").await;
+    let id = answer.call_id();
+    planes.remove(0).process.kill();
+    gate.open();
+    answer.stream(RESPONSES).await;
+    assert_eq!(upstream.exchanges().len(), 2);
+    let record = planes[0].record(&id).await;
+    assert_eq!(record.outcome(), "delivered");
+    let admission = record.entries.iter().find(|entry| entry["type"] == "admission").unwrap();
+    assert!(admission["sent"]["messages"][0].to_string().contains(REFUSED), "{admission}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use luthien_proto::{
 };
 use serde_json::Value;
 
-use super::begin::Rejection;
+use super::shown::Rejection;
 use crate::{
     AdmissionEntry, Pipeline,
     draft::Draft,

@@ -2,7 +2,7 @@
 
 use luthien_proto::message::{Edit, Interest, Reject};
 
-use super::begin::Rejection;
+use super::shown::Rejection;
 
 /// What was decided of a call before any policy sees it; nothing, by default.
 #[derive(Clone, Debug, Default, PartialEq)]

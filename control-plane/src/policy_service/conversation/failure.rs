@@ -5,7 +5,7 @@ use tonic::Status;
 use tracing::{debug, error, info, warn};
 
 use super::guarded::Panicked;
-use crate::{metrics, record::NotDurable};
+use crate::{metrics, policy_service::streams::NoPlace, record::NotDurable};
 
 #[derive(Debug, Error)]
 pub(super) enum Failure {
@@ -36,6 +36,15 @@ pub(super) enum Aftermath {
     UnknownIfNotResumed,
     /// Nothing: the call goes on with another stream.
     GoesOn,
+}
+
+impl From<NoPlace> for Failure {
+    fn from(reason: NoPlace) -> Self {
+        match reason {
+            NoPlace::Taken => Self::Fault("another stream of the call has this epoch".into()),
+            NoPlace::Late => Self::Superseded,
+        }
+    }
 }
 
 impl Failure {

@@ -40,7 +40,7 @@ pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: 
 pub(super) async fn open(connection: &mut SqliteConnection, summary: &Summary) -> Result<u32, StoreError> {
     let mut insert = insert_summary(summary);
     insert.push(
-        " DO UPDATE SET epoch = MAX(calls.epoch + 1, excluded.epoch), outcome = NULLIF(calls.outcome, 'unknown'), \
+        " DO UPDATE SET epoch = MIN(MAX(calls.epoch + 1, excluded.epoch), 4294967295), outcome = NULLIF(calls.outcome, 'unknown'), \
          reason = IIF(calls.outcome = 'unknown', NULL, calls.reason) \
          WHERE excluded.epoch >= calls.epoch OR EXISTS (SELECT 1 FROM entries \
             WHERE entries.call_id = excluded.call_id AND entries.epoch = excluded.epoch) \

@@ -58,6 +58,7 @@ pub struct Call {
     pub(super) marks: Marks,
     /// Bytes that were given out for the client and that it did not take yet.
     pub(super) untaken: usize,
+    pub(super) is_throttled: bool,
     /// What went wrong with the policy service or the record of the call, for the log.
     pub(super) trouble: Option<String>,
     /// How often another policy service took the call over.
@@ -168,6 +169,7 @@ impl Call {
             clocks: Clocks::new(times, now),
             marks: Marks::default(),
             untaken: 0,
+            is_throttled: false,
             trouble: None,
             resumed: 0,
             outgrown: false,
@@ -221,12 +223,27 @@ impl Call {
 
     /// Whether the upstream's body should be read.
     pub fn wants_upstream(&self) -> bool {
-        matches!(self.upstream, Upstream::Reading(_)) && !self.is_full()
+        let waits = self.is_throttled && self.is_under_way();
+        matches!(self.upstream, Upstream::Reading(_)) && !self.is_full() && !waits
     }
 
     /// Whether the upstream's body has to be read: a compressed one is of no use then.
     pub fn reads_upstream(&self) -> bool {
         self.judged.passage() != Passage::Relay
+    }
+
+    /// Whether calls together hold all that they may: then the upstream is read only when nothing is under way that could
+    /// let go of what this one holds.
+    pub fn throttle(&mut self, is_throttled: bool, now: Instant) {
+        if std::mem::replace(&mut self.is_throttled, is_throttled) != is_throttled {
+            self.now = self.now.max(now);
+            self.settle();
+        }
+    }
+
+    /// The bytes of the response that are on their way: held, not told yet, or not taken by the client.
+    pub fn window_bytes(&self) -> usize {
+        self.judged.held_bytes() + self.reporter.unsent_bytes() + self.untaken
     }
 
     /// The bytes that arrived and were not given out for the client.
@@ -312,8 +329,12 @@ impl Call {
     /// taken by the policy service, if there is one, and every byte by the client.
     fn is_stuck(&self) -> bool {
         let is_unread = matches!(&self.upstream, Upstream::Reading(reader) if !reader.is_over());
-        let is_under_way = self.untaken > 0 || !self.reporter.is_idle() || self.consults.is_waiting();
-        is_unread && self.is_full() && self.is_answering() && !is_under_way
+        is_unread && self.is_full() && self.is_answering() && !self.is_under_way()
+    }
+
+    /// Whether something may come that lets go of what is held, without the upstream being read.
+    fn is_under_way(&self) -> bool {
+        self.untaken > 0 || !self.reporter.is_idle() || self.consults.is_waiting()
     }
 
     pub(super) fn report(&mut self) {
@@ -407,8 +428,7 @@ impl Call {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        let held = self.judged.held_bytes() + self.reporter.unsent_bytes() + self.untaken;
-        held >= self.limits.held
+        self.window_bytes() >= self.limits.held
     }
 
     /// Whether the client has all that it will get, and the upstream has said all that it will say.

@@ -378,3 +378,18 @@ fn a_service_that_is_not_heeded_and_falls_silent_holds_nothing_up() {
     assert!(without_pings == stream, "{:?}", outline(rig.text()));
     assert!(rig.done.unwrap().is_err());
 }
+
+#[test]
+fn while_all_calls_hold_all_that_they_may_the_upstream_waits_for_what_is_under_way() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start());
+    let now = rig.now;
+    rig.call.throttle(true, now);
+    assert!(!rig.call.wants_upstream(), "a verdict may come");
+    rig.working();
+    assert!(rig.call.wants_upstream(), "the policies can't decide without more");
+    rig.data(text_block(0, &["one"]));
+    assert!(!rig.call.wants_upstream());
+    rig.call.throttle(false, now);
+    assert!(rig.call.wants_upstream());
+}

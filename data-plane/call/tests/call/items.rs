@@ -1,5 +1,6 @@
 //! OpenAI Responses through the gate: what is announced before it is said leaves with what is said.
 
+use luthien_call::call::Content;
 use luthien_proto::{
     event::{BlockKey, Kind, Step},
     message::{Decision, Interest, Level, Outcome},
@@ -126,4 +127,26 @@ fn what_a_policy_changes_is_written_anew_and_numbers_go_on() {
     let output: Vec<_> = last["response"]["output"].as_array().unwrap().iter().map(|item| &item["type"]).collect();
     assert_eq!(output, ["message", "message", "function_call"]);
     assert!(!rig.text().contains("bad"));
+}
+
+#[test]
+fn an_answer_without_a_time_has_that_of_its_call_where_it_is_written_anew() {
+    for (dialect, body) in [
+        (Dialect::OpenAiResponses, r#"{"id":"resp_1","model":"m","status":"completed","output":[]}"#),
+        (
+            Dialect::OpenAiChat,
+            r#"{"id":"c","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}"#,
+        ),
+    ] {
+        let mut rig = Rig::asking(dialect, false);
+        rig.head(200, Content::Json);
+        rig.data(body);
+        rig.end();
+        let started = rig.chunks()[0].clone();
+        rig.verdict(started.seq, Decision::Replace(vec![started.event]));
+        rig.pass_all();
+        let told: Value = serde_json::from_str(rig.text()).unwrap();
+        let time = if dialect == Dialect::OpenAiChat { &told["created"] } else { &told["created_at"] };
+        assert_eq!(time, 1_700_000_000, "{told}");
+    }
 }

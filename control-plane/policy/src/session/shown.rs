@@ -1,0 +1,110 @@
+//! The request, shown to the policies one after the other, and what they say to it.
+
+use std::sync::Arc;
+
+use luthien_proto::message::{Admission, CallStarted, Interest, Level, Reject, capability};
+use serde_json::Value;
+
+use super::{Before, admission};
+use crate::{
+    Pipeline,
+    draft::Draft,
+    entry::request_json,
+    stage::{Common, Failure, Stage},
+};
+
+const NO_EDITS: &str = "the policies changed the request, and the proxy is not able to send it so";
+
+/// A request that the policies have seen.
+pub(super) struct Shown {
+    pub stages: Vec<Stage>,
+    pub common: Common,
+    pub rejection: Option<Rejection>,
+    /// With the request as they left it.
+    started: CallStarted,
+    draft: Draft,
+}
+
+/// Why a call does not go upstream.
+pub(super) struct Rejection {
+    /// The policy that it comes from, if any.
+    pub index: Option<usize>,
+    pub reject: Reject,
+    /// Whether that policy failed.
+    pub failure: Option<Failure>,
+}
+
+impl Rejection {
+    /// One that comes from no policy.
+    pub fn of_nobody(reject: Reject) -> Self {
+        Self { index: None, reject, failure: None }
+    }
+
+    fn error(message: String) -> Self {
+        Self::of_nobody(Reject { status: 500, type_: String::new(), message })
+    }
+
+    fn of_failure(failure: Failure, pipeline: &Pipeline) -> Self {
+        let error = Self::error(format!("policy {} failed", pipeline.name_of(failure.index)));
+        Self { index: Some(failure.index), failure: Some(failure), ..error }
+    }
+}
+
+impl Shown {
+    /// Shows the request to each policy as those before it left it.
+    pub fn new(pipeline: &Arc<Pipeline>, mut started: CallStarted, before: &Before) -> Self {
+        let can_consult = can(&started, capability::CONSULT);
+        let mut common = Common { can_consult, ..Common::default() };
+        let mut draft = Draft::new(&started.request);
+        let edited = draft.apply(&mut started.request, before.edits.clone());
+        let uneditable =
+            edited.err().map(|error| Rejection::error(format!("the request could not be changed: {error}")));
+        let (stages, failure) = begin_stages(pipeline, &started, &mut common);
+        let failed = failure.map(|failure| Rejection::of_failure(failure, pipeline));
+        let mut shown = Self { stages, common, rejection: None, started, draft };
+        shown.rejection = before.rejection().or(uneditable).or(failed).or_else(|| shown.show(pipeline));
+        shown
+    }
+
+    /// What is said to a call that nobody has admitted yet.
+    pub fn decide(&mut self, pipeline: &Pipeline, before: &Before) -> Admission {
+        let wanted = self.stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
+        if self.rejection.is_none() {
+            self.rejection = before.rejection_of(wanted);
+        }
+        admission::decide(pipeline, wanted, self.rejection.as_ref(), self.draft.edits(&self.started.request))
+    }
+
+    /// The request as the policies left it, if they changed it.
+    pub fn changed(&self) -> Option<Value> {
+        self.draft.is_edited().then(|| request_json(&self.started.request))
+    }
+
+    fn show(&mut self, pipeline: &Pipeline) -> Option<Rejection> {
+        for (index, stage) in self.stages.iter_mut().enumerate() {
+            match stage.request(&mut self.started, &mut self.draft, &mut self.common) {
+                Ok(None) => {}
+                Ok(Some(reject)) => return Some(Rejection { index: Some(index), reject, failure: None }),
+                Err(failure) => return Some(Rejection::of_failure(failure, pipeline)),
+            }
+        }
+        let is_impossible = self.draft.is_edited() && !can(&self.started, capability::EDITS);
+        is_impossible.then(|| Rejection::error(NO_EDITS.to_owned()))
+    }
+}
+
+/// Whether the proxy is able to do that.
+pub(super) fn can(started: &CallStarted, what: &str) -> bool {
+    started.capabilities.iter().any(|capability| capability == what)
+}
+
+fn begin_stages(pipeline: &Pipeline, started: &CallStarted, common: &mut Common) -> (Vec<Stage>, Option<Failure>) {
+    let mut failure = None;
+    let policies = pipeline.policies().iter().enumerate();
+    let stages = policies.map(|(index, policy)| {
+        let (stage, begun) = Stage::begin(index, policy, started, common);
+        failure = failure.or(begun.err());
+        stage
+    });
+    (stages.collect(), failure)
+}
