@@ -82,7 +82,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Result<axum::Json<Value>, Ap
 }
 
 async fn show_metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.page(&admin.recorder))
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.page(&admin.recorder, &admin.policies))
 }
 
 async fn not_found() -> ApiError {

@@ -115,11 +115,12 @@ impl Metrics {
         self.chunks.iter().zip(counts).for_each(|(counter, count)| counter.add(count));
     }
 
-    /// The page, with what the recorder knows.
-    pub(crate) fn page(&self, recorder: &Recorder) -> String {
+    /// The page, with what the recorder knows and which policies are current.
+    pub(crate) fn page(&self, recorder: &Recorder, sets: &crate::policies::Policies) -> String {
         let mut page = Page::new();
         self.write_calls(&mut page);
         self.policies.write(&mut page);
+        sets.write_metrics(&mut page);
         recorder.write_metrics(&mut page);
         page.finish()
     }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use luthien_policy::PolicySet;
+use luthien_service::metrics::Page;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -99,6 +100,18 @@ impl Policies {
         self.read().failing.clone()
     }
 
+    /// What there is to count of them.
+    pub(crate) fn write_metrics(&self, page: &mut Page) {
+        let (set, _) = self.shown();
+        page.gauge("luthien_control_plane_policies_info", "The revision of the policies that calls begin with.")
+            .value(&[("revision", set.revision())], 1);
+        page.gauge(
+            "luthien_control_plane_policies_failing",
+            "Whether the policies that should be current can't be used.",
+        )
+        .value(&[], u8::from(self.failing().is_some()));
+    }
+
     /// The set that a call began with.
     pub async fn find(&self, revision: &str) -> Option<InUse> {
         if let Some(known) = self.known(revision) {
@@ -129,7 +142,9 @@ impl Policies {
     }
 
     fn fail(&self, reason: Option<String>) {
-        self.write().failing = reason;
+        if self.failing() != reason {
+            self.write().failing = reason;
+        }
     }
 
     /// The sets that were needed since the last time; what nobody needs is forgotten.

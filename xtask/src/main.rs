@@ -2,6 +2,7 @@
 
 mod bench;
 mod lint;
+mod mutants;
 mod sim;
 mod soak;
 mod step;
@@ -29,6 +30,7 @@ enum Command {
     Bench(bench::Bench),
     /// Simulates clients, planes, upstream and store by seed; one seed alone is told as a story
     Sim(sim::Sim),
+    Mutants(mutants::Mutants),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Soak(soak) => soak::run(&soak),
         Command::Bench(bench) => bench::run(&bench),
         Command::Sim(sim) => sim::run(&sim),
+        Command::Mutants(mutants) => mutants::run(&mutants),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

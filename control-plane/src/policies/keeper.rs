@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Lookup, Policies, SetStore, StoredSet};
+use super::{Current, InUse, Lookup, Policies, SetStore, StoredSet};
 use crate::{metrics::Metrics, record::StoreError};
 
 /// A set that another control plane made current is used within this time, and what it takes to build it.
@@ -29,8 +29,6 @@ pub(crate) struct Keeper {
     policies: Policies,
     store: Arc<dyn SetStore>,
     lookups: mpsc::UnboundedReceiver<Lookup>,
-    /// The revision that should be current and can't be used here.
-    unusable: Option<String>,
 }
 
 /// There is no set to begin with.
@@ -84,69 +82,104 @@ impl Keeper {
         };
         let (sender, lookups) = mpsc::unbounded_channel();
         let policies = Policies::new(set, Some(current), metrics, Some(sender));
-        Ok((Self { policies: policies.clone(), store, lookups, unusable: None }, policies))
+        Ok((Self { policies: policies.clone(), store, lookups }, policies))
     }
 
-    /// Works until `finish`.
-    pub(crate) async fn run(mut self, finish: CancellationToken) {
-        let (mut poll, mut tend) = (interval(POLL), interval(TEND));
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = finish.cancelled() => break,
-                Some(lookup) = self.lookups.recv() => self.look_up(lookup).await,
-                _ = poll.tick() => self.poll().await,
-                _ = tend.tick() => self.tend().await,
-            }
+    /// Works until `finish`. None of its three works waits for another: a store may read while it can't write.
+    pub(crate) async fn run(self, finish: CancellationToken) {
+        let Self { policies, store, mut lookups } = self;
+        let kept = Kept { policies, store };
+        tokio::select! {
+            () = finish.cancelled() => {}
+            () = kept.find(&mut lookups) => {}
+            () = kept.follow() => {}
+            () = kept.tend_again_and_again() => {}
         }
-        self.tend().await;
+        kept.tend().await;
     }
+}
 
-    async fn look_up(&self, Lookup { revision, found }: Lookup) {
-        // An earlier question may have brought it.
-        let known = match self.policies.known(&revision) {
-            Some(known) => Some(known),
-            None => match load(&*self.store, &revision).await {
-                Ok(Ok(set)) => Some(self.policies.add(set)),
-                Ok(Err(Unusable::Missing)) => None,
-                Ok(Err(reason)) => {
-                    error!(revision, %reason, "a call's policies can't be used");
-                    None
-                }
-                Err(reason) => {
-                    error!(revision, %reason, "a call's policies can't be looked for");
-                    None
-                }
-            },
-        };
-        // Whoever asked may have given up.
-        let _ = found.send(known);
-    }
+/// The sets of a process, and those of the store.
+struct Kept {
+    policies: Policies,
+    store: Arc<dyn SetStore>,
+}
 
-    /// Takes over what another control plane has made current.
-    async fn poll(&mut self) {
-        // A store that can't be read is told by the record, which needs it more often.
-        let Ok(Some(current)) = self.store.current().await else { return };
-        if self.policies.shown().1.as_ref() == Some(&current) || self.unusable.as_ref() == Some(&current.revision) {
-            return;
+impl Kept {
+    /// Looks for what calls need.
+    async fn find(&self, lookups: &mut mpsc::UnboundedReceiver<Lookup>) {
+        while let Some(Lookup { revision, found }) = lookups.recv().await {
+            // An earlier question may have brought it.
+            let known = match self.policies.known(&revision) {
+                Some(known) => Some(known),
+                None => self.look_up(&revision).await,
+            };
+            // Whoever asked may have given up.
+            let _ = found.send(known);
         }
-        let Ok(loaded) = load(&*self.store, &current.revision).await else { return };
-        self.unusable = None;
-        match loaded {
-            Ok(set) => {
-                info!(revision = current.revision, source = current.source.name(), "other policies are current");
-                self.policies.make_current(set, current);
+    }
+
+    async fn look_up(&self, revision: &str) -> Option<InUse> {
+        match load(&*self.store, revision).await {
+            Ok(Ok(set)) => Some(self.policies.add(set)),
+            Ok(Err(Unusable::Missing)) => None,
+            Ok(Err(reason)) => {
+                error!(revision, %reason, "a call's policies can't be used");
+                None
             }
             Err(reason) => {
-                let revision = current.revision;
-                error!(revision, %reason, "the current policies can't be used; calls begin with the ones before");
-                self.policies.fail(Some(format!("revision {revision} of the policies can't be used: {reason}")));
-                self.unusable = Some(revision);
+                error!(revision, %reason, "a call's policies can't be looked for");
+                None
             }
         }
     }
 
+    /// Takes over what other control planes make current.
+    async fn follow(&self) {
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What should be current and can't be used here.
+        let mut unusable = None;
+        loop {
+            poll.tick().await;
+            // A store that can't be read is told by the record, which needs it more often.
+            let Ok(Some(current)) = self.store.current().await else { continue };
+            if self.policies.shown().1.as_ref() == Some(&current) {
+                self.policies.fail(None);
+            } else if unusable.as_ref() != Some(&current) {
+                unusable = self.take_over(current).await;
+            }
+        }
+    }
+
+    /// Tells what can't be used.
+    async fn take_over(&self, current: Current) -> Option<Current> {
+        let revision = &current.revision;
+        match load(&*self.store, revision).await {
+            Ok(Ok(set)) => {
+                info!(revision, source = current.source.name(), "other policies are current");
+                self.policies.make_current(set, current);
+                None
+            }
+            Ok(Err(reason)) => {
+                error!(revision, %reason, "the current policies can't be used; calls begin with the ones before");
+                self.policies.fail(Some(format!("revision {revision} of the policies can't be used: {reason}")));
+                Some(current)
+            }
+            Err(_) => None,
+        }
+    }
+
+    async fn tend_again_and_again(&self) {
+        let mut tend = interval(TEND);
+        tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tend.tick().await;
+            self.tend().await;
+        }
+    }
+
+    /// Tells the store what is needed, and lets it forget what is not.
     async fn tend(&self) {
         let used: Vec<_> = self.policies.take_used().iter().map(|set| StoredSet::now(set)).collect();
         let told = async {

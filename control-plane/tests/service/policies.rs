@@ -224,7 +224,13 @@ async fn a_set_that_a_control_plane_cannot_use_leaves_it_with_the_one_before_and
         ready.1
     );
     assert_eq!(pipeline(&plane).await, ["brand"]);
-    assert_eq!(put(&plane, &json!(set.revision), &noop("quiet")).await.0, 200);
+    assert!(metrics(&plane).await.contains("luthien_control_plane_policies_failing 1\n"));
+    let (status, told) = put(&plane, &json!(set.revision), &noop("quiet")).await;
+    assert_eq!(status, 200, "{told}");
+    let page = metrics(&plane).await;
+    let revision = told["revision"].as_str().unwrap();
+    assert!(page.contains("luthien_control_plane_policies_failing 0\n"));
+    assert!(page.contains(&format!("luthien_control_plane_policies_info{{revision=\"{revision}\"}} 1\n")), "{page}");
     assert_eq!(plane.ask("/readyz", &[]).await.0, 200);
 
     store.replace(None, &set).await.unwrap();
@@ -236,4 +242,8 @@ async fn a_set_that_a_control_plane_cannot_use_leaves_it_with_the_one_before_and
     let error = ControlPlane::start(Config::load(&document).unwrap(), &Shutdown::new()).err().unwrap();
     assert!(matches!(error, StartError::Policies(_)), "{error}");
     assert!(error.to_string().contains(&set.revision), "{error}");
+}
+
+async fn metrics(plane: &Plane) -> String {
+    String::from_utf8(plane.send("GET", "/metrics", &[]).await.body().to_vec()).unwrap()
 }

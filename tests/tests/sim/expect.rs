@@ -14,6 +14,7 @@ pub struct Expected {
     /// In this order; between two of them there may be white space.
     text: Vec<String>,
     tools: Vec<ExpectedTool>,
+    interleaved: bool,
     stop: &'static str,
 }
 
@@ -50,7 +51,13 @@ impl Expected {
         // A provider's proof would not fit a changed thought: then it is left out.
         let signed = call.upstream == Dialect::Anthropic;
         let thinking = if signed && quiet(thinking.clone()) != thinking { String::new() } else { quiet(thinking) };
-        Self { thinking, text: text.filter(|text| !text.is_empty()).collect(), tools, stop }
+        Self {
+            thinking,
+            text: text.filter(|text| !text.is_empty()).collect(),
+            tools,
+            interleaved: response.interleaved,
+            stop,
+        }
     }
 
     /// Whether a client that understood so much has all.
@@ -83,8 +90,8 @@ impl Expected {
                 return Err(format!("tool call {tool:?} is not {expected:?}"));
             }
         }
-        // All but the last must be complete.
-        let complete = heard.tools.len().saturating_sub(1);
+        // All but the last must be complete, where one comes behind the other.
+        let complete = if self.interleaved { 0 } else { heard.tools.len().saturating_sub(1) };
         for (tool, expected) in heard.tools.iter().zip(&self.tools).take(complete) {
             expected.is_whole(&tool.arguments)?;
         }

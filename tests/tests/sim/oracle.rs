@@ -9,7 +9,7 @@ use crate::{
     client::{self, End, Got},
     expect::Expected,
     hear::{self, Heard},
-    plan::{Call, Dialect, Plan, Trouble},
+    plan::{Call, Dialect, Fault, Plan, Trouble},
     world::{Run, UPSTREAM_KEY},
 };
 
@@ -66,10 +66,15 @@ fn response(plan: &Plan, call: &Call, got: &Got) -> Result<(), String> {
                 false => Ok(()),
             }
         }
-        End::Complete if heard.error.is_some() && call.is_cut() => Ok(()),
+        End::Complete if heard.error.is_some() && may_fail(plan, call) => Ok(()),
         End::Broken if may_break(plan, call) => Ok(()),
         end => Err(format!("{end:?} with status {:?}: {heard:?}", got.status)),
     }
+}
+
+/// Whether an error is a proper end: those who judge are waited for, but not for ever.
+fn may_fail(plan: &Plan, call: &Call) -> bool {
+    call.is_cut() || plan.faults.iter().any(Fault::is_long)
 }
 
 /// Whether the connection may end without a word. A whole response that nobody judges is given on as it comes.

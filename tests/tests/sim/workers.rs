@@ -13,6 +13,8 @@ use crate::check;
 
 /// The seeds of a worker.
 const SHARE: &str = "LUTHIEN_SIM_SHARE";
+/// Whether the first seed that fails is enough.
+const STOP: &str = "LUTHIEN_SIM_STOP";
 const FAILED: &str = "seed ";
 
 /// What this process is to work on, if it is a worker.
@@ -27,6 +29,9 @@ pub fn work(seeds: &[u64]) {
         let wrong = check::seed(*seed);
         if !wrong.is_empty() {
             println!("\n{FAILED}{seed}: {}", wrong.join("\n  "));
+            if env::var_os(STOP).is_some() {
+                return;
+            }
         }
     }
 }

@@ -91,6 +91,19 @@ fn texts_that_a_client_joins_are_one_text() {
 }
 
 #[test]
+fn a_text_does_not_go_on_in_what_a_policy_says() {
+    let rules = json!({
+        "name": "guard", "kind": "tool_call_rules", "config": { "deny": [{ "tool": "f" }], "message": "ol, no" },
+    });
+    let brand =
+        json!({ "name": "brand", "kind": "string_replacement", "config": { "replacements": [["cool", "radical"]] } });
+    let mut proxy = Proxy::start(set(json!([rules, brand])));
+    proxy.respond(&response([text(0, ["so co"]), tool(1, "f", &["{}"]), text(2, ["ol"])]), &[1]);
+    assert_eq!(read(&proxy.released), ["text: so co", "text: ol, no", "text: ol"]);
+    assert_eq!(proxy.held(), 0);
+}
+
+#[test]
 fn a_text_that_does_not_go_on_is_let_out_when_nothing_more_can_come() {
     let config = || json!({ "replacements": [["cool", "radical"]] });
     let other_choice = || {

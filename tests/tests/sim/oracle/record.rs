@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     client::End,
     hear,
-    plan::{Fault, Plan, Policy, Trouble},
+    plan::{Fault, Plan, Policy},
     world::Run,
 };
 
@@ -33,7 +33,11 @@ pub fn check(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
             return Err(format!("epoch {epoch}: entry {place} is missing before {}", entry.seq));
         }
     }
-    if got.status != Some(200) || got.end != End::Complete || plan.faults.iter().any(is_loss) {
+    if got.status != Some(200)
+        || got.end != End::Complete
+        || plan.loses_data_plane()
+        || plan.faults.iter().any(Fault::is_long)
+    {
         return Ok(());
     }
     let outcome = run.store.look(|kept| kept.summaries.get(&id).and_then(|summary| summary.outcome));
@@ -44,14 +48,6 @@ pub fn check(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
     }
     let last = epochs.values().last().ok_or("nothing is on record")?;
     blocks(plan, number, run, last)
-}
-
-/// Whether a plane may have died with what was not durable.
-fn is_loss(fault: &Fault) -> bool {
-    matches!(
-        fault.trouble,
-        Trouble::Crash(_) | Trouble::CrashData(_) | Trouble::Partition(..) | Trouble::Deaf(..) | Trouble::Hold(..)
-    )
 }
 
 /// What the record says that was let through is what the client understood; what the model said is what it said.

@@ -29,6 +29,11 @@ pub enum Trouble {
 }
 
 impl Fault {
+    /// Whether it may last longer than the planes wait for each other.
+    pub fn is_long(&self) -> bool {
+        self.lasts > 10_000
+    }
+
     pub fn end(&self) -> u64 {
         self.at + self.lasts
     }
@@ -52,5 +57,5 @@ fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
         7..=8 => Trouble::Hold(data, control),
         _ => Trouble::CrashData(data),
     };
-    Fault { at: 100 + rng.within(0..=4000), lasts: *rng.pick(&[50, 400, 2000, 9000]), trouble }
+    Fault { at: 100 + rng.within(0..=4000), lasts: *rng.pick(&[50, 400, 2000, 2000, 9000, 9000, 40_000]), trouble }
 }

@@ -37,6 +37,13 @@ struct Interrupted {
     stop: Event,
 }
 
+impl Interrupted {
+    /// Whether a policy made the text.
+    fn is_policys(&self) -> bool {
+        matches!(self.stop.step, Step::BlockStopped(block) if block.is_policys())
+    }
+}
+
 /// A block that is held until it is whole.
 #[derive(Default)]
 struct HeldBlock {
@@ -85,10 +92,14 @@ impl Call {
             }
             Step::BlockStopped(block) => self.flow_out(*block, seen, out),
             Step::BlockStarted(started) => {
-                let before = self.interrupted.remove(&(started.choice, started.kind.kind()));
-                if let Some(Interrupted { flowing, held, stop }) = before {
-                    out.replace_held(held, vec![stop]);
-                    self.flowing.insert(started.block, flowing);
+                match self.interrupted.remove(&(started.choice, started.kind.kind())) {
+                    None => {}
+                    // What a policy says is set apart from the text before and behind it.
+                    Some(before) if started.block.is_policys() || before.is_policys() => self.finish(before, out),
+                    Some(Interrupted { flowing, held, stop }) => {
+                        out.replace_held(held, vec![stop]);
+                        self.flowing.insert(started.block, flowing);
+                    }
                 }
                 self.search_extras(seen.event, out);
             }
