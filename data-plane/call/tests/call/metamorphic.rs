@@ -66,7 +66,7 @@ impl Service {
         loop {
             let (through, decision) = self.decide(self.said)?;
             self.said += 1;
-            let injects = self.said % 2 == 0;
+            let injects = self.said.is_multiple_of(2);
             let was_applied = match injects {
                 false => through <= self.applied.settled,
                 true if through < self.applied.settled => true,
