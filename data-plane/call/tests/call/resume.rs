@@ -225,3 +225,22 @@ fn interest_only_falls_and_an_open_block_is_told_to_its_end() {
     rig.working();
     assert!(matches!(rig.told.last(), Some(ToService::Block(_))), "{:?}", rig.told.last());
 }
+
+#[test]
+fn each_service_that_is_told_the_end_has_its_own_time_to_close() {
+    let mut rig = streaming(Interest::all(Level::Record));
+    rig.data(message_start() + &text_block(0, &["one"]) + &message_end("end_turn"));
+    rig.working();
+    rig.working();
+    rig.end();
+    while !matches!(rig.told.last(), Some(ToService::CallEnded(_))) {
+        rig.working();
+    }
+    rig.after(Duration::from_secs(30));
+    assert_eq!(resumed(&rig).epoch, 1);
+    rig.working();
+    rig.after(Duration::from_secs(29));
+    assert_eq!(resumed(&rig).epoch, 1);
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!(rig.done, Some(Ok(())));
+}
