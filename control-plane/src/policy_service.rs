@@ -87,8 +87,9 @@ impl PolicyService {
             .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
-        let gates = Gates { handover: self.handover.clone(), cut: cut.clone() };
-        let enforcer = Enforcer::new(self, calls.clone(), shutdown.soft.clone(), gates);
+        let (draining, handover) = (shutdown.soft.clone(), self.handover.clone());
+        let gates = Gates { draining, handover, cut: cut.clone() };
+        let enforcer = Enforcer::new(self, calls.clone(), gates);
         let serving = server()
             .add_service(health)
             .add_service(reflection)

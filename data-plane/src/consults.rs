@@ -43,9 +43,12 @@ pub(crate) struct Origin {
 pub(crate) struct Consults<'a> {
     plane: &'a Plane,
     origin: Origin,
-    running: FuturesUnordered<BoxFuture<'a, Option<(String, Vec<Event>)>>>,
+    running: FuturesUnordered<BoxFuture<'a, Option<Answer>>>,
     handles: HashMap<String, AbortHandle>,
 }
+
+/// The id of a question, and what was answered; `None` in its place: it was cancelled.
+type Answer = (String, Vec<Event>);
 
 /// A question that can be asked.
 struct Question {

@@ -90,7 +90,6 @@ impl Trace {
             port: uri.port_u16().or(if uri.scheme_str() == Some("https") { Some(443) } else { Some(80) }),
             model: clip(&started.upstream_model),
             max_tokens: started.request.sampling.max_output_tokens,
-            ..Exchange::default()
         };
     }
 

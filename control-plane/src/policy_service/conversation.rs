@@ -4,7 +4,7 @@ mod failure;
 mod guarded;
 mod opening;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use luthien_policy::{Before, Output};
 use luthien_proto::{
@@ -14,7 +14,7 @@ use luthien_proto::{
     wire::EnforceRequest,
 };
 use luthien_service::telemetry::SpanContext;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{Instrument as _, info_span};
@@ -30,9 +30,14 @@ use failure::{Aftermath, Failure};
 use guarded::Guarded;
 use opening::{Opening, read};
 
+/// Between the beginning of a shutdown and the handover, which waits until those who watch the health were told.
+const HANDOVER_MAX: Duration = Duration::from_secs(1);
+
 /// What ends calls that run.
 #[derive(Clone)]
 pub(super) struct Gates {
+    /// No calls are taken.
+    pub(super) draining: CancellationToken,
     /// The calls that may go on elsewhere are to.
     pub(super) handover: CancellationToken,
     /// All are to end.
@@ -247,6 +252,8 @@ impl<'a> Conversation<'a> {
             () = self.place.superseded() => true,
             () = self.gates.handover.cancelled() => true,
             () = self.gates.cut.cancelled() => true,
+            // A plane that hands nothing over is asked to resume no call any more either.
+            () = self.gates.draining.cancelled() => timeout(HANDOVER_MAX, self.gates.handover.cancelled()).await.is_ok(),
             () = sleep(self.service.takeover_wait) => false,
         }
     }

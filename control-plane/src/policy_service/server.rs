@@ -11,7 +11,7 @@ use luthien_proto::{
     wire::{EnforceRequest, EnforceResponse},
 };
 use luthien_service::telemetry::parse_traceparent;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
@@ -32,14 +32,12 @@ const ENFORCE: &str = "/luthien.v1.PolicyService/Enforce";
 pub(super) struct Enforcer {
     service: PolicyService,
     calls: TaskTracker,
-    draining: CancellationToken,
     gates: Gates,
 }
 
 impl Enforcer {
-    /// From when `draining` is cancelled, no calls are taken.
-    pub(super) fn new(service: PolicyService, calls: TaskTracker, draining: CancellationToken, gates: Gates) -> Self {
-        Self { service, calls, draining, gates }
+    pub(super) fn new(service: PolicyService, calls: TaskTracker, gates: Gates) -> Self {
+        Self { service, calls, gates }
     }
 }
 
@@ -75,7 +73,7 @@ impl StreamingService<EnforceRequest> for Enforcer {
     type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<EnforceRequest>>) -> Self::Future {
-        if self.draining.is_cancelled() {
+        if self.gates.draining.is_cancelled() {
             return ready(Err(Status::unavailable("the control plane is shutting down")));
         }
         let (replier, replies) = replies::channel(self.gates.cut.clone());

@@ -61,14 +61,21 @@ impl Plane {
         Self::start_in(folder, &format!("  admin: {{ token: {TOKEN} }}\n{lines}"))
     }
 
+    /// One that has nobody to hand its calls over to.
+    pub fn start_alone(lines: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut config = config(&folder.path().join("luthien.db"), &format!("  admin: {{ token: {TOKEN} }}\n{lines}"));
+        config.hands_over = false;
+        Self::start_as(config, folder)
+    }
+
     fn start_on(database: &Path, folder: TempDir, lines: &str) -> Self {
-        let text = format!(
-            "control_plane:\n  grpc_listen: 127.0.0.1:0\n  http_listen: 127.0.0.1:0\n  threads: 1\n  database: sqlite://{}\n{lines}",
-            database.display()
-        );
-        let document = Document::parse("luthien.yaml", &text, |_| None).unwrap();
+        Self::start_as(config(database, lines), folder)
+    }
+
+    fn start_as(config: Config, folder: TempDir) -> Self {
         let shutdown = Shutdown::new();
-        let running = ControlPlane::start(Config::load(&document).unwrap(), &shutdown).unwrap();
+        let running = ControlPlane::start(config, &shutdown).unwrap();
         Self { policy: running.policy_addr(), admin: running.admin_addr(), running: Some(running), shutdown, folder }
     }
 
@@ -159,6 +166,15 @@ impl Drop for Plane {
             }
         }
     }
+}
+
+fn config(database: &Path, lines: &str) -> Config {
+    let text = format!(
+        "control_plane:\n  grpc_listen: 127.0.0.1:0\n  http_listen: 127.0.0.1:0\n  threads: 1\n  database: sqlite://{}\n{lines}",
+        database.display()
+    );
+    let document = Document::parse("luthien.yaml", &text, |_| None).unwrap();
+    Config::load(&document).unwrap()
 }
 
 /// A proxy's end of a stream.

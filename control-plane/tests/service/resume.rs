@@ -214,6 +214,26 @@ async fn a_shutdown_hands_over_what_may_go_on_elsewhere_and_says_so_to_the_healt
 }
 
 #[tokio::test]
+async fn a_shutdown_without_anybody_to_hand_over_to_lets_calls_end_and_waits_for_no_other() {
+    let (plane, id, lost) = (Plane::start_alone(BRAND), Uuid::now_v7(), Uuid::now_v7());
+    let mut stream = plane.enforce().await;
+    stream.tell(started_to_be_resumed(lost));
+    stream.admission().await;
+    drop(stream);
+    let mut stream = plane.enforce().await;
+    stream.tell(started_to_be_resumed(id));
+    stream.admission().await;
+    plane.shutdown.begin();
+    stream.tell(response("a foo"));
+    verdicts(&mut stream, 6).await;
+    stream.end(Outcome::Delivered);
+    stream.close().await.unwrap();
+    let plane = plane.restarted(BRAND).await;
+    assert_eq!(plane.record(id).await["outcome"], "delivered");
+    assert_eq!(plane.record(lost).await["outcome"], "unknown");
+}
+
+#[tokio::test]
 async fn no_new_call_is_taken_in_a_shutdown() {
     let plane = Plane::start(BRAND);
     let mut running = plane.enforce().await;

@@ -161,6 +161,25 @@ async fn a_conversation_goes_on_until_a_policy_changed_something_in_it() {
 }
 
 #[tokio::test]
+async fn what_nobody_judges_is_gone_on_from_for_ever() {
+    for setup in [Setup::noop(), Setup::pipeline(&[]), Setup::replacing(json!({"replacements": [["unsaid", "x"]]}))] {
+        let gateway = setup.start().await;
+        let conversation = json!({"stream": true, "conversation": "conv_1"});
+        for (turn, case) in ["tools_two", "tool_only", "reasoning_tools", "hosted_tools"].into_iter().enumerate() {
+            for fields in [&conversation, &json!({"stream": true, "previous_response_id": format!("resp_{turn}")})] {
+                if turn == 0 && fields["conversation"].is_null() {
+                    continue;
+                }
+                gateway.upstream.answer(named(RESPONSES, case, &format!("resp_{}", turn + 1), true));
+                let ask = Ask::call(RESPONSES, fields);
+                gateway.ask(ask.clone()).await.complete().await;
+                assert_eq!(gateway.upstream.exchanges().last().unwrap().body, ask.body());
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_thread_of_anthropic_goes_on_with_the_results_that_it_lacks() {
     let gateway = Setup::denying_deletes().start().await;
     let dialect = Dialect::Anthropic;

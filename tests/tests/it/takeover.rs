@@ -1,6 +1,7 @@
 //! A control plane dies, or is restarted, in the middle of calls: another one, or the same, takes them over. No client
 //! notices; nothing leaks, nothing is doubled, and all is on record.
 
+mod crowd;
 mod soak;
 
 use luthien_tests::{

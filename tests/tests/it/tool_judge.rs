@@ -2,21 +2,26 @@
 
 use luthien_tests::{
     fixtures,
-    harness::{Ask, Gateway, Setup},
+    harness::{Ask, ControlPlane, DataPlane, Gateway, Setup, data_plane_section},
     peers::{
         Gate,
-        upstream::{Exchange, Reply},
+        upstream::{Exchange, Reply, Upstream},
     },
     validate::{Block, Dialect, Turn},
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-fn judged(config: Value) -> Setup {
+fn judge(config: Value) -> Value {
     let mut whole = json!({"model": "judge", "blocked_message_template": "{tool_name} was refused: {explanation}"});
     for (key, value) in config.as_object().unwrap() {
         whole[key] = value.clone();
     }
-    Setup::pipeline(&[json!({"name": "guard", "kind": "tool_call_judge", "config": whole})]).with_upstream_keys()
+    json!({"name": "guard", "kind": "tool_call_judge", "config": whole})
+}
+
+fn judged(config: Value) -> Setup {
+    Setup::pipeline(&[judge(config)]).with_upstream_keys()
 }
 
 fn is_question(exchange: &Exchange) -> bool {
@@ -111,4 +116,43 @@ async fn what_can_not_be_judged_is_refused_and_is_on_record() {
     assert_eq!(consults.len(), 2);
     assert_eq!(consults[1]["id"], "guard/2");
     assert_eq!(consults[1]["answer"][0]["content"]["text"], "Looks fine to me!");
+}
+
+#[tokio::test]
+async fn a_judge_that_is_thinking_while_its_control_plane_dies_is_heard_by_the_next_and_asked_once() {
+    for dialect in Dialect::ALL {
+        let (folder, upstream) = (TempDir::new().unwrap(), Upstream::start().await);
+        let mut section = json!({"policies": [judge(json!({}))], "pipeline": ["guard"]});
+        let mut control = ControlPlane::start(folder.path(), "control-plane", &section).await;
+        let mut data = data_plane_section(&upstream, &[control.url()]);
+        data["timeouts"] = json!({"takeover": "20s"});
+        for (name, upstream) in data["upstreams"].as_object_mut().unwrap() {
+            upstream["api_key"] = json!(format!("upstream-key-{name}"));
+        }
+        let data = DataPlane::start(folder.path(), "data-plane", &data).await;
+
+        let (gate, stream) = (Gate::new(), fixtures::streamed(dialect, "tools_two"));
+        let waits = gate.clone();
+        upstream.answer_by(move |exchange| match opinion(exchange) {
+            Some(reply) => Some(reply.hold_head(&waits)),
+            None => Some(Reply::stream(&stream)),
+        });
+        let mut answer = data.ask(Ask::streamed(dialect)).await;
+        answer.until("delete.").await;
+        while upstream.exchanges().iter().filter(|exchange| is_question(exchange)).count() < 2 {
+            answer.for_a_moment().await;
+        }
+        section["grpc_listen"] = json!(control.grpc.to_string());
+        control.process.kill();
+        control = ControlPlane::start(folder.path(), "control-plane", &section).await;
+        gate.open();
+        let call_id = answer.call_id();
+        let turn = answer.stream(dialect).await;
+        assert_eq!(turn.tool_names(), ["read_file"], "{turn:?}");
+        assert!(turn.text().ends_with("delete_file was refused: it deletes"), "{turn:?}");
+        assert_eq!(upstream.exchanges().iter().filter(|exchange| is_question(exchange)).count(), 2);
+        let record = control.record(&call_id).await;
+        let answered = record.of_type("consult").filter(|consult| consult["state"] == "answered").count();
+        assert_eq!((record.outcome(), answered), ("delivered", 2));
+    }
 }

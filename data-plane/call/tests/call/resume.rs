@@ -41,7 +41,7 @@ fn the_next_service_is_told_how_the_call_stands_and_all_that_the_last_was_told()
     rig.verdict(start, Decision::Pass);
     let told = rig.told.clone();
     lose(&mut rig);
-    assert_eq!(rig.told_before, [told.clone()]);
+    assert_eq!(rig.told_before, std::slice::from_ref(&told));
     let state = resumed(&rig);
     assert_eq!((state.epoch, state.applied), (1, Applied { settled: start, injected: 0, ended: false }));
     assert!(state.admission.is_some());
@@ -213,7 +213,7 @@ fn interest_only_falls_and_an_open_block_is_told_to_its_end() {
     rig.data(message_start() + &block[..at]);
     rig.pass_all();
     rig.say(Reply::Interest(Interest::all(Level::Record)));
-    rig.data(block[at..].to_owned());
+    rig.data(&block[at..]);
     assert!(!after.is_empty());
     assert_eq!(outline(rig.text()).last().unwrap(), "content_block_stop 0");
     rig.working();
