@@ -200,7 +200,7 @@ impl Call {
             reads: if rng.chance(25) { (rng.within(1..=20), 200) } else { (0, 16 * 1024) },
             leaves: None,
         };
-        if number == 0 && rng.chance(3) {
+        if number == 0 && rng.chance(6) {
             return call.flooded(&mut rng);
         }
         let length = call.body().len();
