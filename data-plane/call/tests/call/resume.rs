@@ -225,3 +225,31 @@ fn interest_only_falls_and_an_open_block_is_told_to_its_end() {
     rig.working();
     assert!(matches!(rig.told.last(), Some(ToService::Block(_))), "{:?}", rig.told.last());
 }
+
+#[test]
+fn a_close_before_the_last_message_was_told_is_a_loss() {
+    let mut rig = streaming(Interest::all(Level::Record));
+    rig.data(message_start() + &text_block(0, &["one"]) + &message_end("end_turn"));
+    rig.end();
+    assert_eq!(rig.finished, Some(true));
+    assert!(!matches!(rig.told.last(), Some(ToService::CallEnded(_))), "a batch is under way");
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!((resumed(&rig).epoch, &rig.done), (1, &None));
+    for _ in 0..4 {
+        rig.working();
+    }
+    assert!(matches!(rig.told.last(), Some(ToService::CallEnded(_))));
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!(rig.done, Some(Ok(())));
+}
+
+#[test]
+fn a_call_whose_client_left_before_anybody_admitted_it_is_put_on_record_by_another() {
+    let mut rig = Rig::resumable(LIMITS, TAKEOVER);
+    rig.input(Input::ClientGone);
+    lose(&mut rig);
+    let told: Vec<_> = rig.told.iter().map(std::mem::discriminant).collect();
+    assert_eq!(told.len(), 3, "CallResumed, CallStarted, CallEnded: {:?}", rig.told);
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!(rig.done, Some(Ok(())));
+}
