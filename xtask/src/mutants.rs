@@ -43,6 +43,10 @@ pub fn run(mutants: &Mutants) -> bool {
             return false;
         }
     };
+    if !tree.builds() {
+        eprintln!("the copy in {} can't be built", tree.root.display());
+        return false;
+    }
     if let Some(what) = tree.noticed(mutants.seeds) {
         eprintln!("{what} fails without any fault");
         return false;
