@@ -23,6 +23,9 @@ use crate::{decode::Read, grammar, input::Input};
 
 const CLIENTS: [Dialect; 3] = [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::OpenAiResponses];
 
+/// What the signatures of other upstreams begin with.
+const ENVELOPE: &[u8] = b"luth1.";
+
 /// A case: the client's dialect, the upstream's, and a request.
 pub fn request(data: &[u8]) {
     let mut input = Input::new(data);
@@ -46,8 +49,14 @@ pub fn request(data: &[u8]) {
     assert_eq!(read.request.model, "up");
     if client == dialect {
         assert_eq!(texts(&read.request), texts(&asked.request), "{:?}", sent.body);
+        // What another upstream signed is left out as soon as it is understood.
+        if sent.body.windows(ENVELOPE.len()).any(|part| part == ENVELOPE) {
+            return;
+        }
         let again = edited(client, &read.request, &to).expect("it could be written before");
-        assert_eq!(again.body, sent.body, "what was written anew stays as it is");
+        let [first, second] =
+            [&sent.body, &again.body].map(|body| json::parse_object(body).expect("it was read before"));
+        assert_eq!(first, second, "what was written anew stays as it is");
     }
 }
 
@@ -75,6 +84,16 @@ pub fn response(data: &[u8]) {
         return;
     }
     let mut run = Run::new(client, upstream, streams);
+    let said = match content {
+        Content::Sse => Read::of(upstream, bytes).events(),
+        Content::Json | Content::Other | Content::Encoded => {
+            decode_whole(upstream, &Bytes::copy_from_slice(bytes)).unwrap_or_default()
+        }
+    };
+    // Nobody can run a call without a name; some dialects can't even say it.
+    if said.iter().any(is_nameless) {
+        return;
+    }
     run.answer(status, content, bytes);
     let Some(head) = run.head else { panic!("no head") };
     let got = match head {
@@ -98,17 +117,16 @@ pub fn response(data: &[u8]) {
         Head::Upstream { .. } => panic!("what is converted is not the upstream's"),
     };
     grammar::check_whole(&got);
-    let said = match content {
-        Content::Sse => Read::of(upstream, bytes).events(),
-        Content::Json | Content::Other | Content::Encoded => {
-            decode_whole(upstream, &Bytes::copy_from_slice(bytes)).unwrap_or_default()
-        }
-    };
     let is_ended = |events: &[Event]| events.last().is_some_and(|event| event.step == Step::Ended);
     assert!(is_ended(&said) || !is_ended(&got), "a failure became a success: {got:?}");
     if is_ended(&said) && is_ended(&got) && !is_explained(&said) {
         assert_eq!(prose(&said), prose(&got), "{got:?}");
     }
+}
+
+fn is_nameless(event: &Event) -> bool {
+    let Step::BlockStarted(started) = &event.step else { return false };
+    matches!(&started.kind, BlockKind::ToolCall(call) if call.name.is_empty())
 }
 
 /// Whether an answer's end may tell more than its blocks do.

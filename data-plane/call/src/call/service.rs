@@ -190,9 +190,9 @@ impl Call {
 
     pub(super) fn service_closed(&mut self, closed: Result<(), Loss>) {
         match (self.service, closed) {
-            (Service::Told, Ok(())) => self.service = Service::Gone,
+            (Service::Told, Ok(())) if self.reporter.has_told_end() => self.service = Service::Gone,
             (Service::Gone | Service::Closed, _) => {}
-            (Service::Asked | Service::Judging | Service::Unheeded, Ok(())) => {
+            (Service::Asked | Service::Judging | Service::Unheeded | Service::Told, Ok(())) => {
                 self.stream_lost("it closed the stream before the call ended".into());
             }
             (Service::Asked | Service::Judging | Service::Unheeded | Service::Told, Err(loss)) => {
@@ -205,6 +205,8 @@ impl Call {
     pub(super) fn stream_lost(&mut self, loss: Loss) {
         let can_resume = match self.service {
             Service::Asked => true,
+            // The client left before anybody admitted the call.
+            Service::Told if self.admission.is_none() => true,
             Service::Judging | Service::Told => self.is_resumable(),
             Service::Unheeded | Service::Gone | Service::Closed => false,
         };

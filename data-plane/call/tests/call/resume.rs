@@ -244,3 +244,31 @@ fn each_service_that_is_told_the_end_has_its_own_time_to_close() {
     rig.input(Input::ServiceClosed(Ok(())));
     assert_eq!(rig.done, Some(Ok(())));
 }
+
+#[test]
+fn a_close_before_the_last_message_was_told_is_a_loss() {
+    let mut rig = streaming(Interest::all(Level::Record));
+    rig.data(message_start() + &text_block(0, &["one"]) + &message_end("end_turn"));
+    rig.end();
+    assert_eq!(rig.finished, Some(true));
+    assert!(!matches!(rig.told.last(), Some(ToService::CallEnded(_))), "a batch is under way");
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!((resumed(&rig).epoch, &rig.done), (1, &None));
+    for _ in 0..4 {
+        rig.working();
+    }
+    assert!(matches!(rig.told.last(), Some(ToService::CallEnded(_))));
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!(rig.done, Some(Ok(())));
+}
+
+#[test]
+fn a_call_whose_client_left_before_anybody_admitted_it_is_put_on_record_by_another() {
+    let mut rig = Rig::resumable(LIMITS, TAKEOVER);
+    rig.input(Input::ClientGone);
+    lose(&mut rig);
+    let told: Vec<_> = rig.told.iter().map(std::mem::discriminant).collect();
+    assert_eq!(told.len(), 3, "CallResumed, CallStarted, CallEnded: {:?}", rig.told);
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!(rig.done, Some(Ok(())));
+}

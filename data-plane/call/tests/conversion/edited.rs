@@ -84,6 +84,15 @@ fn what_no_edit_names_stays_as_openai_chat_says_it() {
 }
 
 #[test]
+fn a_block_that_only_looks_like_a_text_stays_what_it_is() {
+    let result = json!({"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "x": "1"}]});
+    let messages = json!([{"role": "user", "content": "Hi"}, {"role": "user", "content": [result]}]);
+    let body = json!({"model": "upstream", "max_tokens": 9, "messages": messages});
+    let (found, _) = sent(Dialect::AnthropicMessages, &body, Vec::new(), Dialect::AnthropicMessages);
+    assert_eq!(found, body);
+}
+
+#[test]
 fn what_another_upstream_signed_is_left_out_of_an_edited_request_too() {
     let foreign = wrap(Dialect::Gemini, "g", Kind::Signature, "call:U0lH", "");
     let thinking = json!({"type": "thinking", "thinking": "t", "signature": foreign});

@@ -19,7 +19,8 @@ pub(super) fn encode(content: &[Content], lost: &mut Lost) -> Vec<Value> {
 
 /// One plain text is told as such.
 pub(super) fn text_or_list(mut blocks: Vec<Value>) -> Value {
-    let is_plain = |block: &Value| block.as_object().is_some_and(|block| block.len() == 2) && block["type"] == "text";
+    let has_only_that = |block: &Value| block.as_object().is_some_and(|block| block.len() == 2);
+    let is_plain = |block: &Value| has_only_that(block) && block["type"] == "text" && block["text"].is_string();
     match blocks.as_mut_slice() {
         [block] if is_plain(block) => block["text"].take(),
         _ => blocks.into(),
