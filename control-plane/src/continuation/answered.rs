@@ -88,7 +88,8 @@ impl Answered {
         let seen = if step.unchanged { &step.original } else { &step.settled };
         let is_kept = self.running.as_ref().is_some_and(|running| running.is_kept);
         if step.step == "started" && is_kept {
-            let id = seen.as_ref().and_then(|started| started["id"].as_str()).filter(|id| !id.is_empty());
+            let id = seen.as_ref().and_then(|started| started["id"].as_str());
+            let id = id.filter(|id| !id.is_empty() && asked::is_id(id));
             self.response_id = id.map(str::to_owned);
         }
     }

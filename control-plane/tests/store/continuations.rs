@@ -290,12 +290,21 @@ async fn a_conversations_last_call_is_known_before_it_is_on_record() {
 }
 
 #[tokio::test]
+async fn null_is_nothing_to_go_on_from() {
+    let folder = TempDir::new().unwrap();
+    let plane = Plane::new(&folder).await;
+    let null = started(1, &[("previous_response_id", json!(null)), ("conversation", json!(null))]);
+    assert_eq!(plane.before(&null).await, Before::default());
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_refused_where_anything_is_gated() {
     let folder = TempDir::new().unwrap();
     let plane = Plane::new(&folder).await;
     let cases = [
         vec![("previous_response_id", json!(1))],
         vec![("conversation", json!({}))],
+        vec![("conversation", json!("c".repeat(1 << 20)))],
         vec![("conversation", json!("conv_1")), ("previous_response_id", json!("resp_1"))],
     ];
     for extras in cases {
