@@ -23,6 +23,9 @@ use crate::{decode::Read, grammar, input::Input};
 
 const CLIENTS: [Dialect; 3] = [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::OpenAiResponses];
 
+/// What the signatures of other upstreams begin with.
+const ENVELOPE: &[u8] = b"luth1.";
+
 /// A case: the client's dialect, the upstream's, and a request.
 pub fn request(data: &[u8]) {
     let mut input = Input::new(data);
@@ -46,8 +49,14 @@ pub fn request(data: &[u8]) {
     assert_eq!(read.request.model, "up");
     if client == dialect {
         assert_eq!(texts(&read.request), texts(&asked.request), "{:?}", sent.body);
+        // What another upstream signed is left out as soon as it is understood.
+        if sent.body.windows(ENVELOPE.len()).any(|part| part == ENVELOPE) {
+            return;
+        }
         let again = edited(client, &read.request, &to).expect("it could be written before");
-        assert_eq!(again.body, sent.body, "what was written anew stays as it is");
+        let [first, second] =
+            [&sent.body, &again.body].map(|body| json::parse_object(body).expect("it was read before"));
+        assert_eq!(first, second, "what was written anew stays as it is");
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 
-use planted::{ALL, Planted};
+use planted::{ALL, Planted, Shows};
 
 /// Plants faults in a copy of the tree, and tells which the simulation or the model tests notice
 #[derive(Args)]
@@ -19,6 +19,9 @@ pub struct Mutants {
     /// Simulated seeds per fault
     #[arg(long, default_value_t = 60)]
     seeds: u64,
+    /// The tree is known to be sound: it is not checked first
+    #[arg(long)]
+    sound: bool,
     /// Only faults with this in their name
     #[arg(default_value = "")]
     name: String,
@@ -32,7 +35,34 @@ enum Outcome {
     NotPlanted(String),
 }
 
-/// Nothing else is built and run for it.
+/// What may notice a fault.
+#[derive(Clone, Copy)]
+enum Check {
+    Simulation,
+    Models,
+}
+
+impl Check {
+    const ALL: [Self; 2] = [Self::Simulation, Self::Models];
+}
+
+impl Planted {
+    /// What is to notice it first: it is there that it shows sooner.
+    fn checks(&self) -> [Check; 2] {
+        match self.shows {
+            Shows::InTheSimulation => Check::ALL,
+            Shows::InTheModels => [Check::Models, Check::Simulation],
+        }
+    }
+}
+
+/// The package that a file belongs to.
+fn package_of(file: &str) -> &'static str {
+    let packages = [("data-plane/call/", MODELS[0]), ("control-plane/policy/", MODELS[1])];
+    packages.into_iter().find(|(folder, _)| file.starts_with(folder)).map_or("luthien-control-plane", |(_, name)| name)
+}
+
+/// The packages with the model tests.
 const MODELS: [&str; 2] = ["luthien-call", "luthien-policy"];
 
 pub fn run(mutants: &Mutants) -> bool {
@@ -43,14 +73,16 @@ pub fn run(mutants: &Mutants) -> bool {
             return false;
         }
     };
-    if let Some(what) = tree.noticed(mutants.seeds) {
+    if !mutants.sound
+        && let Some(what) = tree.noticed(Check::ALL, mutants.seeds)
+    {
         eprintln!("{what} fails without any fault");
         return false;
     }
     let (mut planted, mut caught) = (0, 0);
     for fault in ALL.iter().filter(|fault| fault.name.contains(&mutants.name)) {
         let began = Instant::now();
-        let outcome = tree.with(fault, || tree.noticed(mutants.seeds));
+        let outcome = tree.with(fault, || tree.noticed(fault.checks(), mutants.seeds));
         let seconds = began.elapsed().as_secs();
         planted += 1;
         match outcome {
@@ -102,7 +134,7 @@ impl Tree {
         }
         let planted = fs::write(&path, sound.replace(fault.find, fault.instead));
         let outcome = match planted {
-            Ok(()) if !self.builds() => Outcome::NotPlanted("it can't be built".to_owned()),
+            Ok(()) if !self.builds(fault.file) => Outcome::NotPlanted("it can't be built".to_owned()),
             Ok(()) => check().map_or(Outcome::NotCaught, Outcome::Caught),
             Err(error) => Outcome::NotPlanted(error.to_string()),
         };
@@ -112,19 +144,25 @@ impl Tree {
         }
     }
 
-    fn builds(&self) -> bool {
-        self.cargo(&["test", "-p", "luthien-tests", "--test", "sim", "--no-run"], 0)
+    fn builds(&self, file: &str) -> bool {
+        self.cargo(&["check", "-p", package_of(file)], 0)
     }
 
     /// Which tests fail, if any.
-    fn noticed(&self, seeds: u64) -> Option<&'static str> {
-        let simulate =
-            ["test", "-p", "luthien-tests", "--test", "sim", "--", "--ignored", "--exact", "asked_seeds_hold"];
-        if !self.cargo(&simulate, seeds) {
-            return Some("the simulation");
+    fn noticed(&self, checks: [Check; 2], seeds: u64) -> Option<&'static str> {
+        checks.into_iter().find(|check| !self.passes(*check, seeds)).map(|check| match check {
+            Check::Simulation => "the simulation",
+            Check::Models => "the model tests",
+        })
+    }
+
+    fn passes(&self, check: Check, seeds: u64) -> bool {
+        const SIMULATE: [&str; 8] =
+            ["test", "-p", "luthien-tests", "--test", "sim", "--", "--ignored", "asked_seeds_hold"];
+        match check {
+            Check::Simulation => self.cargo(&SIMULATE, seeds),
+            Check::Models => MODELS.iter().all(|package| self.cargo(&["test", "-p", package], 0)),
         }
-        let models = ["test", "--no-fail-fast", "-p", MODELS[0], "-p", MODELS[1]];
-        (!self.cargo(&models, 0)).then_some("the model tests")
     }
 
     fn cargo(&self, arguments: &[&str], seeds: u64) -> bool {

@@ -51,6 +51,7 @@ pub async fn run(plan: Rc<Plan>, number: usize, trace: Trace) -> turmoil::Result
 async fn exchange(call: &Call, number: usize, trace: &Trace) -> std::io::Result<()> {
     let mut stream = TcpStream::connect((data_plane(call.data_plane), super::world::CLIENTS_PORT)).await?;
     stream.write_all(&request(call, number)).await?;
+    sleep(Duration::from_millis(call.looks_away)).await;
     let mut reader = Reader::default();
     let (every, most) = call.reads;
     let mut buffer = vec![0; most];

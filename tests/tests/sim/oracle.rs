@@ -27,6 +27,7 @@ pub fn judge(plan: &Plan, run: &Run) -> Vec<String> {
         let checks = [
             response(plan, call, got),
             leak::check(plan, number, run),
+            bounded(plan, number, run),
             credentials(call, number, run),
             record::check(plan, number, run),
         ];
@@ -69,6 +70,20 @@ fn response(plan: &Plan, call: &Call, got: &Got) -> Result<(), String> {
         End::Complete if heard.error.is_some() && may_fail(plan, call) => Ok(()),
         End::Broken if may_break(plan, call) => Ok(()),
         end => Err(format!("{end:?} with status {:?}: {heard:?}", got.status)),
+    }
+}
+
+/// What connections hold on the way from the upstream to the client, and buffers of a fixed size, in bytes.
+const ON_THE_WAY: usize = 250_000;
+
+/// A client that does not read holds its upstream back.
+fn bounded(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
+    let (got, said) = (&run.seen.clients[number], &run.seen.upstreams[number].said);
+    let first = got.pieces.first().map_or(u64::MAX, |(at, _)| *at);
+    let before = said.iter().take_while(|(at, _)| *at < first).last().map_or(0, |(_, end)| *end);
+    match plan.calls[number].looks_away > 0 && plan.window < ON_THE_WAY && before > plan.window + ON_THE_WAY {
+        true => Err(format!("the upstream has said {before} bytes before the client read any")),
+        false => Ok(()),
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Call {
     pub pieces: Vec<(usize, u64)>,
     /// How many bytes the upstream sends before it breaks off.
     pub cut: Option<usize>,
+    /// How long the client waits before it reads anything, in milliseconds.
+    pub looks_away: u64,
     /// How long the client waits between two reads, in milliseconds, and how much it reads at once.
     pub reads: (u64, usize),
     /// How many bytes the client waits for before it leaves.
@@ -194,9 +196,13 @@ impl Call {
             response: Response::of(&mut rng, number, client == upstream),
             pieces: Vec::new(),
             cut: None,
+            looks_away: 0,
             reads: if rng.chance(25) { (rng.within(1..=20), 200) } else { (0, 16 * 1024) },
             leaves: None,
         };
+        if number == 0 && rng.chance(6) {
+            return call.flooded(&mut rng);
+        }
         let length = call.body().len();
         call.pieces = pieces(&mut rng, length);
         if rng.chance(12) {
@@ -205,6 +211,15 @@ impl Call {
             call.leaves = Some(rng.within(0..=length as u64) as usize);
         }
         call
+    }
+
+    /// The same call, in which the model says more than anybody should keep, as fast as it can, while the client looks away.
+    fn flooded(mut self, rng: &mut Rng) -> Self {
+        (self.streamed, self.looks_away, self.reads) = (true, rng.within(2000..=6000), (0, 64 * 1024));
+        self.response.text = (0..1500).map(|mark| format!("f{mark} {} ", "water ".repeat(200))).collect();
+        let length = self.body().len();
+        self.pieces = rng.cuts(length, 1000..=4000).into_iter().map(|end| (end, 0)).collect();
+        self
     }
 
     /// Whether the upstream breaks off before the end.

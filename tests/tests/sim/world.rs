@@ -33,6 +33,8 @@ pub const CLIENTS_PORT: u16 = 8000;
 /// What upstreams are shown where the client has nothing for them.
 pub const UPSTREAM_KEY: &str = "sk-upstream-credential";
 const POLICY_PORT: u16 = 50051;
+/// How many messages a connection takes before somebody reads them.
+const SEGMENTS: usize = 16;
 /// How often messages are delivered.
 const TICK: Duration = Duration::from_millis(4);
 /// When nobody should have anything left to do.
@@ -66,7 +68,7 @@ pub fn run(plan: &Plan) -> Run {
         .min_message_latency(Duration::from_millis(1))
         .max_message_latency(Duration::from_millis(plan.latency))
         .simulation_duration(PATIENCE + AFTERWARDS * 2)
-        .tcp_capacity(64)
+        .tcp_capacity(SEGMENTS)
         .build();
     hosts(&mut sim, &plan, &trace, &store);
     let mut faults = Faults::new(&plan);

@@ -6,10 +6,23 @@ pub struct Planted {
     pub file: &'static str,
     pub find: &'static str,
     pub instead: &'static str,
+    pub shows: Shows,
+}
+
+/// Where a fault shows.
+pub enum Shows {
+    /// In a run of the planes.
+    InTheSimulation,
+    /// Only where a peer does what ours do not do, or not there.
+    InTheModels,
 }
 
 const fn planted(name: &'static str, file: &'static str, find: &'static str, instead: &'static str) -> Planted {
-    Planted { name, file, find, instead }
+    Planted { name, file, find, instead, shows: Shows::InTheSimulation }
+}
+
+const fn for_models(name: &'static str, file: &'static str, find: &'static str, instead: &'static str) -> Planted {
+    Planted { name, file, find, instead, shows: Shows::InTheModels }
 }
 
 const GATE: &str = "data-plane/call/src/gate.rs";
@@ -47,20 +60,20 @@ pub const ALL: &[Planted] = &[
         "Fate::Replaced(made) => {\n                    if matches!(&made[..], [Event { step: Step::BlockDelta(_), .. }]) {\n                        \
          events.extend(made.clone());\n                    }\n                    events.extend(made);\n                }",
     ),
-    planted("a verdict on what was never sent counts", GATE, "if through > sent {", "if through > sent + 1000 {"),
-    planted(
+    for_models("a verdict on what was never sent counts", GATE, "if through > sent {", "if through > sent + 1000 {"),
+    for_models(
         "a verdict that goes back counts",
         GATE,
         "if through < self.settled {",
         "if through + 1000 < self.settled {",
     ),
-    planted(
+    for_models(
         "original bytes leave although something in them was changed",
         GATE,
         "original: frame.original.filter(|_| intact)",
         "original: frame.original.filter(|_| intact || through % 5 == 0)",
     ),
-    planted(
+    for_models(
         "an injection is forgotten",
         GATE,
         "if let Some(events) = events.filter(|events| !events.is_empty()) {",
@@ -72,13 +85,13 @@ pub const ALL: &[Planted] = &[
         "let state = if gated { State::Flowing } else { State::Flushed };",
         "let state = if gated && choices > 1000 { State::Flowing } else { State::Flushed };",
     ),
-    planted(
+    for_models(
         "a tool call that has not stopped is written at the end",
         TAIL,
         "released.events.retain(|event| block_of(event).is_none_or(|key| !open.contains(&key)));",
         "released.events.retain(|event| block_of(event).is_none_or(|key| !open.contains(&key)) || true);",
     ),
-    planted(
+    for_models(
         "a half-written tool call is completed",
         TURN,
         "block.choice == choice && block.sort != Sort::ToolCall);",
@@ -90,19 +103,19 @@ pub const ALL: &[Planted] = &[
         "if finished.reason == FinishReason::ToolUse && !self.has_tool_calls(finished.choice) {",
         "if finished.reason == FinishReason::StopSequence && !self.has_tool_calls(finished.choice) {",
     ),
-    planted(
+    for_models(
         "bytes leave as they came behind a difference",
         WRITER,
         "Some(original) if !self.differs => self.write_original",
         "Some(original) => self.write_original",
     ),
-    planted(
+    for_models(
         "a stream that is closed cleanly opens the gate",
         SERVICE,
         "                self.stream_lost(\"it closed the stream before the call ended\".into());",
         "                self.judged.open();",
     ),
-    planted(
+    for_models(
         "the loss of the policy service opens a closed gate",
         SERVICE,
         "FailureMode::Closed => self.end_closed(&fault),",
@@ -120,13 +133,13 @@ pub const ALL: &[Planted] = &[
         "(self.applied.settled, self.applied.injected) = (settled, 0);",
         "(self.applied.settled, self.applied.injected) = (settled + 1, 0);",
     ),
-    planted(
+    for_models(
         "what was injected is not told",
         SERVICE,
         "self.applied.injected += events as u64;",
         "self.applied.injected += events as u64 * 0;",
     ),
-    planted(
+    for_models(
         "another stream has the same epoch",
         STREAM,
         "self.epoch = self.epoch.saturating_add(1);",
@@ -138,7 +151,7 @@ pub const ALL: &[Planted] = &[
         "            messages.push(message.clone());",
         "            if self.log.bytes % 7 != 0 {\n                messages.push(message.clone());\n            }",
     ),
-    planted(
+    for_models(
         "a consult is answered twice",
         CONSULTS,
         "(self.finish(id) == Some(State::Running), self.next())",
@@ -150,7 +163,7 @@ pub const ALL: &[Planted] = &[
         "waits.service.then(|| (self.service + 2 * lease, Due::Lease)),",
         "waits.service.then(|| (self.service + 2000 * lease, Due::Lease)),",
     ),
-    planted(
+    for_models(
         "what broke off seems whole",
         UPSTREAM,
         "decoder.cut(\"the stream ended within an event\") } else { decoder.end() };",
@@ -162,13 +175,13 @@ pub const ALL: &[Planted] = &[
         "if ended || through < settled || (through == settled && !injects) {",
         "if ended || through <= settled + 1 {",
     ),
-    planted(
+    for_models(
         "what was injected is injected again",
         STANDS,
         "events.split_off(injected)",
         "events.split_off(injected * 0)",
     ),
-    planted("an end is said again", STANDS, "if ended || through < settled", "if through < settled"),
+    for_models("an end is said again", STANDS, "if ended || through < settled", "if through < settled"),
     planted(
         "a pass is said for a chunk that was not decided",
         VERDICTS,
