@@ -257,6 +257,11 @@ impl Gate {
         self.settle(u64::MAX, 0, stats::Fate::Opened, Fate::Passed);
     }
 
+    /// Whether nothing is held any more, whatever was wanted.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Drops all that is held, and all that will come.
     pub fn shut(&mut self) {
         self.stats = self.stats();

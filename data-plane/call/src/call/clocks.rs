@@ -99,6 +99,11 @@ impl Clocks {
         self.service = now;
     }
 
+    /// Another policy service is asked, and has all its time before it.
+    pub fn reopened(&mut self, now: Instant) {
+        (self.service, self.close) = (now, now);
+    }
+
     /// The oldest chunk was settled.
     pub fn settled(&mut self, now: Instant) {
         (self.verdict, self.held_for) = (now, Duration::ZERO);

@@ -153,6 +153,11 @@ impl Judged {
         self.gate.open();
     }
 
+    /// Whether all that comes passes unjudged.
+    pub fn is_open(&self) -> bool {
+        self.gate.is_open()
+    }
+
     /// Drops all that is held, and all that comes.
     pub fn shut(&mut self) {
         self.gate.shut();

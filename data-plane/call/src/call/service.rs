@@ -114,7 +114,8 @@ impl Call {
     }
 
     pub(super) fn verdict(&mut self, verdict: Verdict) {
-        if !self.is_answering() {
+        // Of what has left unjudged, nothing can be taken back: its replacement would only stand behind it.
+        if !self.is_answering() || self.judged.is_open() {
             return;
         }
         let cancel = verdict.cancel_upstream;

@@ -57,6 +57,6 @@ impl Call {
         if self.service == Service::Told && self.reporter.has_told_end() {
             self.out.push_back(Output::CloseService);
         }
-        self.clocks.heard_service(self.now);
+        self.clocks.reopened(self.now);
     }
 }

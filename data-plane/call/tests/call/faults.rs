@@ -393,3 +393,27 @@ fn while_all_calls_hold_all_that_they_may_the_upstream_waits_for_what_is_under_w
     rig.call.throttle(false, now);
     assert!(rig.call.wants_upstream());
 }
+
+#[test]
+fn what_an_open_failure_mode_has_let_go_of_no_verdict_changes() {
+    let limits = Limits { held: 2_000, ..LIMITS };
+    let block = text_block(0, &["x".repeat(2_000).as_str()]);
+    let (open, stop) = block.split_at(block.find("event: content_block_stop").unwrap());
+    let decisions = [
+        Decision::Replace(made_text(0, "instead")),
+        Decision::Replace(Vec::new()),
+        Decision::End { events: made_text(0, "no more"), reason: None },
+    ];
+    for decision in decisions {
+        let mut rig = Rig::with(Dialect::AnthropicMessages, limits, FailureMode::Closed);
+        rig.admit(GATE_ALL, FailureMode::Open);
+        rig.head(200, Content::Sse);
+        rig.data(message_start() + open);
+        rig.working();
+        rig.cancel(3, decision);
+        rig.data(stop.to_owned() + &message_end("end_turn"));
+        rig.end();
+        assert_eq!(rig.text(), message_start() + &block + &message_end("end_turn"));
+        assert_eq!(rig.finished, Some(true));
+    }
+}

@@ -227,6 +227,25 @@ fn interest_only_falls_and_an_open_block_is_told_to_its_end() {
 }
 
 #[test]
+fn each_service_that_is_told_the_end_has_its_own_time_to_close() {
+    let mut rig = streaming(Interest::all(Level::Record));
+    rig.data(message_start() + &text_block(0, &["one"]) + &message_end("end_turn"));
+    rig.working();
+    rig.working();
+    rig.end();
+    while !matches!(rig.told.last(), Some(ToService::CallEnded(_))) {
+        rig.working();
+    }
+    rig.after(Duration::from_secs(30));
+    assert_eq!(resumed(&rig).epoch, 1);
+    rig.working();
+    rig.after(Duration::from_secs(29));
+    assert_eq!(resumed(&rig).epoch, 1);
+    rig.input(Input::ServiceClosed(Ok(())));
+    assert_eq!(rig.done, Some(Ok(())));
+}
+
+#[test]
 fn a_close_before_the_last_message_was_told_is_a_loss() {
     let mut rig = streaming(Interest::all(Level::Record));
     rig.data(message_start() + &text_block(0, &["one"]) + &message_end("end_turn"));
