@@ -29,6 +29,9 @@ pub struct Bench {
     /// Instructions per chunk of the hot paths instead, counted by valgrind
     #[arg(long, conflicts_with_all = ["quick", "seconds", "only", "out"])]
     instructions: bool,
+    /// Long answers instead, converted between all dialects: whether time is linear and memory bounded
+    #[arg(long, conflicts_with_all = ["quick", "seconds", "only", "out", "micro", "instructions"])]
+    long: bool,
 }
 
 /// What is measured, and what measures it.
@@ -41,6 +44,9 @@ pub fn run(bench: &Bench) -> bool {
     }
     if bench.instructions {
         return instructions::run();
+    }
+    if bench.long {
+        return Step::cargo(["bench", "-p", "luthien-call", "--bench", "long"]).run();
     }
     // As released, but with the names that a profiler needs.
     let programs = PROGRAMS.into_iter().flat_map(|program| ["--bin".to_owned(), program.to_owned()]);

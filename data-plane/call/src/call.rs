@@ -10,6 +10,7 @@ mod life;
 mod service;
 mod source;
 mod stream;
+mod telling;
 
 use std::time::Duration;
 

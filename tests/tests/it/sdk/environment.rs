@@ -1,4 +1,7 @@
-//! A virtual environment with the SDKs, made once and kept beside what cargo builds.
+//! Where the SDKs of a language are installed: made once and kept beside what cargo builds.
+
+mod node;
+mod python;
 
 use std::{
     env, fs,
@@ -12,61 +15,91 @@ use std::{
 /// Set to `1`, the tests of the SDKs are left out.
 const SKIP: &str = "LUTHIEN_SKIP_SDK";
 
-/// The oldest Python for which the pinned versions are made.
-const MINOR_MIN: u32 = 11;
+/// What runs the SDKs of a language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    Python,
+    Node,
+}
 
-static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+/// What runs the scripts, and finds the SDKs.
+struct Installed {
+    interpreter: PathBuf,
+    scripts: PathBuf,
+}
+
+impl Runtime {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Python, Self::Node];
+
+    /// Runs one of its scripts, named without its extension, in an empty environment; `None`, and a note on stderr: there is
+    /// none on this machine.
+    ///
+    /// # Panics
+    /// When there is one, and the SDKs can't be installed.
+    pub fn command(self, script: &str) -> Option<Command> {
+        static PYTHON: OnceLock<Option<Installed>> = OnceLock::new();
+        static NODE: OnceLock<Option<Installed>> = OnceLock::new();
+        let (once, install, extension): (_, fn() -> Option<Installed>, _) = match self {
+            Self::Python => (&PYTHON, python::installed, "py"),
+            Self::Node => (&NODE, node::installed, "mjs"),
+        };
+        let installed = once.get_or_init(|| if self.is_left_out() { None } else { install() }).as_ref()?;
+        let mut command = Command::new(&installed.interpreter);
+        command.arg(installed.scripts.join(script).with_extension(extension)).env_clear();
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
+        Some(command)
+    }
+
+    fn is_left_out(self) -> bool {
+        let is_left_out = env::var(SKIP).is_ok_and(|skip| skip == "1");
+        if is_left_out {
+            self.note(&format!("skipped: {SKIP}=1"));
+        }
+        is_left_out
+    }
+
+    /// Says something also where the output of tests is kept back.
+    fn note(self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "\nnote: tests of the {self:?} SDKs: {text}");
+    }
+
+    /// The place in cargo's target folder for what is pinned, installed if it is not there. It is built aside and renamed,
+    /// so that what has the name is complete.
+    fn place(self, pinned: &str, version: &[u8], install: impl FnOnce(&Path)) -> PathBuf {
+        let pinned = folder().join(pinned);
+        let mut hasher = DefaultHasher::new();
+        (fs::read(&pinned).expect("what is pinned is there"), version).hash(&mut hasher);
+        let place = target().join(self.keeps()).join(format!("{:016x}", hasher.finish()));
+        if !place.exists() {
+            self.note(&format!("installing {} (once)", pinned.display()));
+            let aside = place.with_extension(std::process::id().to_string());
+            install(&aside);
+            if fs::rename(&aside, &place).is_err() {
+                // Another run was faster.
+                let _ = fs::remove_dir_all(&aside);
+            }
+        }
+        place
+    }
+
+    fn keeps(self) -> &'static str {
+        match self {
+            Self::Python => "sdk-venv",
+            Self::Node => "sdk-node",
+        }
+    }
+}
 
 /// The folder of the scripts.
-pub fn folder() -> PathBuf {
+fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sdk")
 }
 
-/// The Python that has the SDKs; `None`, and a note on stderr: there is none on this machine to make it from.
-///
-/// # Panics
-/// When there is a Python, and the SDKs can't be installed.
-pub fn python() -> Option<&'static Path> {
-    PYTHON.get_or_init(|| find().map(|python| made(&python))).as_deref()
-}
-
-fn find() -> Option<PathBuf> {
-    if env::var(SKIP).is_ok_and(|skip| skip == "1") {
-        note(&format!("skipped: {SKIP}=1"));
-        return None;
-    }
-    let found = ["python3", "python3.14", "python3.13", "python3.12", "python3.11"].into_iter().find(|name| {
-        let probe = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < (3, {MINOR_MIN}))");
-        Command::new(name).args(["-c", &probe]).output().is_ok_and(|output| output.status.success())
-    });
-    if found.is_none() {
-        note(&format!("skipped: they need a python3 of version 3.{MINOR_MIN} or later with venv, and there is none"));
-    }
-    found.map(PathBuf::from)
-}
-
-/// The environment for the versions that are pinned, made if it is not there. It is built aside and renamed, so that
-/// what has the name is complete.
-fn made(python: &Path) -> PathBuf {
-    let requirements = folder().join("requirements.txt");
-    let version = run(Command::new(python).arg("--version"), "python3 does not say its version");
-    let mut hasher = DefaultHasher::new();
-    (fs::read(&requirements).expect("requirements.txt is there"), &version.stdout).hash(&mut hasher);
-    let place = target().join("sdk-venv").join(format!("{:016x}", hasher.finish()));
-    let interpreter = place.join("bin").join("python");
-    if !interpreter.exists() {
-        note(&format!("installing {} (once)", requirements.display()));
-        let aside = place.with_extension(std::process::id().to_string());
-        run(Command::new(python).args(["-m", "venv"]).arg(&aside), "no virtual environment could be made");
-        let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "-r"];
-        let mut install = Command::new(aside.join("bin").join("python"));
-        run(install.args(pip).arg(&requirements), "pip could not install the SDKs");
-        if fs::rename(&aside, &place).is_err() {
-            // Another run was faster.
-            let _ = fs::remove_dir_all(&aside);
-        }
-    }
-    interpreter
+/// Tests lie in `target/PROFILE/deps`.
+fn target() -> PathBuf {
+    let test = env::current_exe().expect("a running program has a path");
+    test.ancestors().nth(3).expect("tests lie in target/PROFILE/deps").to_owned()
 }
 
 fn run(command: &mut Command, otherwise: &str) -> Output {
@@ -80,13 +113,7 @@ fn run(command: &mut Command, otherwise: &str) -> Output {
     output
 }
 
-/// Tests lie in `target/PROFILE/deps`.
-fn target() -> PathBuf {
-    let test = env::current_exe().expect("a running program has a path");
-    test.ancestors().nth(3).expect("tests lie in target/PROFILE/deps").to_owned()
-}
-
-/// Says something also where the output of tests is kept back.
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "\nnote: tests of the Python SDKs: {text}");
+/// Whether there is such a program, and it says yes.
+fn can(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }

@@ -7,6 +7,9 @@ use luthien_tests::{
 };
 use serde_json::{Value, json};
 
+/// What the scripts' tools answer.
+const TOOL_SAYS: &str = "It rains.";
+
 /// The whole responses that it has.
 pub fn whole(dialect: Dialect) -> Vec<String> {
     fixtures::all_whole(dialect).into_iter().map(|fixture| fixture.case).collect()
@@ -17,7 +20,8 @@ pub fn streamed(dialect: Dialect) -> Vec<String> {
     fixtures::all_streamed(dialect).into_iter().map(|fixture| fixture.case).collect()
 }
 
-/// `status-N` fails with that status; `retry-N` does so once, and then answers; anything else is a fixture.
+/// `status-N` fails with that status; `retry-N` does so once, and then answers; `loop-CASE` is that fixture until the tools
+/// have answered; anything else is a fixture.
 pub fn answer(dialect: Dialect, exchange: &Exchange) -> Option<Reply> {
     let case = exchange.header("x-case");
     if let Some(status) = case.strip_prefix("status-") {
@@ -30,6 +34,10 @@ pub fn answer(dialect: Dialect, exchange: &Exchange) -> Option<Reply> {
         } else {
             response(dialect, "text", exchange)
         });
+    }
+    if let Some(case) = case.strip_prefix("loop-") {
+        let is_answered = exchange.json().to_string().contains(TOOL_SAYS);
+        return Some(response(dialect, if is_answered { "text" } else { case }, exchange));
     }
     Some(response(dialect, case, exchange))
 }
