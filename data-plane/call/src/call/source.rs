@@ -1,10 +1,7 @@
 //! What the upstream says.
 
 use bytes::Bytes;
-use luthien_proto::{
-    event::{CallError, Event, Step},
-    message::Level,
-};
+use luthien_proto::event::{CallError, Event, Step};
 
 use super::{
     Content, Output, UpstreamHead,
@@ -120,8 +117,7 @@ impl Call {
             let size = arrival.size / arrival.events.len().max(1);
             for (chunk, level) in self.judged.arrive(arrival, arrived_us) {
                 match self.service {
-                    Service::Judging => self.reporter.add(chunk, level, size),
-                    Service::Unheeded => self.reporter.add(chunk, Level::Observe, size),
+                    Service::Judging | Service::Unheeded => self.reporter.add(chunk, level, size),
                     Service::Asked | Service::Told | Service::Gone | Service::Closed => {}
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use luthien_call::call::{Content, Head, Input, Limits};
 use luthien_proto::{
     event::{FinishReason, Finished, Kind, Step},
-    message::{Decision, FailureMode, FromService, Interest, Level, Outcome, Reply, Verdict},
+    message::{Decision, FailureMode, FromService, Interest, Level, Outcome, Reply, ToService, Verdict},
     request::Dialect,
 };
 
@@ -416,4 +416,24 @@ fn what_an_open_failure_mode_has_let_go_of_no_verdict_changes() {
         assert_eq!(rig.text(), message_start() + &block + &message_end("end_turn"));
         assert_eq!(rig.finished, Some(true));
     }
+}
+
+#[test]
+fn a_recorded_block_that_was_open_at_a_fault_is_still_told_whole() {
+    let mut rig = Rig::new(Dialect::AnthropicMessages);
+    rig.admit(GATE_ALL.with(Kind::Text, Level::Record), FailureMode::Open);
+    rig.head(200, Content::Sse);
+    let block = text_block(0, &["one", "two"]);
+    let (before, after) = block.split_at(block.find("\"two\"").unwrap());
+    rig.data(message_start() + before);
+    rig.pass(1000);
+    rig.data(after.to_owned() + &message_end("end_turn"));
+    rig.end();
+    (0..6).for_each(|_| rig.working());
+    assert_eq!(rig.text(), message_start() + &block + &message_end("end_turn"));
+    let pieces =
+        |chunk: &&luthien_proto::Chunk| matches!(chunk.event.step, Step::BlockDelta(_) | Step::BlockStopped(_));
+    assert_eq!(rig.chunks().into_iter().filter(pieces).count(), 0, "pieces of a block that was never started");
+    let blocks = rig.told.iter().filter(|message| matches!(message, ToService::Block(block) if block.stopped));
+    assert_eq!(blocks.count(), 1);
 }
