@@ -27,7 +27,8 @@ pub struct Consults {
 
 #[derive(Debug)]
 struct Known {
-    question: Box<Consult>,
+    /// `None`: it was one too many, and is not kept.
+    question: Option<Box<Consult>>,
     state: State,
 }
 
@@ -66,7 +67,8 @@ impl Consults {
     /// A question came.
     pub fn ask(&mut self, question: Box<Consult>) -> Asked {
         if let Some(known) = self.known.get(&question.id) {
-            return if known.question == question { Asked::Later } else { Asked::Clash };
+            let is_same = known.question.as_ref().is_none_or(|known| *known == question);
+            return if is_same { Asked::Later } else { Asked::Clash };
         }
         let id = question.id.clone();
         let state = match self.running < self.limits.at_once {
@@ -74,7 +76,8 @@ impl Consults {
             true => State::Running,
             false => State::Waiting,
         };
-        self.known.insert(id.clone(), Known { question: question.clone(), state });
+        let kept = (state != State::Over).then(|| question.clone());
+        self.known.insert(id.clone(), Known { question: kept, state });
         match state {
             State::Over => Asked::Answered(refused(id, format!("More than {} consults", self.limits.per_call))),
             State::Waiting => {
