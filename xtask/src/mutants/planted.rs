@@ -166,8 +166,8 @@ pub const ALL: &[Planted] = &[
     for_models(
         "what broke off seems whole",
         UPSTREAM,
-        "decoder.cut(\"the stream ended within an event\") } else { decoder.end() };",
-        "vec![Step::Ended.into()] } else { vec![Step::Ended.into()] };",
+        "decoder.cut(\"the stream ended within an event\")",
+        "{ drop(decoder.cut(\"\")); vec![luthien_proto::Event::from(Step::Ended)] }",
     ),
     planted(
         "a chunk that is not settled is skipped when a call is taken over",
