@@ -17,23 +17,20 @@ mod upstream;
 mod workers;
 mod world;
 
-use std::{
-    env,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::env;
 
 use plan::Plan;
 
 /// Seeds that once found something, one a line; what stands behind it is what.
 const KEPT: &str = include_str!("kept_seeds.txt");
-const FRESH: u64 = 20;
+/// The first ones: the same in each run, so that a run of all tests says something of the change that it tests.
+const FIRST: std::ops::Range<u64> = 1..21;
 
 #[test]
-fn kept_and_fresh_seeds_hold() {
+fn kept_and_first_seeds_hold() {
     let kept = KEPT.lines().filter_map(|line| line.split_whitespace().next());
     let kept = kept.map(|seed| seed.parse().expect("a kept seed is a number"));
-    let from = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()) * FRESH;
-    workers::hold(kept.chain(from..from + FRESH).collect());
+    workers::hold(kept.chain(FIRST).collect());
 }
 
 /// What `cargo xtask sim` runs.
