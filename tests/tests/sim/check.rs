@@ -3,7 +3,7 @@
 use crate::{
     client::End,
     oracle,
-    plan::{Dialect, Fault, Plan},
+    plan::{Dialect, Plan},
     trace::timeless,
     world::{self, Run},
 };
@@ -42,7 +42,7 @@ fn same_from_other_pieces(plan: &Plan) -> Vec<String> {
 
 /// Whoever of those who judge is lost, and whatever the store does, makes no difference to the client.
 fn same_without_losses(plan: &Plan, run: &Run) -> Vec<String> {
-    if plan.loses_data_plane() || plan.is_calm() || plan.faults.iter().any(Fault::is_long) {
+    if plan.loses_data_plane() || plan.is_calm() || plan.is_long_troubled() {
         return Vec::new();
     }
     let calm = world::run(&plan.without_faults());

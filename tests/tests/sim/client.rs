@@ -1,6 +1,6 @@
 //! A client: asks once, and keeps what it gets and when.
 
-use std::{rc::Rc, time::Duration};
+use std::{future::pending, rc::Rc, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -11,9 +11,12 @@ use turmoil::net::TcpStream;
 
 use crate::{
     http1::Reader,
-    plan::{Call, Dialect, Plan},
+    plan::{Call, Dialect, Fault, Plan, Trouble},
     trace::Trace,
 };
+
+/// What a client needs at most to read what is on its way.
+const TO_READ: Duration = Duration::from_secs(60);
 
 /// What a client got.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +45,25 @@ pub enum End {
 pub async fn run(plan: Rc<Plan>, number: usize, trace: Trace) -> turmoil::Result {
     let call = &plan.calls[number];
     sleep(Duration::from_millis(call.at)).await;
-    if exchange(call, number, &trace).await.is_err() {
+    let is_over = tokio::select! {
+        biased;
+        exchange = exchange(call, number, &trace) => exchange.is_ok(),
+        () = hears_no_more(&plan, call) => false,
+    };
+    if !is_over {
         trace.ended(number, End::Broken);
     }
     Ok(())
+}
+
+/// Until a client may have read all of a data plane that was killed. The simulated network does not tell of the end of a
+/// connection on which more was sent than fits.
+async fn hears_no_more(plan: &Plan, call: &Call) {
+    let is_killed = |fault: &&Fault| fault.trouble == Trouble::CrashData(call.data_plane) && fault.at >= call.at;
+    match plan.faults.iter().filter(is_killed).map(|fault| fault.at - call.at).min() {
+        Some(soon) => sleep(Duration::from_millis(soon) + TO_READ).await,
+        None => pending().await,
+    }
 }
 
 async fn exchange(call: &Call, number: usize, trace: &Trace) -> std::io::Result<()> {

@@ -9,7 +9,7 @@ use crate::{
     client::{self, End, Got},
     expect::Expected,
     hear::{self, Heard},
-    plan::{Call, Dialect, Fault, Plan, Trouble},
+    plan::{Call, Dialect, Plan, Trouble},
     world::{Run, UPSTREAM_KEY},
 };
 
@@ -89,7 +89,7 @@ fn bounded(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
 
 /// Whether an error is a proper end: those who judge are waited for, but not for ever.
 fn may_fail(plan: &Plan, call: &Call) -> bool {
-    call.is_cut() || plan.faults.iter().any(Fault::is_long)
+    call.is_cut() || plan.is_long_troubled()
 }
 
 /// Whether the connection may end without a word. A whole response that nobody judges is given on as it comes.

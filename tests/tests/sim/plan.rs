@@ -132,7 +132,8 @@ impl Plan {
         let mut plan = self.clone();
         let mut rng = Rng::new(self.seed, "recut");
         for call in &mut plan.calls {
-            call.pieces = pieces(&mut rng, call.body().len());
+            let length = call.body().len();
+            call.pieces = if call.is_flooded() { flood(&mut rng, length) } else { pieces(&mut rng, length) };
         }
         plan
     }
@@ -218,8 +219,12 @@ impl Call {
         (self.streamed, self.looks_away, self.reads) = (true, rng.within(2000..=6000), (0, 64 * 1024));
         self.response.text = (0..1500).map(|mark| format!("f{mark} {} ", "water ".repeat(200))).collect();
         let length = self.body().len();
-        self.pieces = rng.cuts(length, 1000..=4000).into_iter().map(|end| (end, 0)).collect();
+        self.pieces = flood(rng, length);
         self
+    }
+
+    fn is_flooded(&self) -> bool {
+        self.looks_away > 0
     }
 
     /// Whether the upstream breaks off before the end.
@@ -235,6 +240,11 @@ impl Call {
 
 /// An upstream has so long to say all, in milliseconds, but for its rests.
 const SAYS_WITHIN: u64 = 6000;
+
+/// In pieces that a network with its round trips is through with soon.
+fn flood(rng: &mut Rng, length: usize) -> Vec<(usize, u64)> {
+    rng.cuts(length, 1000..=4000).into_iter().map(|end| (end, 0)).collect()
+}
 
 fn pieces(rng: &mut Rng, length: usize) -> Vec<(usize, u64)> {
     let size = rng.pick(&[1..=9, 1..=120, 40..=600, 10_000..=10_000]).clone();

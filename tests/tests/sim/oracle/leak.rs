@@ -3,7 +3,7 @@
 
 use crate::{
     hear,
-    plan::{Call, Fault, Plan, Policy, Trouble},
+    plan::{Call, Plan, Policy},
     world::Run,
 };
 
@@ -17,34 +17,13 @@ pub fn check(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
     if !judged || !call.streamed {
         return Ok(());
     }
-    for (from, to) in silences(plan, call) {
+    for (from, to) in plan.silences(call.data_plane) {
         let from = from + ON_ITS_WAY + 3 * plan.latency;
         if from < to {
             silent(number, run, call, from, to)?;
         }
     }
     Ok(())
-}
-
-/// When the call's data plane hears no control plane.
-fn silences(plan: &Plan, call: &Call) -> Vec<(u64, u64)> {
-    let deaf = |control: usize| {
-        let silences = move |fault: &&Fault| match fault.trouble {
-            Trouble::Crash(other) => other == control,
-            Trouble::Partition(data, other) | Trouble::Deaf(data, other) | Trouble::Hold(data, other) => {
-                data == call.data_plane && other == control
-            }
-            Trouble::CrashData(_) => false,
-        };
-        plan.faults.iter().filter(silences).map(|fault| (fault.at, fault.end())).collect::<Vec<_>>()
-    };
-    (1..plan.control_planes).fold(deaf(0), |both, control| {
-        let other = deaf(control);
-        let overlap = |&(from, to): &(u64, u64)| {
-            other.iter().map(move |&(begin, end)| (from.max(begin), to.min(end))).collect::<Vec<_>>()
-        };
-        both.iter().flat_map(overlap).filter(|(from, to)| from < to).collect()
-    })
 }
 
 /// Whether what the client understands stays the same meanwhile, but for an error. A client that reads slowly may still

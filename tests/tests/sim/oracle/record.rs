@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     client::End,
     hear,
-    plan::{Fault, Plan, Policy},
+    plan::{Plan, Policy},
     world::Run,
 };
 
@@ -33,11 +33,7 @@ pub fn check(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
             return Err(format!("epoch {epoch}: entry {place} is missing before {}", entry.seq));
         }
     }
-    if got.status != Some(200)
-        || got.end != End::Complete
-        || plan.loses_data_plane()
-        || plan.faults.iter().any(Fault::is_long)
-    {
+    if got.status != Some(200) || got.end != End::Complete || plan.loses_data_plane() || plan.is_long_troubled() {
         return Ok(());
     }
     let outcome = run.store.look(|kept| kept.summaries.get(&id).and_then(|summary| summary.outcome));
