@@ -12,7 +12,7 @@ use luthien_policy::EntryBody;
 use luthien_service::metrics::{Counter, Histogram, LATENCIES_US, Page};
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::Summary;
 
@@ -57,12 +57,28 @@ pub(super) enum What {
         first_seq: u64,
         entries: Vec<NewEntry>,
         cost: usize,
+        progress: Progress,
     },
     /// The last of a stream; whoever waits is told when it is durable.
     Closed {
         summary: Option<Box<Summary>>,
         durable: Option<oneshot::Sender<()>>,
     },
+}
+
+/// How many of a stream's entries are durable.
+#[derive(Clone)]
+pub(super) struct Progress(watch::Sender<u64>);
+
+impl Progress {
+    /// So many are.
+    pub(super) fn reach(&self, entries: u64) {
+        self.0.send_if_modified(|durable| {
+            let is_more = entries > *durable;
+            *durable = entries.max(*durable);
+            is_more
+        });
+    }
 }
 
 impl Recorder {
@@ -79,8 +95,9 @@ impl Recorder {
     /// Begins the record of a call's stream. Nothing is written before the first flush.
     pub fn call(&self, summary: Summary) -> CallRecord {
         let stream = self.shared.streams.fetch_add(1, Ordering::Relaxed);
-        let stage = Stage::New;
-        CallRecord { recorder: self.clone(), stream, summary, made: Vec::new(), ready: Vec::new(), next_seq: 0, stage }
+        let (stage, progress) = (Stage::New, Progress(watch::Sender::new(0)));
+        let (made, ready) = (Vec::new(), Vec::new());
+        CallRecord { recorder: self.clone(), stream, summary, made, ready, next_seq: 0, progress, stage }
     }
 
     /// What there is to count about the record.
@@ -116,6 +133,7 @@ pub struct CallRecord {
     made: Vec<luthien_policy::Entry>,
     ready: Vec<NewEntry>,
     next_seq: u64,
+    progress: Progress,
     stage: Stage,
 }
 
@@ -131,6 +149,16 @@ impl CallRecord {
     pub fn push(&mut self, entry: luthien_policy::Entry) {
         self.summary.note(&entry.body);
         self.made.push(entry);
+    }
+
+    /// How many entries were added.
+    pub fn added(&self) -> u64 {
+        self.next_seq + (self.ready.len() + self.made.len()) as u64
+    }
+
+    /// How many of them are durable, from now on.
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.progress.0.subscribe()
     }
 
     /// What is known of the call at a glance.
@@ -165,7 +193,8 @@ impl CallRecord {
         }
         let (first_seq, entries) = (self.next_seq, std::mem::take(&mut self.ready));
         self.next_seq += entries.len() as u64;
-        self.send(What::Entries { first_seq, entries, cost });
+        let progress = self.progress.clone();
+        self.send(What::Entries { first_seq, entries, cost, progress });
     }
 
     /// Ends the record, and waits until all of it is durable.
@@ -221,6 +250,7 @@ impl NewEntry {
             EntryBody::Request(_) => "request",
             EntryBody::Admission(_) => "admission",
             EntryBody::Block(_) => "block",
+            EntryBody::Part(_) => "part",
             EntryBody::Step(_) => "step",
             EntryBody::Verdict(_) => "verdict",
             EntryBody::Note(_) => "note",

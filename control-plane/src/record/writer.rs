@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Batch, Entry, Health, Recorder, Store, StoreError, Summary,
-    recorder::{Item, NewEntry, Shared, What},
+    recorder::{Item, NewEntry, Progress, Shared, What},
 };
 
 /// How long the first item of a batch waits for company: commits cost the same for one row and for a hundred.
@@ -29,6 +29,7 @@ pub struct Writer {
     queue: mpsc::UnboundedReceiver<Item>,
     /// The open streams: their call, and the epoch that the store gave them.
     streams: HashMap<u64, (Uuid, u32)>,
+    linger: Duration,
 }
 
 /// What was queued, to be written at once.
@@ -38,6 +39,8 @@ struct Group {
     entries: Vec<(u64, u64, NewEntry)>,
     closed: Vec<(u64, Option<Summary>)>,
     waiting: Vec<oneshot::Sender<()>>,
+    /// How many entries of a stream are durable when all of the group is.
+    progress: Vec<(Progress, u64)>,
     items: usize,
     bytes: usize,
     /// When its first item was handed over.
@@ -48,7 +51,13 @@ impl Writer {
     /// A writer and the way to it.
     pub fn new(store: Arc<dyn Store>) -> (Self, Recorder) {
         let (recorder, queue, shared) = Recorder::new();
-        (Self { store, shared, queue, streams: HashMap::new() }, recorder)
+        (Self { store, shared, queue, streams: HashMap::new(), linger: LINGER }, recorder)
+    }
+
+    /// For calls that wait for what they put on record: no group waits for company. While one is written, the next gathers.
+    #[must_use]
+    pub fn at_once(self) -> Self {
+        Self { linger: Duration::ZERO, ..self }
     }
 
     /// Writes until `finish`, then what is still queued. A store that fails is tried again and again, until `give_up`;
@@ -56,11 +65,12 @@ impl Writer {
     pub async fn run(mut self, finish: CancellationToken, give_up: CancellationToken) {
         while let Some(mut group) = self.next_group(&finish).await {
             let (bytes, entries, oldest) = (group.bytes, group.entries.len(), group.oldest);
-            let waiting = std::mem::take(&mut group.waiting);
+            let (waiting, progress) = (std::mem::take(&mut group.waiting), std::mem::take(&mut group.progress));
             tokio::select! {
                 () = self.write(group) => {
                     let lag = oldest.map(|at| at.elapsed()).unwrap_or_default();
                     self.shared.health.written(entries, lag);
+                    progress.into_iter().for_each(|(progress, entries)| progress.reach(entries));
                     waiting.into_iter().for_each(tell);
                 }
                 () = give_up.cancelled() => self.shared.health.lose(entries),
@@ -82,9 +92,11 @@ impl Writer {
                 self.queue.recv().await?
             }
         };
-        tokio::select! {
-            () = sleep(LINGER) => {}
-            () = finish.cancelled() => {}
+        if !self.linger.is_zero() {
+            tokio::select! {
+                () = sleep(self.linger) => {}
+                () = finish.cancelled() => {}
+            }
         }
         let mut group = Group::default();
         group.add(first);
@@ -147,7 +159,8 @@ impl Group {
         self.items += 1;
         match what {
             What::Opened(summary) => self.opened.push((stream, *summary)),
-            What::Entries { first_seq, entries, cost } => {
+            What::Entries { first_seq, entries, cost, progress } => {
+                self.progress.push((progress, first_seq + entries.len() as u64));
                 self.bytes += cost;
                 self.entries.extend((first_seq..).zip(entries).map(|(seq, entry)| (stream, seq, entry)));
             }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -74,6 +74,30 @@ async fn a_full_queue_makes_calls_wait_and_loses_nothing() {
     assert_eq!((plane.entries(1).await, plane.entries(2).await), (1, 1));
 }
 
+#[tokio::test]
+async fn calls_that_wait_for_what_they_put_on_record_wait_for_one_transaction() {
+    let plane = Plane::new().await;
+    plane.store.fail(true);
+    let mut records: Vec<_> = (1..=20).map(|number| plane.recorder.call(call(number))).collect();
+    let mut waiting = Vec::new();
+    for record in &mut records {
+        record.push(note(0, "s"));
+        record.push(note(1, "s"));
+        record.flush().await;
+        waiting.push(record.durable());
+    }
+    while plane.recorder.health().failing().is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(waiting.iter().all(|durable| *durable.borrow() == 0));
+    plane.store.fail(false);
+    for mut durable in waiting {
+        durable.wait_for(|durable| *durable == 2).await.unwrap();
+    }
+    let written = plane.store.written.load(Ordering::SeqCst);
+    assert!(written <= 2, "{written} transactions");
+}
+
 struct Plane {
     store: Arc<Flaky>,
     recorder: Recorder,
@@ -103,11 +127,12 @@ impl Plane {
 pub struct Flaky {
     inner: Sqlite,
     failing: AtomicBool,
+    written: AtomicUsize,
 }
 
 impl Flaky {
     pub fn new(inner: Sqlite) -> Self {
-        Self { inner, failing: AtomicBool::new(false) }
+        Self { inner, failing: AtomicBool::new(false), written: AtomicUsize::new(0) }
     }
 
     pub fn fail(&self, failing: bool) {
@@ -133,6 +158,7 @@ impl Store for Flaky {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async {
             self.check()?;
+            self.written.fetch_add(1, Ordering::SeqCst);
             self.inner.write(batch).await
         })
     }
