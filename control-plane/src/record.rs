@@ -8,6 +8,8 @@
 //! Sessions hand their entries to the [`Recorder`], which queues them for the one [`Writer`] of the process; only that
 //! writes to the [`Store`].
 
+mod journal;
+mod journaled;
 mod postgres;
 mod query;
 mod recorder;
@@ -25,7 +27,10 @@ use uuid::Uuid;
 
 use crate::continuation::Asked;
 
+pub use journal::{Journal, Shipper, Waiting};
+pub use journaled::Journaled;
 pub use postgres::Postgres;
+pub(crate) use postgres::Trouble;
 pub use query::{Cursor, Ended, Query};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use sqlite::Sqlite;
@@ -65,6 +70,16 @@ pub struct Batch {
     /// Added to the calls' entries. One that is there already is kept as it is.
     #[serde(default)]
     pub entries: Vec<Entry>,
+}
+
+impl Batch {
+    /// This, and then that.
+    pub(crate) fn and(mut self, then: Self) -> Self {
+        let Self { summaries, entries } = then;
+        self.summaries.extend(summaries);
+        self.entries.extend(entries);
+        self
+    }
 }
 
 /// What became of a batch.
@@ -196,6 +211,15 @@ pub enum StoreError {
     /// The database is silent.
     #[error("the database did not answer within {} s", .0.as_secs())]
     Slow(std::time::Duration),
+    /// There is no room in the journal.
+    #[error("the journal has grown to what it may be, {0} bytes: it waits for the database")]
+    JournalFull(u64),
+    /// Another process has the journal.
+    #[error("{0} is the journal of another control plane that runs: each needs a directory of its own")]
+    JournalTaken(String),
+    /// What was put on record before this process began is not in the database yet.
+    #[error("what the journal held at the start is not in the database yet")]
+    Behind,
     /// A row says what no row of ours can say.
     #[error("table {table}, call {call_id}: {column} is not what it should be")]
     Inconsistent {

@@ -8,6 +8,7 @@ mod read;
 mod rows;
 mod schema;
 mod sets;
+mod trouble;
 
 use std::{
     sync::{PoisonError, RwLock},
@@ -26,6 +27,7 @@ use uuid::Uuid;
 use super::{Batch, FullCall, Page, Query, Store, StoreError, Summary, Written};
 use crate::continuation::Asked;
 use line::{Line, in_time};
+pub(crate) use trouble::Trouble;
 
 /// How long a goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -86,7 +88,7 @@ impl Postgres {
 
     /// Writes a batch, whole or not at all, and how far a journal is written with it. A connection that fails is not used
     /// again; nothing is tried again here.
-    pub(super) async fn put(&self, batch: &Batch, mark: Option<&Mark>) -> Result<Written, StoreError> {
+    pub(crate) async fn put(&self, batch: &Batch, mark: Option<&Mark>) -> Result<Written, StoreError> {
         let mut kept = self.writer.lock().await;
         let mut writer = match kept.take() {
             Some(writer) => writer,
@@ -119,13 +121,13 @@ impl Writer {
 
 /// How far a journal is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// Which journal.
-    pub(super) journal: Uuid,
+    pub(crate) journal: Uuid,
     /// The last of its batches that is written with this.
-    pub(super) shipped: i64,
+    pub(crate) shipped: i64,
     /// The SHA-256 of what is written with this: another process that has the same journal has not written that.
-    pub(super) digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 async fn write(connection: &mut PgConnection, batch: &Batch, mark: Option<&Mark>) -> Result<Written, StoreError> {
