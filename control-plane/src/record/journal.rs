@@ -144,6 +144,11 @@ impl Journal {
         state.shipped < state.last_at_open
     }
 
+    /// Whether nothing can be written to the database at present.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.state().failing.is_some()
+    }
+
     /// What an operator has to know, while calls go on.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
