@@ -199,8 +199,18 @@ mod tests {
 
     #[test]
     fn an_address_of_a_database_that_cannot_be_used_is_not_repeated() {
-        check("  database: postgres://me:secret@db/record?sslmode=maybe", &expect![[r#"luthien.yaml:2:13: control_plane.database: this is no address of a database: error with configuration: error with configuration: unknown value "maybe" for `ssl_mode`"#]]);
-        check("  database: 'postgres://me:secret@db:port/record'", &expect!["luthien.yaml:2:13: control_plane.database: this is no address of a database: error with configuration: invalid port number"]);
+        check(
+            "  database: postgres://me:secret@db/record?sslmode=maybe",
+            &expect![[
+                r#"luthien.yaml:2:13: control_plane.database: this is no address of a database: error with configuration: error with configuration: unknown value "maybe" for `ssl_mode`"#
+            ]],
+        );
+        check(
+            "  database: 'postgres://me:secret@db:port/record'",
+            &expect![
+                "luthien.yaml:2:13: control_plane.database: this is no address of a database: error with configuration: invalid port number"
+            ],
+        );
     }
 
     #[test]

@@ -138,6 +138,11 @@ impl Journal {
         self.state().waiting
     }
 
+    /// How many entries came to Postgres by it, since it was opened.
+    pub fn shipped(&self) -> u64 {
+        self.shipped.get()
+    }
+
     /// Whether calls that were recorded before this process began may not be in Postgres yet.
     pub(super) fn is_behind(&self) -> bool {
         let state = self.state();

@@ -144,11 +144,13 @@ async fn write(connection: &mut PgConnection, batch: &Batch, mark: Option<&Mark>
     Ok(Written { conflicts })
 }
 
-/// Notes how far a journal is written. False: the very same is noted already.
+/// Notes how far a journal is written; that it was written further stays noted, when it is written again. False: the very
+/// same is noted already.
 async fn set_mark(connection: &mut PgConnection, Mark { journal, shipped, digest }: &Mark) -> Result<bool, StoreError> {
     let set = sqlx::query(
         "INSERT INTO journals (journal, shipped, digest, shipped_at) VALUES ($1, $2, $3, now()) \
-         ON CONFLICT (journal) DO UPDATE SET shipped = $2, digest = $3, shipped_at = now() \
+         ON CONFLICT (journal) DO UPDATE SET shipped = GREATEST(journals.shipped, $2), shipped_at = now(), \
+            digest = CASE WHEN $2 >= journals.shipped THEN $3 ELSE journals.digest END \
          WHERE (journals.shipped, journals.digest) IS DISTINCT FROM ($2, $3)",
     );
     let set = set.bind(journal).bind(shipped).bind(digest.as_slice()).execute(connection).await?;

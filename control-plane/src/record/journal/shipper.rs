@@ -16,7 +16,7 @@ use crate::record::{
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 /// When nothing was added for so long, what is in Postgres is forgotten.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_millis(200);
 
 /// Writes a journal to Postgres.
 pub struct Shipper {
