@@ -19,6 +19,7 @@ use futures_util::future::BoxFuture;
 use luthien_policy::Audit;
 use sqlx::{
     Connection as _, SqliteConnection, SqlitePool,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use uuid::Uuid;
@@ -71,6 +72,18 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), writer, readers })
     }
 
+    /// The connection that writes. A transaction that SQLite gave up by itself, as it does when the disk is full, goes on
+    /// for ever by sqlx's count: such a connection is replaced.
+    async fn to_write(&self) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
+        let connection = self.writer.acquire().await?;
+        if !connection.is_in_transaction() {
+            return Ok(connection);
+        }
+        // That it can't be closed in good order either is no news.
+        let _ = connection.close().await;
+        self.writer.acquire().await
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -80,7 +93,7 @@ impl Sqlite {
 impl Store for Sqlite {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.writer.acquire().await?;
+            let mut connection = self.to_write().await?;
             let mut transaction = immediate(&mut connection).await?;
             let conflicts = rows::add_entries(&mut transaction, &batch.entries).await?;
             for summary in &batch.summaries {
