@@ -1,6 +1,9 @@
 //! The one task of a process that writes the record: whatever is queued, in one transaction.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -10,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{
-    Batch, Entry, Health, Recorder, Store, StoreError,
-    recorder::{Item, NewEntry, Shared, What},
+    Batch, EntryKey, Health, Recorder, Store, StoreError,
+    recorder::{Item, Shared, What},
+    sorter::Sorter,
 };
 
 /// How long the first item of a batch waits for company: commits cost the same for one row and for a hundred.
@@ -26,6 +30,7 @@ pub struct Writer {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
     queue: mpsc::UnboundedReceiver<Item>,
+    sorter: Sorter,
 }
 
 /// What was queued, to be written at once.
@@ -43,7 +48,7 @@ impl Writer {
     /// A writer and the way to it.
     pub fn new(store: Arc<dyn Store>) -> (Self, Recorder) {
         let (recorder, queue, shared) = Recorder::new();
-        (Self { store, shared, queue }, recorder)
+        (Self { store, shared, queue, sorter: Sorter::new() }, recorder)
     }
 
     /// Writes until `finish`, then what is still queued. A store that fails is tried again and again, until `give_up`;
@@ -80,11 +85,12 @@ impl Writer {
             () = sleep(LINGER) => {}
             () = finish.cancelled() => {}
         }
+        self.sorter.at(SystemTime::now());
         let mut group = Group::default();
-        group.add(first);
+        group.add(first, &mut self.sorter);
         while group.bytes < BATCH_BYTES_MAX && group.items < BATCH_ITEMS_MAX {
             let Ok(item) = self.queue.try_recv() else { break };
-            group.add(item);
+            group.add(item, &mut self.sorter);
         }
         Some(group)
     }
@@ -103,25 +109,18 @@ impl Writer {
 }
 
 impl Group {
-    fn add(&mut self, Item { call_id, epoch, at, what }: Item) {
+    fn add(&mut self, Item { call_id, epoch, at, what }: Item, sorter: &mut Sorter) {
         self.oldest.get_or_insert(at);
         self.items += 1;
         match what {
-            What::Opened(summary) => self.batch.summaries.push(*summary),
-            What::Entries { first_seq, entries, cost } => {
+            What::Opened(summary) => self.batch.summaries.push(sorter.summary(*summary)),
+            What::Entries { first_seq, entries, said, cost } => {
                 self.bytes += cost;
-                let entry = |(seq, NewEntry { at_us, kind, body })| Entry {
-                    call_id,
-                    epoch,
-                    seq,
-                    at_us,
-                    kind: kind.into(),
-                    body,
-                };
-                self.batch.entries.extend((first_seq..).zip(entries).map(entry));
+                let first = EntryKey { call_id, epoch, seq: first_seq };
+                sorter.entries(first, entries, said, &mut self.batch);
             }
             What::Closed { summary, durable } => {
-                self.batch.summaries.extend(summary.map(|summary| *summary));
+                self.batch.summaries.extend(summary.map(|summary| sorter.summary(*summary)));
                 self.waiting.push(durable);
             }
         }

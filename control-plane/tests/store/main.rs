@@ -5,5 +5,6 @@
 mod conformance;
 mod continuations;
 mod faults;
+mod messages;
 mod sets;
 mod sqlite;
