@@ -16,6 +16,7 @@ mod hash;
 mod messages;
 mod packed;
 mod period;
+mod postgres;
 mod query;
 mod recorder;
 mod sorter;
@@ -34,6 +35,7 @@ use crate::continuation::Asked;
 pub use batch::{Batch, Entry, EntryKey, History, Message, Text, Written};
 pub use hash::{Hash, NotAHash};
 pub use period::Period;
+pub use postgres::Postgres;
 pub use query::{Cursor, Ended, Query};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use sqlite::Sqlite;
@@ -144,6 +146,12 @@ pub enum StoreError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The database can't be asked.
+    #[error("the database can't be reached: {0}")]
+    Unreachable(String),
+    /// The database is silent.
+    #[error("the database did not answer within {} s", .0.as_secs())]
+    Slow(std::time::Duration),
     /// A row says what no row of ours can say.
     #[error("table {table}, call {call_id}: {column} is not what it should be")]
     Inconsistent {

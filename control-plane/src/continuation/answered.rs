@@ -75,6 +75,7 @@ impl Answered {
             EntryBody::Verdict(verdict) => self.changed |= matches!(verdict.decision, "end" | "fail"),
             EntryBody::Resumed(_)
             | EntryBody::Request(_)
+            | EntryBody::Part(_)
             | EntryBody::Admission(_)
             | EntryBody::Note(_)
             | EntryBody::Consult(_)

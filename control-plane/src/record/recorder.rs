@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use luthien_policy::{AdmissionEntry, EntryBody};
+use luthien_policy::{AdmissionEntry, EntryBody, RequestEntry};
 use luthien_service::metrics::{Counter, Histogram, LATENCIES_US, Page};
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -33,7 +33,10 @@ pub(super) struct NewEntry {
 pub(super) enum NewBody {
     Text(String),
     /// It has a request in it, of which the writer knows what is new.
-    Requesting(Box<EntryBody>),
+    Requesting {
+        body: Box<EntryBody>,
+        weight: usize,
+    },
 }
 
 /// The way to the record; cheap to clone, for any thread.
@@ -66,12 +69,29 @@ pub(super) enum What {
         /// What is said in them, but for the requests.
         said: Said,
         cost: usize,
+        progress: Progress,
     },
     /// The last of a stream; who waits is told when it is durable.
     Closed {
         summary: Option<Box<Summary>>,
         durable: oneshot::Sender<()>,
     },
+}
+
+/// How many of a stream's entries are durable; `None`: not all that were written are on record.
+#[derive(Clone)]
+pub(super) struct Progress(watch::Sender<Option<u64>>);
+
+impl Progress {
+    /// So many are.
+    pub(super) fn reach(&self, entries: u64) {
+        self.0.send_modify(|durable| *durable = durable.map(|before| before.max(entries)));
+    }
+
+    /// Another stream has claimed their place.
+    pub(super) fn give_up(&self) {
+        self.0.send_replace(None);
+    }
 }
 
 impl Recorder {
@@ -84,7 +104,8 @@ impl Recorder {
     /// Begins the record of a call's stream. Nothing is written before the first flush.
     pub fn call(&self, summary: Summary) -> CallRecord {
         let (made, ready, said) = (Vec::new(), Vec::new(), Said::default());
-        CallRecord { recorder: self.clone(), summary, made, ready, said, next_seq: 0, stage: Stage::New }
+        let progress = Progress(watch::Sender::new(Some(0)));
+        CallRecord { recorder: self.clone(), summary, made, ready, said, next_seq: 0, progress, stage: Stage::New }
     }
 
     /// What there is to count about the record.
@@ -125,6 +146,7 @@ pub struct CallRecord {
     ready: Vec<NewEntry>,
     said: Said,
     next_seq: u64,
+    progress: Progress,
     stage: Stage,
 }
 
@@ -139,6 +161,16 @@ impl CallRecord {
     pub fn push(&mut self, entry: luthien_policy::Entry) {
         self.summary.note(&entry.body);
         self.made.push(entry);
+    }
+
+    /// How many entries were added.
+    pub fn added(&self) -> u64 {
+        self.next_seq + (self.ready.len() + self.made.len()) as u64
+    }
+
+    /// How many of them are durable, from now on; `None`: there is no telling, for another stream has the same epoch.
+    pub fn durable(&self) -> watch::Receiver<Option<u64>> {
+        self.progress.0.subscribe()
     }
 
     /// What is known of the call at a glance.
@@ -175,7 +207,8 @@ impl CallRecord {
         let (first_seq, entries) = (self.next_seq, std::mem::take(&mut self.ready));
         let said = std::mem::take(&mut self.said);
         self.next_seq += entries.len() as u64;
-        self.send(What::Entries { first_seq, entries, said, cost });
+        let progress = self.progress.clone();
+        self.send(What::Entries { first_seq, entries, said, cost, progress });
     }
 
     /// Ends the record, and waits until all of it is durable.
@@ -221,12 +254,13 @@ impl Drop for CallRecord {
 }
 
 impl NewEntry {
-    fn new(entry: luthien_policy::Entry) -> Self {
+    fn new(mut entry: luthien_policy::Entry) -> Self {
         let kind = match entry.body {
             EntryBody::Resumed(_) => "resumed",
             EntryBody::Request(_) => "request",
             EntryBody::Admission(_) => "admission",
             EntryBody::Block(_) => "block",
+            EntryBody::Part(_) => "part",
             EntryBody::Step(_) => "step",
             EntryBody::Verdict(_) => "verdict",
             EntryBody::Note(_) => "note",
@@ -235,19 +269,9 @@ impl NewEntry {
             EntryBody::Coverage(_) => "coverage",
             EntryBody::Outcome(_) => "outcome",
         };
-        let body = match &entry.body {
-            EntryBody::Request(_)
-            | EntryBody::Admission(AdmissionEntry { sent: Some(_), .. })
-            | EntryBody::Consult(_) => NewBody::Requesting(Box::new(entry.body)),
-            EntryBody::Resumed(_)
-            | EntryBody::Admission(_)
-            | EntryBody::Block(_)
-            | EntryBody::Step(_)
-            | EntryBody::Verdict(_)
-            | EntryBody::Note(_)
-            | EntryBody::Interest(_)
-            | EntryBody::Coverage(_)
-            | EntryBody::Outcome(_) => NewBody::Text(to_text(kind, &entry.body)),
+        let body = match request_in(&mut entry.body) {
+            Some(request) => NewBody::Requesting { weight: weight(request), body: Box::new(entry.body) },
+            None => NewBody::Text(to_text(kind, &entry.body)),
         };
         Self { at_us: entry.at_us, kind, body }
     }
@@ -256,7 +280,7 @@ impl NewEntry {
     fn weight(&self) -> usize {
         let text = match &self.body {
             NewBody::Text(text) => text.len(),
-            NewBody::Requesting(body) => requests(body).map_or(0, weight),
+            NewBody::Requesting { weight, .. } => *weight,
         };
         text + ENTRY_OVERHEAD
     }
@@ -269,13 +293,14 @@ pub(super) fn to_text(kind: &str, body: &EntryBody) -> String {
 }
 
 /// The request in an entry.
-fn requests(body: &EntryBody) -> Option<&Value> {
+pub(super) fn request_in(body: &mut EntryBody) -> Option<&mut Value> {
     match body {
-        EntryBody::Request(request) => Some(&request.request),
-        EntryBody::Admission(admission) => admission.sent.as_ref(),
-        EntryBody::Consult(consult) => Some(&consult.request),
+        EntryBody::Request(RequestEntry { request, .. }) => Some(request),
+        EntryBody::Consult(consult) => Some(&mut consult.request),
+        EntryBody::Admission(AdmissionEntry { sent, .. }) => sent.as_mut(),
         EntryBody::Resumed(_)
         | EntryBody::Block(_)
+        | EntryBody::Part(_)
         | EntryBody::Step(_)
         | EntryBody::Verdict(_)
         | EntryBody::Note(_)

@@ -2,13 +2,10 @@
 
 use std::time::SystemTime;
 
-use luthien_policy::{AdmissionEntry, ConsultEntry, EntryBody, RequestEntry};
-use serde_json::Value;
-
 use super::{
     Batch, Entry, EntryKey, Period, Summary, Text,
     messages::{Known, take_out},
-    recorder::{NewBody, NewEntry, to_text},
+    recorder::{NewBody, NewEntry, request_in, to_text},
     text::Said,
 };
 
@@ -43,7 +40,7 @@ impl Sorter {
         for (seq, NewEntry { at_us, kind, body }) in (first_seq..).zip(entries) {
             let body = match body {
                 NewBody::Text(body) => body,
-                NewBody::Requesting(mut body) => {
+                NewBody::Requesting { mut body, .. } => {
                     if let Some(request) = request_in(&mut body) {
                         let new = take_out(request, self.period, &mut self.known, batch);
                         new.iter().for_each(|message| said.json(message));
@@ -55,24 +52,5 @@ impl Sorter {
         }
         let text = said.into_text().map(|text| Text { call_id, epoch, seq: first_seq, text });
         batch.texts.extend(text);
-    }
-}
-
-fn request_in(body: &mut EntryBody) -> Option<&mut Value> {
-    match body {
-        EntryBody::Request(RequestEntry { request, .. }) => Some(request),
-        EntryBody::Consult(consult) => {
-            let ConsultEntry { request, .. } = &mut **consult;
-            Some(request)
-        }
-        EntryBody::Admission(AdmissionEntry { sent, .. }) => sent.as_mut(),
-        EntryBody::Resumed(_)
-        | EntryBody::Block(_)
-        | EntryBody::Step(_)
-        | EntryBody::Verdict(_)
-        | EntryBody::Note(_)
-        | EntryBody::Interest(_)
-        | EntryBody::Coverage(_)
-        | EntryBody::Outcome(_) => None,
     }
 }

@@ -142,6 +142,7 @@ impl Summary {
             EntryBody::Resumed(_)
             | EntryBody::Request(_)
             | EntryBody::Block(_)
+            | EntryBody::Part(_)
             | EntryBody::Step(_)
             | EntryBody::Coverage(_)
             | EntryBody::Consult(_)

@@ -19,7 +19,11 @@ impl Said {
     /// Adds what an entry says, but for the request, of which only what is new counts.
     pub(super) fn entry(&mut self, entry: &EntryBody) {
         match entry {
-            EntryBody::Resumed(_) | EntryBody::Request(_) | EntryBody::Interest(_) | EntryBody::Coverage(_) => {}
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Part(_)
+            | EntryBody::Interest(_)
+            | EntryBody::Coverage(_) => {}
             EntryBody::Admission(admission) => {
                 self.add(admission.message.as_deref().unwrap_or_default());
                 self.notes(&admission.annotations);

@@ -6,5 +6,6 @@ mod conformance;
 mod continuations;
 mod faults;
 mod messages;
+mod postgres;
 mod sets;
 mod sqlite;
