@@ -2,13 +2,14 @@
 
 use luthien_policy::{EntryBody, NoteEntry, OutcomeEntry};
 use luthien_proto::message::{CallStarted, Outcome, Severity};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::continuation::Answered;
 
 /// What is known of a call at a glance: what its entries say, put together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The call.
     pub call_id: Uuid,
@@ -45,6 +46,7 @@ pub struct Summary {
     /// The names of the policies, in order.
     pub pipeline: Option<Vec<String>>,
     /// How it ended; `None` while it runs.
+    #[serde(with = "outcome")]
     pub outcome: Option<Outcome>,
     /// What went wrong.
     pub reason: Option<String>,
@@ -55,6 +57,7 @@ pub struct Summary {
     /// Tokens, as the upstream counted them.
     pub tokens: Tokens,
     /// The gravest note of a policy.
+    #[serde(with = "severity")]
     pub severity: Option<Severity>,
     /// The upstream's first byte: microseconds since the call began.
     pub upstream_first_us: Option<u64>,
@@ -65,7 +68,7 @@ pub struct Summary {
 }
 
 /// Tokens, as the upstream counted them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// Input read anew.
     pub input: Option<u64>,
@@ -112,6 +115,17 @@ impl Summary {
         }
     }
 
+    /// Whether this is what is to be known of the call, rather than `kept`, which is on record. How a call ended counts
+    /// more than that it did not end; then the later epoch does, then that there is any end. What supersedes what does
+    /// not depend on the order in which it is written.
+    pub fn supersedes(&self, kept: &Self) -> bool {
+        let rank = |summary: &Self| {
+            let is_known = summary.outcome.is_some_and(|outcome| outcome != Outcome::Unknown);
+            (is_known, summary.epoch, summary.outcome.is_some())
+        };
+        rank(self) > rank(kept) || rank(self) == rank(kept) && self.outcome.is_none()
+    }
+
     /// Takes note of an entry of the call.
     pub fn note(&mut self, entry: &EntryBody) {
         self.answered.note(entry);
@@ -119,6 +133,7 @@ impl Summary {
             EntryBody::Resumed(_)
             | EntryBody::Request(_)
             | EntryBody::Block(_)
+            | EntryBody::Part(_)
             | EntryBody::Step(_)
             | EntryBody::Coverage(_)
             | EntryBody::Consult(_)
@@ -188,6 +203,40 @@ pub(super) fn severity_from_name(name: &str) -> Option<Severity> {
     [Severity::Debug, Severity::Info, Severity::Warning, Severity::Error]
         .into_iter()
         .find(|severity| severity.name() == name)
+}
+
+/// Outcomes by their names.
+mod outcome {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    use super::{Outcome, outcome_from_name};
+
+    pub(super) fn serialize<S: Serializer>(outcome: &Option<Outcome>, serializer: S) -> Result<S::Ok, S::Error> {
+        outcome.map(Outcome::name).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Outcome>, D::Error> {
+        let name = Option::<String>::deserialize(deserializer)?;
+        let of = |name: String| outcome_from_name(&name).ok_or_else(|| D::Error::custom("not an outcome"));
+        name.map(of).transpose()
+    }
+}
+
+/// Severities by their names.
+mod severity {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    use super::{Severity, severity_from_name};
+
+    pub(super) fn serialize<S: Serializer>(severity: &Option<Severity>, serializer: S) -> Result<S::Ok, S::Error> {
+        severity.map(Severity::name).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Severity>, D::Error> {
+        let name = Option::<String>::deserialize(deserializer)?;
+        let of = |name: String| severity_from_name(&name).ok_or_else(|| D::Error::custom("not a severity"));
+        name.map(of).transpose()
+    }
 }
 
 fn non_empty(text: &str) -> Option<String> {

@@ -1,6 +1,6 @@
 //! The one task of a process that writes the record: whatever is queued, in one transaction.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -11,8 +11,8 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::{
-    Batch, Entry, Health, Recorder, Store, StoreError, Summary,
-    recorder::{Item, NewEntry, Shared, What},
+    Batch, Entry, Health, Recorder, Store, StoreError, Written,
+    recorder::{Item, NewEntry, Progress, Shared, What},
 };
 
 /// How long the first item of a batch waits for company: commits cost the same for one row and for a hundred.
@@ -27,41 +27,52 @@ pub struct Writer {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
     queue: mpsc::UnboundedReceiver<Item>,
-    /// The open streams: their call, and the epoch that the store gave them.
-    streams: HashMap<u64, (Uuid, u32)>,
+    linger: Duration,
 }
 
 /// What was queued, to be written at once.
 #[derive(Default)]
 struct Group {
-    opened: Vec<(u64, Summary)>,
-    entries: Vec<(u64, u64, NewEntry)>,
-    closed: Vec<(u64, Option<Summary>)>,
+    batch: Batch,
     waiting: Vec<oneshot::Sender<()>>,
+    progress: Vec<Reached>,
     items: usize,
     bytes: usize,
     /// When its first item was handed over.
     oldest: Option<std::time::Instant>,
 }
 
+/// How many entries of a stream are durable when all of a group is.
+struct Reached {
+    call_id: Uuid,
+    epoch: u32,
+    entries: u64,
+    progress: Progress,
+}
+
 impl Writer {
     /// A writer and the way to it.
     pub fn new(store: Arc<dyn Store>) -> (Self, Recorder) {
         let (recorder, queue, shared) = Recorder::new();
-        (Self { store, shared, queue, streams: HashMap::new() }, recorder)
+        (Self { store, shared, queue, linger: LINGER }, recorder)
+    }
+
+    /// For calls that wait for what they put on record: no group waits for company. While one is written, the next gathers.
+    #[must_use]
+    pub fn at_once(self) -> Self {
+        Self { linger: Duration::ZERO, ..self }
     }
 
     /// Writes until `finish`, then what is still queued. A store that fails is tried again and again, until `give_up`;
     /// what is not written by then is counted as lost.
     pub async fn run(mut self, finish: CancellationToken, give_up: CancellationToken) {
-        while let Some(mut group) = self.next_group(&finish).await {
-            let (bytes, entries, oldest) = (group.bytes, group.entries.len(), group.oldest);
-            let waiting = std::mem::take(&mut group.waiting);
+        while let Some(group) = self.next_group(&finish).await {
+            let (entries, bytes) = (group.batch.entries.len(), group.bytes);
             tokio::select! {
-                () = self.write(group) => {
-                    let lag = oldest.map(|at| at.elapsed()).unwrap_or_default();
+                written = self.write(&group.batch) => {
+                    let lag = group.oldest.map(|at| at.elapsed()).unwrap_or_default();
                     self.shared.health.written(entries, lag);
-                    waiting.into_iter().for_each(tell);
+                    group.tell(&written);
                 }
                 () = give_up.cancelled() => self.shared.health.lose(entries),
             }
@@ -82,9 +93,11 @@ impl Writer {
                 self.queue.recv().await?
             }
         };
-        tokio::select! {
-            () = sleep(LINGER) => {}
-            () = finish.cancelled() => {}
+        if !self.linger.is_zero() {
+            tokio::select! {
+                () = sleep(self.linger) => {}
+                () = finish.cancelled() => {}
+            }
         }
         let mut group = Group::default();
         group.add(first);
@@ -95,73 +108,60 @@ impl Writer {
         Some(group)
     }
 
-    async fn write(&mut self, group: Group) {
-        let Group { opened, entries, closed, .. } = group;
-        self.open(opened).await;
-        let batch = self.batch(entries, &closed);
+    async fn write(&self, batch: &Batch) -> Written {
         let mut attempts = Attempts::new(&self.shared.health);
-        while let Err(reason) = self.store.write(&batch).await {
-            attempts.failed(reason).await;
-        }
-        attempts.succeeded();
-        for (stream, _) in closed {
-            self.streams.remove(&stream);
-        }
-    }
-
-    async fn open(&mut self, opened: Vec<(u64, Summary)>) {
-        let (streams, summaries): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-        if summaries.is_empty() {
-            return;
-        }
-        let mut attempts = Attempts::new(&self.shared.health);
-        let epochs = loop {
-            match self.store.open(&summaries).await {
-                Ok(epochs) => break epochs,
+        let written = loop {
+            match self.store.write(batch).await {
+                Ok(written) => break written,
                 Err(reason) => attempts.failed(reason).await,
             }
         };
         attempts.succeeded();
-        for ((stream, summary), epoch) in streams.into_iter().zip(summaries).zip(epochs) {
-            self.streams.insert(stream, (summary.call_id, epoch));
-        }
-    }
-
-    fn batch(&self, entries: Vec<(u64, u64, NewEntry)>, closed: &[(u64, Option<Summary>)]) -> Batch {
-        let entries = entries.into_iter().filter_map(|(stream, seq, entry)| {
-            let &(call_id, epoch) = self.streams.get(&stream)?;
-            let NewEntry { at_us, kind, body } = entry;
-            Some(Entry { call_id, epoch, seq, at_us, kind: kind.into(), body })
-        });
-        let summaries = closed.iter().filter_map(|(stream, summary)| {
-            let &(_, epoch) = self.streams.get(stream)?;
-            Some(Summary { epoch, ..summary.clone()? })
-        });
-        Batch { entries: entries.collect(), summaries: summaries.collect() }
+        self.shared.health.conflict(&written.conflicts);
+        written
     }
 }
 
 impl Group {
-    fn add(&mut self, Item { stream, at, what }: Item) {
+    fn add(&mut self, Item { call_id, epoch, at, what }: Item) {
         self.oldest.get_or_insert(at);
         self.items += 1;
         match what {
-            What::Opened(summary) => self.opened.push((stream, *summary)),
-            What::Entries { first_seq, entries, cost } => {
+            What::Opened(summary) => self.batch.summaries.push(*summary),
+            What::Entries { first_seq, entries, cost, progress } => {
+                let reached = first_seq + entries.len() as u64;
+                self.progress.push(Reached { call_id, epoch, entries: reached, progress });
                 self.bytes += cost;
-                self.entries.extend((first_seq..).zip(entries).map(|(seq, entry)| (stream, seq, entry)));
+                let entry = |(seq, NewEntry { at_us, kind, body })| Entry {
+                    call_id,
+                    epoch,
+                    seq,
+                    at_us,
+                    kind: kind.into(),
+                    body,
+                };
+                self.batch.entries.extend((first_seq..).zip(entries).map(entry));
             }
             What::Closed { summary, durable } => {
-                self.closed.push((stream, summary.map(|summary| *summary)));
-                self.waiting.extend(durable);
+                self.batch.summaries.extend(summary.map(|summary| *summary));
+                self.waiting.push(durable);
             }
         }
     }
-}
 
-/// Nobody may be waiting any more.
-fn tell(durable: oneshot::Sender<()>) {
-    let _ = durable.send(());
+    /// It is durable.
+    fn tell(self, written: &Written) {
+        for Reached { call_id, epoch, entries, progress } in self.progress {
+            match written.conflicts.iter().any(|conflict| (conflict.call_id, conflict.epoch) == (call_id, epoch)) {
+                true => progress.give_up(),
+                false => progress.reach(entries),
+            }
+        }
+        for durable in self.waiting {
+            // Nobody may be waiting any more.
+            let _ = durable.send(());
+        }
+    }
 }
 
 /// Attempts that go on until one works.

@@ -14,7 +14,7 @@ use luthien_control_plane::{
     policy_service::{PolicyService, Streams},
     record::{Store, Writer},
 };
-use luthien_policy::PolicySet;
+use luthien_policy::{Audit, PolicySet};
 use luthien_service::Shutdown;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -156,6 +156,7 @@ async fn serve_control_plane(plan: Rc<Plan>, store: Memory) -> turmoil::Result {
         streams: Streams::default(),
         recorder,
         continuations,
+        audit: Audit::Relaxed,
         lease: Duration::from_secs(5),
         takeover_wait: Duration::from_secs(30),
         message_bytes_max: 64 << 20,
