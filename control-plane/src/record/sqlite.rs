@@ -7,6 +7,8 @@ mod read;
 mod rows;
 mod schema;
 mod sets;
+mod shared;
+mod texts;
 
 use std::{
     fs::OpenOptions,
@@ -95,7 +97,10 @@ impl Store for Sqlite {
         Box::pin(async move {
             let mut connection = self.to_write().await?;
             let mut transaction = immediate(&mut connection).await?;
+            shared::add_messages(&mut transaction, &batch.messages).await?;
+            shared::add_histories(&mut transaction, &batch.histories).await?;
             let conflicts = rows::add_entries(&mut transaction, &batch.entries).await?;
+            texts::add(&mut transaction, &batch.texts).await?;
             for summary in &batch.summaries {
                 rows::put_summary(&mut transaction, summary).await?;
             }
