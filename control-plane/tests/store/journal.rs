@@ -69,7 +69,11 @@ fn directory(folder: &TempDir) -> std::path::PathBuf {
 }
 
 fn batch(seq: u64) -> Batch {
-    Batch { summaries: vec![call(1)], entries: vec![entry(id(1), seq, &format!("{{\"n\":{seq}}}"))] }
+    Batch {
+        summaries: vec![call(1)],
+        entries: vec![entry(id(1), seq, &format!("{{\"n\":{seq}}}"))],
+        ..Batch::default()
+    }
 }
 
 async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
@@ -222,7 +226,8 @@ async fn a_deadlock_and_a_failed_serialization_are_tried_again_with_the_whole_ba
 async fn a_real_deadlock_is_resolved() {
     let (folder, url) = (TempDir::new().unwrap(), watched().await);
     let plane = Plane::start(&folder, &url).await;
-    let both = |seq| Batch { summaries: vec![call(1), call(2)], entries: vec![entry(id(1), seq, "{}")] };
+    let both =
+        |seq| Batch { summaries: vec![call(1), call(2)], entries: vec![entry(id(1), seq, "{}")], ..Batch::default() };
     plane.store.write(&both(0)).await.unwrap();
     plane.shipped().await;
 
@@ -435,7 +440,11 @@ async fn characters_that_postgres_cannot_hold_hold_nothing_up() {
     let mut summary = call(1);
     summary.model = "a\0b".into();
     summary.session = Some("\0".into());
-    plane.store.write(&Batch { summaries: vec![summary], entries: vec![entry(id(1), 0, "{}")] }).await.unwrap();
+    plane
+        .store
+        .write(&Batch { summaries: vec![summary], entries: vec![entry(id(1), 0, "{}")], ..Batch::default() })
+        .await
+        .unwrap();
     plane.shipped().await;
     let found = plane.store.call(id(1)).await.unwrap().unwrap().summary;
     assert_eq!((found.model.as_str(), found.session.as_deref()), ("a\u{fffd}b", Some("\u{fffd}")));
@@ -456,4 +465,21 @@ async fn what_is_in_the_database_is_forgotten_in_the_journal() {
     let left = sqlx::query_scalar::<_, i64>(AssertSqlSafe("SELECT count(*) FROM batches")).fetch_one(&mut raw);
     assert_eq!(left.await.unwrap(), 0);
     drop(plane.postgres);
+}
+
+#[tokio::test]
+async fn texts_with_more_words_than_postgres_keeps_together_hold_nothing_up() {
+    let (folder, url) = (TempDir::new().unwrap(), watched().await);
+    let plane = Plane::start(&folder, &url).await;
+    let syllable = |n: u32| char::from_u32(0x4e00 + n).unwrap();
+    // Each is three words for the index.
+    let text: Vec<String> = (0..30_000).map(|n| format!("{}-{}", syllable(n % 20_000), n)).collect();
+    let text = luthien_control_plane::record::Text { call_id: id(1), epoch: 0, seq: 0, text: text.join(" ") };
+    plane.store.write(&Batch { texts: vec![text], ..batch(0) }).await.unwrap();
+    plane.shipped().await;
+    assert_eq!(seqs(&plane.store).await, [0]);
+    assert_eq!(plane.journal.warnings(), [""; 0]);
+    let lengths = "SELECT length(words) FROM texts";
+    let length: i32 = sqlx::query_scalar(lengths).fetch_one(&mut raw(&url).await).await.unwrap();
+    assert!(length > 1_000);
 }

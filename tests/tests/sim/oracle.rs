@@ -89,7 +89,7 @@ fn bounded(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
 
 /// Whether an error is a proper end: those who judge are waited for, but not for ever.
 fn may_fail(plan: &Plan, call: &Call) -> bool {
-    call.is_cut() || plan.is_long_troubled()
+    call.is_cut() || plan.is_long_troubled() || plan.may_outgrow(call)
 }
 
 /// Whether the connection may end without a word. A whole response that nobody judges is given on as it comes.
@@ -117,7 +117,11 @@ fn credentials(call: &Call, number: usize, run: &Run) -> Result<(), String> {
         return Err(format!("the upstream was shown {other:?}"));
     }
     let leaked = |text: &str| text.contains(&own) || text.contains(UPSTREAM_KEY);
-    if run.store.look(|kept| kept.entries.values().any(|entry| leaked(&entry.body))) {
+    let on_record = run.store.look(|kept| {
+        let messages = kept.messages.values().map(|message| &message.body);
+        kept.entries.values().map(|entry| &entry.body).chain(messages).any(|body| leaked(body))
+    });
+    if on_record {
         return Err("a credential is on record".to_owned());
     }
     if leaked(&String::from_utf8_lossy(&run.seen.clients[number].body)) {

@@ -39,6 +39,9 @@ pub fn check(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
     let outcome = run.store.look(|kept| kept.summaries.get(&id).and_then(|summary| summary.outcome));
     let Some(outcome) = outcome else { return Err("its end is not on record".to_owned()) };
     let call = &plan.calls[number];
+    if plan.may_outgrow(call) && outcome.name() == "failed" {
+        return Ok(());
+    }
     if (outcome.name() == "delivered") == call.is_cut() {
         return Err(format!("its outcome on record is {}", outcome.name()));
     }
