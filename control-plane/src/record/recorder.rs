@@ -228,6 +228,7 @@ impl NewEntry {
             EntryBody::Interest(_) => "interest",
             EntryBody::Coverage(_) => "coverage",
             EntryBody::Outcome(_) => "outcome",
+            EntryBody::Report(_) => "report",
         };
         let unwritable =
             |error: serde_json::Error| json!({ "type": kind, "unwritable": error.to_string() }).to_string();

@@ -7,4 +7,5 @@ mod calls;
 mod harness;
 mod lifecycle;
 mod policies;
+mod reports;
 mod resume;
