@@ -1,8 +1,8 @@
 //! The record: what is stored of the calls, and the seam behind which it is stored.
 //!
 //! A call is on record as one [`Summary`], for lists and filters, and its [`Entry`]s, which are everything. Each stream of
-//! a call has an *epoch*, which the proxy counts when it resumes the call, here or elsewhere: two streams never overwrite
-//! each other. Each epoch tells the call from its beginning, in entries that are numbered densely; [`FullCall::epoch`] says
+//! a call has an *epoch*, which the proxy counts when it resumes the call, here or elsewhere: two streams of it never
+//! write the same entry. Each epoch tells the call from its beginning, in entries that are numbered densely; [`FullCall::epoch`] says
 //! which of them is read.
 //!
 //! Sessions hand their entries to the [`Recorder`], which queues them for the one [`Writer`] of the process; only that
@@ -18,6 +18,7 @@ use std::borrow::Cow;
 
 use futures_util::future::BoxFuture;
 use luthien_proto::message::Outcome;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -30,14 +31,10 @@ pub(crate) use summary::outcome_from_name;
 pub use summary::{Summary, Tokens};
 pub use writer::Writer;
 
-/// Where the record is kept. Everything but [`Self::open`] may be repeated without changing anything.
+/// Where the record is kept. Everything may be repeated without changing anything.
 pub trait Store: Send + Sync + 'static {
-    /// Puts streams of calls on record as running, each with the epoch of its summary; a stream of which the epoch is taken
-    /// gets one more than the last one's. Tells the epochs.
-    fn open<'a>(&'a self, calls: &'a [Summary]) -> BoxFuture<'a, Result<Vec<u32>, StoreError>>;
-
-    /// Writes a batch, whole or not at all. What returns `Ok` is durable; an entry that is there already is kept.
-    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Writes a batch, whole or not at all. What returns `Ok` is durable.
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>>;
 
     /// A page of summaries, newest first.
     fn calls<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Page, StoreError>>;
@@ -56,17 +53,38 @@ pub trait Store: Send + Sync + 'static {
 /// The most calls that [`Store::continued`] tells of.
 pub const CONTINUED_MAX: u32 = 16;
 
-/// What is written at once.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What is written at once. It can be kept as text and written later, or again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// Replace the calls' summaries, but for one of a later epoch; an unknown outcome replaces no known one.
+    /// Calls at a glance, of streams that begin and that are over. Each replaces what is on record of its call if it
+    /// [supersedes](Summary::supersedes) that.
+    #[serde(default)]
     pub summaries: Vec<Summary>,
-    /// Added to the calls' entries.
+    /// Added to the calls' entries. One that is there already is kept as it is.
+    #[serde(default)]
     pub entries: Vec<Entry>,
 }
 
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The entries that are on record with another content: two streams of a call claim the same epoch.
+    pub conflicts: Vec<EntryKey>,
+}
+
+/// Which entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryKey {
+    /// The call.
+    pub call_id: Uuid,
+    /// The stream of it.
+    pub epoch: u32,
+    /// The number within the epoch.
+    pub seq: u64,
+}
+
 /// One durable item of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The call.
     pub call_id: Uuid,
@@ -80,6 +98,13 @@ pub struct Entry {
     pub kind: Cow<'static, str>,
     /// The entry as a JSON object.
     pub body: String,
+}
+
+impl Entry {
+    /// Which one it is.
+    pub fn key(&self) -> EntryKey {
+        EntryKey { call_id: self.call_id, epoch: self.epoch, seq: self.seq }
+    }
 }
 
 /// Some of the summaries that a query matches.

@@ -3,6 +3,7 @@
 mod bench;
 mod lint;
 mod mutants;
+mod postgres;
 mod sim;
 mod soak;
 mod step;

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use crate::step::Step;
+use crate::{postgres, step::Step};
 
 /// Builds the programs, which the end-to-end tests start, together with the tests, so that both have the same
-/// dependencies; then runs the tests.
+/// dependencies; then runs the tests. What they need beside that is installed first.
 pub fn run(args: impl Iterator<Item = String>) -> bool {
     let started = Instant::now();
+    postgres::install();
     if !Step::cargo(["build", "--workspace", "--bins", "--tests"]).run() {
         eprintln!("\nThe build failed; no test was run.");
         return false;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::asked::{self, Asked};
 
 /// What a later call has to know of a response that the provider keeps: that of a call's entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
     /// Its id, as the client saw it; `None`: it saw none, or the provider does not keep it.
     pub response_id: Option<String>,
@@ -19,6 +19,7 @@ pub struct Answered {
     /// The calls of tools that the model made for the client to run, and that the client never got.
     pub withheld: Vec<Withheld>,
     /// While the call runs.
+    #[serde(skip)]
     running: Option<Running>,
 }
 

@@ -13,8 +13,10 @@ use luthien_service::metrics::{Counter, Histogram, LATENCIES_US, Page};
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::warn;
+use uuid::Uuid;
 
-use super::Summary;
+use super::{EntryKey, Summary};
 
 /// What may wait to be written, all calls together. When it is full, sessions stop reading their calls.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
@@ -39,14 +41,13 @@ pub struct Recorder {
 pub(super) struct Shared {
     /// How many bytes may still be queued.
     pub(super) room: Semaphore,
-    streams: AtomicU64,
     pub(super) health: Health,
 }
 
 /// One thing to write.
 pub(super) struct Item {
-    /// Which stream it comes from; no two of a process have the same.
-    pub(super) stream: u64,
+    pub(super) call_id: Uuid,
+    pub(super) epoch: u32,
     pub(super) at: Instant,
     pub(super) what: What,
 }
@@ -58,29 +59,24 @@ pub(super) enum What {
         entries: Vec<NewEntry>,
         cost: usize,
     },
-    /// The last of a stream; whoever waits is told when it is durable.
+    /// The last of a stream; who waits is told when it is durable.
     Closed {
         summary: Option<Box<Summary>>,
-        durable: Option<oneshot::Sender<()>>,
+        durable: oneshot::Sender<()>,
     },
 }
 
 impl Recorder {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Item>, Arc<Shared>) {
         let (queue, items) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            room: Semaphore::new(QUEUED_BYTES_MAX),
-            streams: AtomicU64::new(0),
-            health: Health::default(),
-        });
+        let shared = Arc::new(Shared { room: Semaphore::new(QUEUED_BYTES_MAX), health: Health::default() });
         (Self { shared: Arc::clone(&shared), queue }, items, shared)
     }
 
     /// Begins the record of a call's stream. Nothing is written before the first flush.
     pub fn call(&self, summary: Summary) -> CallRecord {
-        let stream = self.shared.streams.fetch_add(1, Ordering::Relaxed);
-        let stage = Stage::New;
-        CallRecord { recorder: self.clone(), stream, summary, made: Vec::new(), ready: Vec::new(), next_seq: 0, stage }
+        let (made, ready, stage) = (Vec::new(), Vec::new(), Stage::New);
+        CallRecord { recorder: self.clone(), epoch: summary.epoch, summary, made, ready, next_seq: 0, stage }
     }
 
     /// What there is to count about the record.
@@ -90,6 +86,11 @@ impl Recorder {
             .value(&[], health.entries_written.get());
         page.counter("luthien_control_plane_record_entries_lost_total", "Entries that will never be written.")
             .value(&[], health.entries_lost());
+        page.counter(
+            "luthien_control_plane_record_conflicts_total",
+            "Entries that were on record already, with another content. The first is kept.",
+        )
+        .value(&[], health.conflicts.get());
         page.histogram(
             "luthien_control_plane_record_lag_seconds",
             "From the oldest entry of a transaction to its commit.",
@@ -110,7 +111,8 @@ impl Recorder {
 /// The record of one stream of a call. Dropped before it is closed, the call stays on record as running.
 pub struct CallRecord {
     recorder: Recorder,
-    stream: u64,
+    /// That of the entries.
+    epoch: u32,
     summary: Summary,
     /// Made and not turned into text yet: that can wait until the proxy has its answer.
     made: Vec<luthien_policy::Entry>,
@@ -123,7 +125,6 @@ pub struct CallRecord {
 enum Stage {
     New,
     Open,
-    Closed,
 }
 
 impl CallRecord {
@@ -188,15 +189,15 @@ impl CallRecord {
         self.finish(None).await
     }
 
-    async fn finish(mut self, summary: Option<Box<Summary>>) -> Result<(), NotDurable> {
+    async fn finish(self, summary: Option<Box<Summary>>) -> Result<(), NotDurable> {
         let (durable, done) = oneshot::channel();
-        self.stage = Stage::Closed;
-        self.send(What::Closed { summary, durable: Some(durable) });
+        self.send(What::Closed { summary, durable });
         done.await.map_err(|_| NotDurable)
     }
 
     fn send(&self, what: What) {
-        if let Err(unsent) = self.recorder.queue.send(Item { stream: self.stream, at: Instant::now(), what })
+        let (call_id, epoch) = (self.summary.call_id, self.epoch);
+        if let Err(unsent) = self.recorder.queue.send(Item { call_id, epoch, at: Instant::now(), what })
             && let What::Entries { entries, .. } = unsent.0.what
         {
             self.recorder.shared.health.lose(entries.len());
@@ -207,10 +208,6 @@ impl CallRecord {
 impl Drop for CallRecord {
     fn drop(&mut self) {
         self.recorder.shared.health.lose(self.made.len() + self.ready.len());
-        match self.stage {
-            Stage::Open => self.send(What::Closed { summary: None, durable: None }),
-            Stage::New | Stage::Closed => {}
-        }
     }
 }
 
@@ -247,14 +244,20 @@ pub struct Health {
     failing: Mutex<Option<String>>,
     entries_lost: AtomicU64,
     entries_written: Counter,
+    conflicts: Counter,
     /// From the handing over of the oldest item of a transaction to its being durable.
     lag: Histogram,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        let (entries_written, lag) = (Counter::default(), Histogram::new(LATENCIES_US));
-        Self { failing: Mutex::default(), entries_lost: AtomicU64::new(0), entries_written, lag }
+        Self {
+            failing: Mutex::default(),
+            entries_lost: AtomicU64::new(0),
+            entries_written: Counter::default(),
+            conflicts: Counter::default(),
+            lag: Histogram::new(LATENCIES_US),
+        }
     }
 }
 
@@ -267,6 +270,19 @@ impl Health {
     /// How many entries will never be written.
     pub fn entries_lost(&self) -> u64 {
         self.entries_lost.load(Ordering::Relaxed)
+    }
+
+    /// How many entries were on record already with another content.
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts.get()
+    }
+
+    /// Counts entries that were on record already with another content, and says so.
+    pub(super) fn conflict(&self, conflicts: &[EntryKey]) {
+        let Some(EntryKey { call_id, epoch, seq }) = conflicts.first() else { return };
+        self.conflicts.add(conflicts.len() as u64);
+        let entries = conflicts.len();
+        warn!(%call_id, epoch, seq, entries, "entries are on record already with another content: that is kept");
     }
 
     pub(super) fn fail(&self, reason: Option<String>) {

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::continuation::Asked;
 
-use super::{Batch, FullCall, Page, Query, Store, StoreError, Summary};
+use super::{Batch, FullCall, Page, Query, Store, StoreError, Summary, Written};
 
 /// How long a statement waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,29 +69,16 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn open<'a>(&'a self, calls: &'a [Summary]) -> BoxFuture<'a, Result<Vec<u32>, StoreError>> {
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async move {
             let mut connection = self.writer.acquire().await?;
             let mut transaction = immediate(&mut connection).await?;
-            let mut epochs = Vec::with_capacity(calls.len());
-            for summary in calls {
-                epochs.push(rows::open(&mut transaction, summary).await?);
-            }
-            transaction.commit().await?;
-            Ok(epochs)
-        })
-    }
-
-    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let mut connection = self.writer.acquire().await?;
-            let mut transaction = immediate(&mut connection).await?;
-            rows::add_entries(&mut transaction, &batch.entries).await?;
+            let conflicts = rows::add_entries(&mut transaction, &batch.entries).await?;
             for summary in &batch.summaries {
-                rows::replace_summary(&mut transaction, summary).await?;
+                rows::put_summary(&mut transaction, summary).await?;
             }
             transaction.commit().await?;
-            Ok(())
+            Ok(Written { conflicts })
         })
     }
 

@@ -2,13 +2,14 @@
 
 use luthien_policy::{EntryBody, NoteEntry, OpenedEntry, OutcomeEntry, ReportEntry};
 use luthien_proto::message::{CallStarted, Outcome, Severity};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::continuation::Answered;
 
 /// What is known of a call at a glance: what its entries say, put together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The call.
     pub call_id: Uuid,
@@ -45,6 +46,7 @@ pub struct Summary {
     /// The names of the policies, in order.
     pub pipeline: Option<Vec<String>>,
     /// How it ended; `None` while it runs.
+    #[serde(with = "outcome")]
     pub outcome: Option<Outcome>,
     /// What went wrong.
     pub reason: Option<String>,
@@ -55,6 +57,7 @@ pub struct Summary {
     /// Tokens, as the upstream counted them.
     pub tokens: Tokens,
     /// The gravest note of a policy.
+    #[serde(with = "severity")]
     pub severity: Option<Severity>,
     /// The upstream's first byte: microseconds since the call began.
     pub upstream_first_us: Option<u64>,
@@ -65,7 +68,7 @@ pub struct Summary {
 }
 
 /// Tokens, as the upstream counted them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// Input read anew.
     pub input: Option<u64>,
@@ -110,6 +113,17 @@ impl Summary {
             client_first_us: None,
             answered: Answered::new(started),
         }
+    }
+
+    /// Whether this is what is to be known of the call, rather than `kept`, which is on record. How a call ended counts
+    /// more than that it did not end; then the later epoch does, then that there is any end. What supersedes what does
+    /// not depend on the order in which it is written.
+    pub fn supersedes(&self, kept: &Self) -> bool {
+        let rank = |summary: &Self| {
+            let is_known = summary.outcome.is_some_and(|outcome| outcome != Outcome::Unknown);
+            (is_known, summary.epoch, summary.outcome.is_some())
+        };
+        rank(self) > rank(kept) || rank(self) == rank(kept) && self.outcome.is_none()
     }
 
     /// Takes note of an entry of the call.
@@ -157,7 +171,9 @@ impl Summary {
         self.tokens = ended.usage.as_ref().map(Tokens::new).unwrap_or_default();
     }
 
+    /// What a report says. A stream that heard the end knows more of the call than this, whatever its epoch.
     fn reported(&mut self, report: &ReportEntry) {
+        self.epoch = 0;
         self.revision = non_empty(&report.revision);
         self.pipeline = self.revision.as_ref().map(|_| report.pipeline.clone());
         self.ended_at_us = present(report.ended_us).map(|us| self.started_at_us.saturating_add_unsigned(us));
@@ -211,6 +227,40 @@ fn reason(reason: &str, opened: Option<&OpenedEntry>) -> Option<String> {
 
 fn present(us: u64) -> Option<u64> {
     (us != 0).then_some(us)
+}
+
+/// Outcomes by their names.
+mod outcome {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    use super::{Outcome, outcome_from_name};
+
+    pub(super) fn serialize<S: Serializer>(outcome: &Option<Outcome>, serializer: S) -> Result<S::Ok, S::Error> {
+        outcome.map(Outcome::name).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Outcome>, D::Error> {
+        let name = Option::<String>::deserialize(deserializer)?;
+        let of = |name: String| outcome_from_name(&name).ok_or_else(|| D::Error::custom("not an outcome"));
+        name.map(of).transpose()
+    }
+}
+
+/// Severities by their names.
+mod severity {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    use super::{Severity, severity_from_name};
+
+    pub(super) fn serialize<S: Serializer>(severity: &Option<Severity>, serializer: S) -> Result<S::Ok, S::Error> {
+        severity.map(Severity::name).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Severity>, D::Error> {
+        let name = Option::<String>::deserialize(deserializer)?;
+        let of = |name: String| severity_from_name(&name).ok_or_else(|| D::Error::custom("not a severity"));
+        name.map(of).transpose()
+    }
 }
 
 fn non_empty(text: &str) -> Option<String> {

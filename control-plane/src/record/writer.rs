@@ -1,6 +1,6 @@
 //! The one task of a process that writes the record: whatever is queued, in one transaction.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -8,10 +8,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
-use uuid::Uuid;
 
 use super::{
-    Batch, Entry, Health, Recorder, Store, StoreError, Summary,
+    Batch, Entry, Health, Recorder, Store, StoreError,
     recorder::{Item, NewEntry, Shared, What},
 };
 
@@ -27,16 +26,12 @@ pub struct Writer {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
     queue: mpsc::UnboundedReceiver<Item>,
-    /// The open streams: their call, and the epoch that the store gave them.
-    streams: HashMap<u64, (Uuid, u32)>,
 }
 
 /// What was queued, to be written at once.
 #[derive(Default)]
 struct Group {
-    opened: Vec<(u64, Summary)>,
-    entries: Vec<(u64, u64, NewEntry)>,
-    closed: Vec<(u64, Option<Summary>)>,
+    batch: Batch,
     waiting: Vec<oneshot::Sender<()>>,
     items: usize,
     bytes: usize,
@@ -48,24 +43,23 @@ impl Writer {
     /// A writer and the way to it.
     pub fn new(store: Arc<dyn Store>) -> (Self, Recorder) {
         let (recorder, queue, shared) = Recorder::new();
-        (Self { store, shared, queue, streams: HashMap::new() }, recorder)
+        (Self { store, shared, queue }, recorder)
     }
 
     /// Writes until `finish`, then what is still queued. A store that fails is tried again and again, until `give_up`;
     /// what is not written by then is counted as lost.
     pub async fn run(mut self, finish: CancellationToken, give_up: CancellationToken) {
-        while let Some(mut group) = self.next_group(&finish).await {
-            let (bytes, entries, oldest) = (group.bytes, group.entries.len(), group.oldest);
-            let waiting = std::mem::take(&mut group.waiting);
+        while let Some(group) = self.next_group(&finish).await {
+            let entries = group.batch.entries.len();
             tokio::select! {
-                () = self.write(group) => {
-                    let lag = oldest.map(|at| at.elapsed()).unwrap_or_default();
+                () = self.write(&group.batch) => {
+                    let lag = group.oldest.map(|at| at.elapsed()).unwrap_or_default();
                     self.shared.health.written(entries, lag);
-                    waiting.into_iter().for_each(tell);
+                    group.waiting.into_iter().for_each(tell);
                 }
                 () = give_up.cancelled() => self.shared.health.lose(entries),
             }
-            self.shared.room.add_permits(bytes);
+            self.shared.room.add_permits(group.bytes);
         }
         let lost = self.shared.health.entries_lost();
         if lost > 0 {
@@ -95,65 +89,40 @@ impl Writer {
         Some(group)
     }
 
-    async fn write(&mut self, group: Group) {
-        let Group { opened, entries, closed, .. } = group;
-        self.open(opened).await;
-        let batch = self.batch(entries, &closed);
+    async fn write(&self, batch: &Batch) {
         let mut attempts = Attempts::new(&self.shared.health);
-        while let Err(reason) = self.store.write(&batch).await {
-            attempts.failed(reason).await;
-        }
-        attempts.succeeded();
-        for (stream, _) in closed {
-            self.streams.remove(&stream);
-        }
-    }
-
-    async fn open(&mut self, opened: Vec<(u64, Summary)>) {
-        let (streams, summaries): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
-        if summaries.is_empty() {
-            return;
-        }
-        let mut attempts = Attempts::new(&self.shared.health);
-        let epochs = loop {
-            match self.store.open(&summaries).await {
-                Ok(epochs) => break epochs,
+        let written = loop {
+            match self.store.write(batch).await {
+                Ok(written) => break written,
                 Err(reason) => attempts.failed(reason).await,
             }
         };
         attempts.succeeded();
-        for ((stream, summary), epoch) in streams.into_iter().zip(summaries).zip(epochs) {
-            self.streams.insert(stream, (summary.call_id, epoch));
-        }
-    }
-
-    fn batch(&self, entries: Vec<(u64, u64, NewEntry)>, closed: &[(u64, Option<Summary>)]) -> Batch {
-        let entries = entries.into_iter().filter_map(|(stream, seq, entry)| {
-            let &(call_id, epoch) = self.streams.get(&stream)?;
-            let NewEntry { at_us, kind, body } = entry;
-            Some(Entry { call_id, epoch, seq, at_us, kind: kind.into(), body })
-        });
-        let summaries = closed.iter().filter_map(|(stream, summary)| {
-            let &(_, epoch) = self.streams.get(stream)?;
-            Some(Summary { epoch, ..summary.clone()? })
-        });
-        Batch { entries: entries.collect(), summaries: summaries.collect() }
+        self.shared.health.conflict(&written.conflicts);
     }
 }
 
 impl Group {
-    fn add(&mut self, Item { stream, at, what }: Item) {
+    fn add(&mut self, Item { call_id, epoch, at, what }: Item) {
         self.oldest.get_or_insert(at);
         self.items += 1;
         match what {
-            What::Opened(summary) => self.opened.push((stream, *summary)),
+            What::Opened(summary) => self.batch.summaries.push(*summary),
             What::Entries { first_seq, entries, cost } => {
                 self.bytes += cost;
-                self.entries.extend((first_seq..).zip(entries).map(|(seq, entry)| (stream, seq, entry)));
+                let entry = |(seq, NewEntry { at_us, kind, body })| Entry {
+                    call_id,
+                    epoch,
+                    seq,
+                    at_us,
+                    kind: kind.into(),
+                    body,
+                };
+                self.batch.entries.extend((first_seq..).zip(entries).map(entry));
             }
             What::Closed { summary, durable } => {
-                self.closed.push((stream, summary.map(|summary| *summary)));
-                self.waiting.extend(durable);
+                self.batch.summaries.extend(summary.map(|summary| *summary));
+                self.waiting.push(durable);
             }
         }
     }

@@ -109,14 +109,14 @@ async fn calls_are_listed_newest_first_page_by_page() {
     let plane = Plane::start("");
     // Another control plane on the same file.
     let store = Sqlite::open(&plane.database()).await.unwrap();
-    store.open(&(1..=5).map(call).collect::<Vec<_>>()).await.unwrap();
+    store.write(&Batch { summaries: (1..=5).map(call).collect(), ..Batch::default() }).await.unwrap();
     let done = Summary { outcome: Some(Outcome::Delivered), ..call(3) };
-    store.write(&Batch { summaries: vec![done], entries: vec![] }).await.unwrap();
+    store.write(&Batch { summaries: vec![done], ..Batch::default() }).await.unwrap();
 
     let first = plane.get("/api/calls?limit=2").await;
     assert_eq!(ids(&first), [5, 4]);
     let cursor = first["next"].as_str().unwrap();
-    store.open(&[call(6)]).await.unwrap();
+    store.write(&Batch { summaries: vec![call(6)], ..Batch::default() }).await.unwrap();
     let second = plane.get(&format!("/api/calls?limit=9&cursor={cursor}")).await;
     assert_eq!((ids(&second), &second["next"]), (vec![3, 2, 1], &Value::Null));
     assert_eq!(ids(&plane.get("/api/calls?outcome=delivered").await), [3]);

@@ -128,22 +128,21 @@ async fn a_call_whose_proxy_is_lost_has_an_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn a_call_that_begins_again_overwrites_nothing() {
+async fn a_call_that_begins_again_overwrites_nothing_and_is_counted() {
     let (plane, id) = (Plane::start(""), Uuid::now_v7());
-    for _ in 0..2 {
+    for outcome in [Outcome::Delivered, Outcome::CutByClient] {
         let mut stream = plane.enforce().await;
         stream.tell(started(id));
         stream.reply().await;
-        stream.end(Outcome::Delivered);
+        stream.end(outcome);
         stream.close().await.unwrap();
     }
     let record = plane.get(&format!("/api/calls/{id}")).await;
-    assert_eq!((&record["epoch"], &record["epochs"]), (&json!(1), &json!([0, 1])));
-    for epoch in [0, 1] {
-        let record = plane.get(&format!("/api/calls/{id}?epoch={epoch}")).await;
-        assert!(entries(&record).iter().all(|entry| entry["epoch"] == epoch));
-        assert_eq!((types(&record).first(), types(&record).last()), (Some(&"request"), Some(&"outcome")));
-    }
+    assert_eq!((&record["outcome"], &record["epochs"]), (&json!("delivered"), &json!([0])));
+    assert_eq!(entries(&record).last().unwrap()["body"]["outcome"], "delivered");
+    let metrics = plane.send("GET", "/metrics", &[]).await;
+    let page = String::from_utf8(metrics.body().to_vec()).unwrap();
+    assert!(page.contains("luthien_control_plane_record_conflicts_total 1\n"), "{page}");
 }
 
 #[tokio::test]

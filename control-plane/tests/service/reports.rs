@@ -108,6 +108,25 @@ async fn a_report_may_be_told_twice() {
     }
     let record = plane.record(id).await;
     assert_eq!((&record["outcome"], types(&record)), (&json!("delivered"), vec!["request", "report"]));
+    let metrics = plane.send("GET", "/metrics", &[]).await;
+    let page = String::from_utf8(metrics.body().to_vec()).unwrap();
+    assert!(page.contains("luthien_control_plane_record_conflicts_total 0\n"), "{page}");
+}
+
+#[tokio::test]
+async fn a_stream_that_heard_the_end_knows_more_than_a_report_of_it() {
+    let (plane, id) = (Plane::start(WAITING), Uuid::now_v7());
+    let mut stream = plane.enforce().await;
+    stream.tell(started_to_be_resumed(id));
+    let admission = stream.admission().await;
+    stream.tell(response("a foo"));
+    stream.end(Outcome::Delivered);
+    stream.close().await.unwrap();
+    // The proxy did not hear the close.
+    tell(&plane, report(id, 1)).await.unwrap();
+    let record = plane.record(id).await;
+    assert_eq!((&record["epoch"], &record["revision"]), (&json!(0), &json!(admission.revision)));
+    assert_eq!(record["report"]["body"]["outcome"], "delivered");
 }
 
 #[tokio::test]

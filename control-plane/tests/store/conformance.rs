@@ -1,39 +1,50 @@
-//! What a store promises. Each function takes a store, or two that share one database, with nothing on record.
+//! What a store promises. Each function takes a database with nothing in it.
 
 use luthien_control_plane::{
     continuation::{Answered, Asked, Withheld},
-    record::{Batch, Ended, Entry, Query, Store, Summary, Tokens},
+    policies::SetStore,
+    record::{Batch, Ended, Entry, EntryKey, Query, Store, Summary, Tokens},
 };
 use luthien_policy::{EntryBody, NoteEntry};
 use luthien_proto::message::{Outcome, Severity};
 use uuid::Uuid;
 
-/// Calls [`$run`] with every promise that one store can keep.
+/// A database that is made for a test, and goes away after it.
+pub trait Database: Sync {
+    type Store: Store + SetStore;
+
+    /// A control plane's access to it.
+    async fn open(&self) -> Self::Store;
+}
+
+/// Calls [`$run`] with every promise.
 #[macro_export]
 macro_rules! for_each_promise {
     ($run:ident) => {
         $run! {
             what_was_written_is_read_back
+            a_batch_that_was_kept_as_text_is_the_same_batch
             an_entry_written_twice_is_there_once_as_it_first_was
-            each_stream_of_a_call_has_its_epoch
-            a_stream_that_is_put_on_record_late_keeps_its_epoch_and_changes_no_summary
-            an_epoch_that_has_entries_is_given_to_no_other_stream
-            a_summary_of_an_earlier_epoch_replaces_nothing
-            an_outcome_that_is_known_is_not_replaced_by_one_that_is_not
+            each_stream_of_a_call_has_its_entries
+            the_same_summary_is_kept_in_whatever_order_they_are_written
+            a_running_call_is_known_as_it_was_last_told_of
             filters_match_what_they_name
             a_cursor_stays_where_it_is_when_calls_are_added
             calls_that_began_at_the_same_moment_are_all_listed_once
             many_entries_fit_in_one_batch
             a_call_is_found_by_what_another_one_goes_on_from
+            two_control_planes_share_a_database
+            many_control_planes_starting_at_once_make_one_schema
         }
     };
 }
 
-pub async fn what_was_written_is_read_back(store: &dyn Store) {
+pub async fn what_was_written_is_read_back(database: &impl Database) {
+    let store = database.open().await;
     let summary = full_summary(id(1));
-    assert_eq!(store.open(&[call(1)]).await.unwrap(), [0]);
     let entries =
         vec![entry(id(1), 0, "{\"type\":\"request\"}"), entry(id(1), 1, "{\"type\":\"outcome\",\"ü\":\"\\u0000\"}")];
+    open(&store, &[call(1)]).await;
     store.write(&Batch { summaries: vec![summary.clone()], entries: entries.clone() }).await.unwrap();
 
     let found = store.call(id(1)).await.unwrap().unwrap();
@@ -43,76 +54,82 @@ pub async fn what_was_written_is_read_back(store: &dyn Store) {
     assert_eq!(store.call(id(2)).await.unwrap(), None);
 }
 
-pub async fn an_entry_written_twice_is_there_once_as_it_first_was(store: &dyn Store) {
-    store.open(&[call(1)]).await.unwrap();
-    let batch = |body| Batch { summaries: vec![call(1)], entries: vec![entry(id(1), 0, body)] };
-    store.write(&batch("{\"n\":1}")).await.unwrap();
-    store.write(&batch("{\"n\":1}")).await.unwrap();
-    store.write(&batch("{\"n\":2}")).await.unwrap();
-    assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, [entry(id(1), 0, "{\"n\":1}")]);
-}
-
-pub async fn each_stream_of_a_call_has_its_epoch(store: &dyn Store) {
-    assert_eq!(store.open(&[call(1), call(2), call(1)]).await.unwrap(), [0, 0, 1]);
-    assert_eq!(store.open(&[Summary { epoch: 4, ..call(1) }]).await.unwrap(), [4]);
-    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary.epoch, 4);
-}
-
-pub async fn a_stream_that_is_put_on_record_late_keeps_its_epoch_and_changes_no_summary(store: &dyn Store) {
-    let resumed = Summary { epoch: 2, model: "resumed".into(), ..call(1) };
-    assert_eq!(store.open(std::slice::from_ref(&resumed)).await.unwrap(), [2]);
-    assert_eq!(store.open(&[Summary { epoch: 1, ..call(1) }, call(1)]).await.unwrap(), [1, 0]);
-    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary, resumed);
-}
-
-pub async fn an_epoch_that_has_entries_is_given_to_no_other_stream(store: &dyn Store) {
-    store.open(&[call(1)]).await.unwrap();
-    let entry = |epoch| Entry { epoch, ..entry(id(1), 0, "{}") };
-    store.write(&Batch { summaries: vec![], entries: vec![entry(0)] }).await.unwrap();
-    assert_eq!(store.open(&[Summary { epoch: 3, ..call(1) }]).await.unwrap(), [3]);
-    assert_eq!(store.open(&[call(1)]).await.unwrap(), [4]);
-    // Whatever a proxy counts, there is a next one.
-    let last = Summary { epoch: u32::MAX, ..call(1) };
-    assert_eq!(store.open(&[last.clone(), last]).await.unwrap(), [u32::MAX, u32::MAX]);
-}
-
-pub async fn a_summary_of_an_earlier_epoch_replaces_nothing(store: &dyn Store) {
-    store.open(&[call(1), call(1)]).await.unwrap();
-    let lost = Summary { outcome: Some(Outcome::Unknown), epoch: 0, ..call(1) };
-    let done = Summary { outcome: Some(Outcome::Delivered), epoch: 1, ..call(1) };
-    for summary in [&done, &lost] {
-        store.write(&Batch { summaries: vec![summary.clone()], entries: vec![] }).await.unwrap();
+pub async fn a_batch_that_was_kept_as_text_is_the_same_batch(database: &impl Database) {
+    let store = database.open().await;
+    let summaries = vec![full_summary(id(1)), Summary { call_id: id(2), ..call(2) }];
+    let batch = Batch { summaries, entries: vec![entry(id(1), 0, "{\"ü\":\"\\u0000\"}")] };
+    let text = serde_json::to_string(&batch).unwrap();
+    assert_eq!(serde_json::from_str::<Batch>(&text).unwrap(), batch);
+    for _ in 0..2 {
+        store.write(&serde_json::from_str(&text).unwrap()).await.unwrap();
     }
-    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary, done);
+    let found = store.call(id(1)).await.unwrap().unwrap();
+    assert_eq!((found.summary, found.entries), (full_summary(id(1)), batch.entries));
 }
 
-pub async fn an_outcome_that_is_known_is_not_replaced_by_one_that_is_not(store: &dyn Store) {
-    let of = |epoch, outcome| Summary { outcome, epoch, ..call(1) };
-    let write = async |summary: Summary| {
-        store.write(&Batch { summaries: vec![summary], entries: vec![] }).await.unwrap();
+pub async fn an_entry_written_twice_is_there_once_as_it_first_was(database: &impl Database) {
+    let store = database.open().await;
+    let write = async |bodies: &[&str]| {
+        let entries = (0..).zip(bodies).map(|(seq, body)| entry(id(1), seq, body)).collect();
+        store.write(&Batch { summaries: vec![call(1)], entries }).await.unwrap().conflicts
     };
-    let outcome = async || store.call(id(1)).await.unwrap().unwrap().summary.outcome;
-    store.open(&[call(1)]).await.unwrap();
-    write(of(0, Some(Outcome::Unknown))).await;
-    assert_eq!(outcome().await, Some(Outcome::Unknown));
-    store.open(&[of(1, None)]).await.unwrap();
-    assert_eq!(outcome().await, None, "it runs again");
-    write(of(1, Some(Outcome::Delivered))).await;
-    store.open(&[of(2, None)]).await.unwrap();
-    assert_eq!(outcome().await, Some(Outcome::Delivered));
-    write(of(2, Some(Outcome::Unknown))).await;
-    assert_eq!(outcome().await, Some(Outcome::Delivered));
-    write(of(2, Some(Outcome::CutByClient))).await;
-    assert_eq!(outcome().await, Some(Outcome::CutByClient));
+    assert_eq!(write(&["{\"n\":1}"]).await, []);
+    assert_eq!(write(&["{\"n\":1}"]).await, []);
+    let conflict = EntryKey { call_id: id(1), epoch: 0, seq: 0 };
+    assert_eq!(write(&["{\"n\":2}", "{\"n\":3}"]).await, [conflict]);
+    let kept = [entry(id(1), 0, "{\"n\":1}"), entry(id(1), 1, "{\"n\":3}")];
+    assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, kept);
 }
 
-pub async fn filters_match_what_they_name(store: &dyn Store) {
+pub async fn each_stream_of_a_call_has_its_entries(database: &impl Database) {
+    let store = database.open().await;
+    let of = |epoch| Entry { epoch, ..entry(id(1), 0, "{}") };
+    // Whatever a proxy counts, and in which order it comes.
+    for epoch in [2, 0, u32::MAX] {
+        let summaries = vec![Summary { epoch, ..call(1) }];
+        store.write(&Batch { summaries, entries: vec![of(epoch)] }).await.unwrap();
+    }
+    let found = store.call(id(1)).await.unwrap().unwrap();
+    assert_eq!(found.summary.epoch, u32::MAX);
+    assert_eq!(found.entries, [of(0), of(2), of(u32::MAX)]);
+}
+
+/// Whatever is written first: what is known counts more than what is not, then what is later, then what is over.
+pub async fn the_same_summary_is_kept_in_whatever_order_they_are_written(database: &impl Database) {
+    let store = database.open().await;
+    let of = |epoch, outcome| Summary { epoch, outcome, reason: Some(format!("{epoch}")), ..call(1) };
+    let (unknown, delivered) = (Some(Outcome::Unknown), Some(Outcome::Delivered));
+    let rising = [of(0, None), of(0, unknown), of(1, None), of(1, unknown), of(0, delivered), of(1, delivered)];
+    for (i, low) in rising.iter().enumerate() {
+        for (j, high) in rising.iter().enumerate().skip(i) {
+            for (n, pair) in [[low, high], [high, low]].into_iter().enumerate() {
+                let call_id = id((100 * i + 10 * j + n) as u128 + 1);
+                let in_order: Vec<_> = pair.map(|summary| Summary { call_id, ..summary.clone() }).into();
+                for summary in &in_order {
+                    open(&store, std::slice::from_ref(summary)).await;
+                }
+                let found = store.call(call_id).await.unwrap().unwrap().summary;
+                assert_eq!(found, Summary { call_id, ..high.clone() }, "{in_order:?}");
+            }
+        }
+    }
+}
+
+pub async fn a_running_call_is_known_as_it_was_last_told_of(database: &impl Database) {
+    let store = database.open().await;
+    let admitted = Summary { revision: Some("abc".into()), ..call(1) };
+    open(&store, &[call(1), admitted.clone()]).await;
+    assert_eq!(store.call(id(1)).await.unwrap().unwrap().summary, admitted);
+}
+
+pub async fn filters_match_what_they_name(database: &impl Database) {
+    let store = database.open().await;
     let calls = [
         Summary { model: "a".into(), client: Some("ci".into()), ..call(1) },
         Summary { model: "b".into(), dialect: "anthropic-messages".into(), ..call(2) },
         Summary { route: "*".into(), upstream: "other".into(), outcome: Some(Outcome::Failed), ..call(3) },
     ];
-    store.open(&calls).await.unwrap();
+    open(&store, &calls).await;
     let base = Query::default;
     let cases: [(Query, &[u128]); 11] = [
         (base(), &[3, 2, 1]),
@@ -128,24 +145,26 @@ pub async fn filters_match_what_they_name(store: &dyn Store) {
         (Query { until_us: Some(2_000), ..base() }, &[1]),
     ];
     for (query, expected) in cases {
-        assert_eq!(listed(store, &query).await, expected, "{query:?}");
+        assert_eq!(listed(&store, &query).await, expected, "{query:?}");
     }
 }
 
-pub async fn a_cursor_stays_where_it_is_when_calls_are_added(store: &dyn Store) {
-    store.open(&[call(10), call(20), call(30), call(40)]).await.unwrap();
+pub async fn a_cursor_stays_where_it_is_when_calls_are_added(database: &impl Database) {
+    let store = database.open().await;
+    open(&store, &[call(10), call(20), call(30), call(40)]).await;
     let first = store.calls(&Query { limit: 2, ..Query::default() }).await.unwrap();
     assert_eq!(ids(&first.calls), [40, 30]);
 
-    store.open(&[call(50), call(35), call(15)]).await.unwrap();
+    open(&store, &[call(50), call(35), call(15)]).await;
     let rest = store.calls(&Query { after: first.next, limit: 3, ..Query::default() }).await.unwrap();
     assert_eq!(ids(&rest.calls), [20, 15, 10]);
     assert_eq!(rest.next, None);
 }
 
-pub async fn calls_that_began_at_the_same_moment_are_all_listed_once(store: &dyn Store) {
+pub async fn calls_that_began_at_the_same_moment_are_all_listed_once(database: &impl Database) {
+    let store = database.open().await;
     let calls: Vec<_> = (1..=7).map(|n| Summary { started_at_us: 5, ..call(n) }).collect();
-    store.open(&calls).await.unwrap();
+    open(&store, &calls).await;
     let (mut seen, mut query) = (Vec::new(), Query { limit: 2, ..Query::default() });
     loop {
         let page = store.calls(&query).await.unwrap();
@@ -156,14 +175,16 @@ pub async fn calls_that_began_at_the_same_moment_are_all_listed_once(store: &dyn
     assert_eq!(seen, [7, 6, 5, 4, 3, 2, 1]);
 }
 
-pub async fn many_entries_fit_in_one_batch(store: &dyn Store) {
-    store.open(&[call(1)]).await.unwrap();
+pub async fn many_entries_fit_in_one_batch(database: &impl Database) {
+    let store = database.open().await;
+    open(&store, &[call(1)]).await;
     let entries: Vec<_> = (0..1_303).map(|seq| entry(id(1), seq, "{}")).collect();
     store.write(&Batch { summaries: vec![], entries: entries.clone() }).await.unwrap();
     assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, entries);
 }
 
-pub async fn a_call_is_found_by_what_another_one_goes_on_from(store: &dyn Store) {
+pub async fn a_call_is_found_by_what_another_one_goes_on_from(database: &impl Database) {
+    let store = database.open().await;
     let over = |n, answered| Summary { outcome: Some(Outcome::Delivered), answered, ..call(n) };
     let calls = [
         over(1, answered(Some("resp_1"), None, true)),
@@ -172,8 +193,8 @@ pub async fn a_call_is_found_by_what_another_one_goes_on_from(store: &dyn Store)
         Summary { answered: answered(None, Some("conv_1"), false), ..call(4) },
         over(5, answered(Some("resp_1"), None, false)),
     ];
-    store.open(&calls).await.unwrap();
-    let from = |asked: Asked| async move { ids(&store.continued(&asked).await.unwrap()) };
+    open(&store, &calls).await;
+    let from = async |asked: Asked| ids(&store.continued(&asked).await.unwrap());
     assert_eq!(from(Asked::Response("resp_1".into())).await, [5, 1]);
     assert_eq!(from(Asked::Response("resp_3".into())).await, [0; 0]);
     assert_eq!(from(Asked::Conversation("conv_1".into())).await, [4, 2]);
@@ -181,21 +202,39 @@ pub async fn a_call_is_found_by_what_another_one_goes_on_from(store: &dyn Store)
     assert_eq!(from(Asked::Unreadable).await, [0; 0]);
 }
 
-/// Two stores on one database: both write, both see everything, and no epoch is given twice.
-pub async fn two_stores_share_a_database(one: &dyn Store, two: &dyn Store) {
+pub async fn two_control_planes_share_a_database(database: &impl Database) {
+    let (one, two) = (database.open().await, database.open().await);
     let write = async |store: &dyn Store, from: u128| {
         for n in from..from + 40 {
-            let epochs = store.open(&[call(n), call(1_000)]).await.unwrap();
-            let entry = Entry { epoch: epochs[1], ..entry(id(1_000), 0, "{}") };
-            store.write(&Batch { summaries: vec![call(n)], entries: vec![entry] }).await.unwrap();
+            let epoch = u32::try_from(n).unwrap();
+            let entry = Entry { epoch, ..entry(id(1_000), 0, "{}") };
+            let summaries = vec![call(n), Summary { epoch, ..call(1_000) }];
+            assert_eq!(store.write(&Batch { summaries, entries: vec![entry] }).await.unwrap().conflicts, []);
         }
     };
-    tokio::join!(write(one, 100), write(two, 200));
-    for store in [one, two] {
+    tokio::join!(write(&one, 100), write(&two, 200));
+    for store in [&one, &two] {
         assert_eq!(listed(store, &Query { limit: 1_000, ..Query::default() }).await.len(), 81);
         let shared = store.call(id(1_000)).await.unwrap().unwrap();
-        assert_eq!(shared.entries.iter().map(|entry| entry.epoch).collect::<Vec<_>>(), (0..80).collect::<Vec<_>>());
+        let epochs: Vec<_> = shared.entries.iter().map(|entry| entry.epoch).collect();
+        assert_eq!((shared.summary.epoch, epochs), (239, (100..140).chain(200..240).collect()));
     }
+}
+
+pub async fn many_control_planes_starting_at_once_make_one_schema(database: &impl Database) {
+    std::thread::scope(|scope| {
+        let open = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { database.open().await.close().await });
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// Puts calls on record.
+pub async fn open(store: &dyn Store, calls: &[Summary]) {
+    store.write(&Batch { summaries: calls.to_vec(), ..Batch::default() }).await.unwrap();
 }
 
 pub fn id(n: u128) -> Uuid {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use luthien_control_plane::{
     continuation::{Continuations, Withheld},
-    record::{Sqlite, Store, Summary},
+    record::{Sqlite, Summary},
 };
 use luthien_policy::{Before, BlockEntry, ContentEntry, EntryBody, OutcomeEntry, StepEntry};
 use luthien_proto::{
@@ -15,7 +15,10 @@ use luthien_proto::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{conformance::id, faults::Flaky};
+use crate::{
+    conformance::{id, open},
+    faults::Flaky,
+};
 
 /// A control plane's memory and record.
 struct Plane {
@@ -209,7 +212,7 @@ async fn another_control_plane_and_the_next_process_know_it_from_the_record() {
     let folder = TempDir::new().unwrap();
     let (one, two) = (Plane::new(&folder).await, Plane::new(&folder).await);
     let over = over(&started(1, &[]), "resp_1", vec![tool_call("a", "function", None, false)]);
-    one.store.open(&[over]).await.unwrap();
+    open(&*one.store, &[over]).await;
     for plane in [&one, &two, &Plane::new(&folder).await] {
         assert_eq!(answered_ids(&plane.before(&continues(2, "resp_1")).await), ["a"]);
     }
@@ -224,7 +227,7 @@ async fn a_response_that_is_not_on_record_is_refused_where_anything_is_gated() {
         over(&started, &format!("resp_{n}"), Vec::new())
     };
     plane.continuations.remember(&over(1, "somebody else"));
-    plane.store.open(&[over(2, "")]).await.unwrap();
+    open(&*plane.store, &[over(2, "")]).await;
     for response in ["resp_1", "resp_2", "resp_3"] {
         let before = plane.before(&continues(9, response)).await;
         assert_eq!((&before.edits[..], &before.reject), (&[][..], &None));
@@ -240,7 +243,7 @@ async fn a_response_whose_record_comes_late_is_waited_for() {
     let next = continues(2, "resp_1");
     let (before, ()) = tokio::join!(plane.before(&next), async {
         tokio::task::yield_now().await;
-        plane.store.open(&[over]).await.unwrap();
+        open(&*plane.store, &[over]).await;
     });
     assert_eq!(answered_ids(&before), ["a"]);
 }
@@ -263,7 +266,7 @@ async fn a_conversation_that_a_policy_changed_is_at_its_end() {
     let unchanged = over(&conversation(1, "conv_1"), "resp_1", vec![tool_call("a", "function", None, true)]);
     let changed = over(&conversation(2, "conv_2"), "resp_2", vec![tool_call("a", "function", None, false)]);
     let running = summary(&conversation(3, "conv_3"), &[response("resp_3")]);
-    plane.store.open(&[unchanged, changed, running]).await.unwrap();
+    open(&*plane.store, &[unchanged, changed, running]).await;
 
     // A call is not in its own way.
     assert_eq!(plane.before(&conversation(3, "conv_3")).await, Before::default());

@@ -11,7 +11,7 @@ use std::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use luthien_control_plane::{
     continuation::Asked,
-    record::{Batch, FullCall, Page, Query, Recorder, Sqlite, Store, StoreError, Summary, Writer},
+    record::{Batch, FullCall, Page, Query, Recorder, Sqlite, Store, StoreError, Summary, Writer, Written},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -74,6 +74,20 @@ async fn a_full_queue_makes_calls_wait_and_loses_nothing() {
     assert_eq!((plane.entries(1).await, plane.entries(2).await), (1, 1));
 }
 
+#[tokio::test]
+async fn of_two_streams_that_claim_one_epoch_the_first_is_kept_and_the_other_counted() {
+    let plane = Plane::new().await;
+    for said in ["first", "second"] {
+        let mut record = plane.recorder.call(call(1));
+        record.push(note(0, said));
+        record.close().await.unwrap();
+    }
+    assert_eq!(plane.recorder.health().conflicts(), 1);
+    assert_eq!(plane.recorder.health().entries_lost(), 0);
+    let entries = plane.store.call(id(1)).await.unwrap().unwrap().entries;
+    assert!(entries.len() == 1 && entries[0].body.contains("first"), "{entries:?}");
+}
+
 struct Plane {
     store: Arc<Flaky>,
     recorder: Recorder,
@@ -123,14 +137,7 @@ impl Flaky {
 }
 
 impl Store for Flaky {
-    fn open<'a>(&'a self, calls: &'a [Summary]) -> BoxFuture<'a, Result<Vec<u32>, StoreError>> {
-        Box::pin(async {
-            self.check()?;
-            self.inner.open(calls).await
-        })
-    }
-
-    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async {
             self.check()?;
             self.inner.write(batch).await

@@ -1,10 +1,20 @@
-//! What a store of policy sets promises.
+//! What a store of policy sets promises. Each function takes a database with nothing in it.
 
-use luthien_control_plane::{
-    policies::{Current, Replaced, SetStore, Source, StoredSet},
-    record::Sqlite,
-};
-use tempfile::TempDir;
+use luthien_control_plane::policies::{Current, Replaced, SetStore as _, Source, StoredSet};
+
+use crate::conformance::Database;
+
+/// Calls [`$run`] with every promise.
+#[macro_export]
+macro_rules! for_each_promise_of_sets {
+    ($run:ident) => {
+        $run! {
+            the_set_of_a_file_counts_when_it_differs_from_the_last_one_that_came_from_a_file
+            of_many_who_replace_the_same_set_one_does
+            a_set_is_kept_for_a_day_after_the_last_need_of_it_and_the_current_one_always
+        }
+    };
+}
 
 /// The moments that sets are kept at.
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
@@ -17,14 +27,10 @@ fn current(revision: &str, source: Source, since_us: i64) -> Current {
     Current { revision: revision.into(), source, since_us }
 }
 
-async fn store(folder: &TempDir) -> Sqlite {
-    Sqlite::open(&folder.path().join("luthien.db")).await.unwrap()
-}
-
-#[tokio::test]
-async fn the_set_of_a_file_counts_when_it_differs_from_the_last_one_that_came_from_a_file() {
-    let folder = TempDir::new().unwrap();
-    let store = store(&folder).await;
+pub async fn the_set_of_a_file_counts_when_it_differs_from_the_last_one_that_came_from_a_file(
+    database: &impl Database,
+) {
+    let store = database.open().await;
     assert_eq!(store.current().await.unwrap(), None);
     assert_eq!(store.begin(&set("a", 1)).await.unwrap(), current("a", Source::File, 1));
     assert_eq!(store.begin(&set("a", 2)).await.unwrap(), current("a", Source::File, 1));
@@ -38,10 +44,8 @@ async fn the_set_of_a_file_counts_when_it_differs_from_the_last_one_that_came_fr
     assert_eq!(store.config("d").await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn of_many_who_replace_the_same_set_one_does() {
-    let folder = TempDir::new().unwrap();
-    let (one, two) = (store(&folder).await, store(&folder).await);
+pub async fn of_many_who_replace_the_same_set_one_does(database: &impl Database) {
+    let (one, two) = (database.open().await, database.open().await);
     one.begin(&set("a", 0)).await.unwrap();
     let (first, second) = (set("b", 1), set("c", 1));
     let (first, second) = tokio::join!(one.replace(Some("a"), &first), two.replace(Some("a"), &second));
@@ -56,10 +60,8 @@ async fn of_many_who_replace_the_same_set_one_does() {
     assert!(done(&two.replace(None, &set("d", 2)).await.unwrap()));
 }
 
-#[tokio::test]
-async fn a_set_is_kept_for_a_day_after_the_last_need_of_it_and_the_current_one_always() {
-    let folder = TempDir::new().unwrap();
-    let store = store(&folder).await;
+pub async fn a_set_is_kept_for_a_day_after_the_last_need_of_it_and_the_current_one_always(database: &impl Database) {
+    let store = database.open().await;
     store.begin(&set("old", 0)).await.unwrap();
     store.replace(None, &set("used", 0)).await.unwrap();
     store.replace(None, &set("current", 0)).await.unwrap();

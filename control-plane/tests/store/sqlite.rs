@@ -9,7 +9,10 @@ use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::conformance;
+use crate::{
+    conformance::{self, Database},
+    sets,
+};
 
 struct File {
     path: PathBuf,
@@ -21,37 +24,33 @@ fn file() -> File {
     File { path: dir.path().join("luthien.db"), _dir: dir }
 }
 
+impl Database for File {
+    type Store = Sqlite;
+
+    async fn open(&self) -> Sqlite {
+        Sqlite::open(&self.path).await.unwrap()
+    }
+}
+
 macro_rules! run_on_sqlite {
     ($($promise:ident)*) => {$(
         #[tokio::test]
         async fn $promise() {
-            let file = file();
-            let store = Sqlite::open(&file.path).await.unwrap();
-            conformance::$promise(&store).await;
+            promises::$promise(&file()).await;
         }
     )*};
 }
 
-crate::for_each_promise!(run_on_sqlite);
+mod record {
+    use super::{conformance as promises, file};
 
-#[tokio::test]
-async fn two_control_planes_share_a_file() {
-    let file = file();
-    let (one, two) = tokio::try_join!(Sqlite::open(&file.path), Sqlite::open(&file.path)).unwrap();
-    conformance::two_stores_share_a_database(&one, &two).await;
+    crate::for_each_promise!(run_on_sqlite);
 }
 
-#[test]
-fn many_control_planes_starting_at_once_make_one_schema() {
-    let file = file();
-    std::thread::scope(|scope| {
-        let open = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(Sqlite::open(&file.path)).map(drop)
-        };
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
-    });
+mod policy_sets {
+    use super::{file, sets as promises};
+
+    crate::for_each_promise_of_sets!(run_on_sqlite);
 }
 
 #[tokio::test]
@@ -72,7 +71,7 @@ async fn a_file_of_a_later_version_is_refused() {
 async fn a_file_of_an_earlier_version_is_brought_up_and_keeps_its_calls() {
     let file = file();
     let store = Sqlite::open(&file.path).await.unwrap();
-    store.open(&[conformance::call(1)]).await.unwrap();
+    conformance::open(&store, &[conformance::call(1)]).await;
     store.close().await;
     let mut raw = SqliteConnection::connect(&format!("sqlite://{}", file.path.display())).await.unwrap();
     for step in [
@@ -110,7 +109,7 @@ async fn only_its_owner_can_read_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let file = file();
     let store = Sqlite::open(&file.path).await.unwrap();
-    store.open(&[conformance::call(1)]).await.unwrap();
+    conformance::open(&store, &[conformance::call(1)]).await;
     for entry in std::fs::read_dir(file.path.parent().unwrap()).unwrap() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
@@ -182,7 +181,7 @@ async fn what_nobody_flushed_is_counted_as_lost() {
 async fn a_write_that_waits_for_another_process_succeeds() {
     let file = file();
     let store = Sqlite::open(&file.path).await.unwrap();
-    store.open(&[conformance::call(1)]).await.unwrap();
+    conformance::open(&store, &[conformance::call(1)]).await;
     let mut raw = SqliteConnection::connect(&format!("sqlite://{}", file.path.display())).await.unwrap();
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let batch = Batch { summaries: vec![], entries: vec![conformance::entry(conformance::id(1), 0, "{}")] };

@@ -117,6 +117,11 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.trouble, Trouble::CrashData(_)))
     }
 
+    /// Whether that data plane is killed.
+    pub fn loses(&self, data_plane: usize) -> bool {
+        self.faults.iter().any(|fault| fault.trouble == Trouble::CrashData(data_plane))
+    }
+
     /// Whether nothing goes wrong.
     pub fn is_calm(&self) -> bool {
         self.faults.is_empty() && self.store.slow == 0 && self.store.fails == 0
@@ -223,7 +228,8 @@ impl Call {
         self
     }
 
-    fn is_flooded(&self) -> bool {
+    /// Whether the model says more than anybody keeps.
+    pub fn is_flooded(&self) -> bool {
         self.looks_away > 0
     }
 

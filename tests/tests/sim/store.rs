@@ -11,9 +11,8 @@ use std::{
 use futures_util::future::BoxFuture;
 use luthien_control_plane::{
     continuation::Asked,
-    record::{Batch, Entry, FullCall, Page, Query, Store, StoreError, Summary},
+    record::{Batch, Entry, FullCall, Page, Query, Store, StoreError, Summary, Written},
 };
-use luthien_proto::message::Outcome;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -29,30 +28,27 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Gives a stream the epoch that it wants, or one that nobody has.
-    fn open(&mut self, call: &Summary) -> u32 {
-        let id = call.call_id;
-        let Some(known) = self.summaries.get(&id) else {
-            self.summaries.insert(id, call.clone());
-            return call.epoch;
-        };
-        let is_taken = self.entries.range((id, call.epoch, 0)..=(id, call.epoch, u64::MAX)).next().is_some();
-        if call.epoch < known.epoch && !is_taken {
-            return call.epoch;
+    fn write(&mut self, batch: &Batch) -> Written {
+        batch.summaries.iter().for_each(|summary| self.summarise(summary));
+        let mut conflicts = Vec::new();
+        for entry in &batch.entries {
+            let key = (entry.call_id, entry.epoch, entry.seq);
+            match self.entries.get(&key) {
+                Some(known) if known != entry => {
+                    self.contradictions.push(format!("{known:?} and {entry:?}"));
+                    conflicts.push(entry.key());
+                }
+                Some(_) => {}
+                None => {
+                    self.entries.insert(key, entry.clone());
+                }
+            }
         }
-        let epoch = call.epoch.max(known.epoch + 1);
-        let outcome = known.outcome.filter(|outcome| outcome.name() != "unknown");
-        self.summaries.insert(id, Summary { epoch, outcome, ..call.clone() });
-        epoch
+        Written { conflicts }
     }
 
     fn summarise(&mut self, summary: &Summary) {
-        let is_known = |outcome: Option<Outcome>| outcome.is_some_and(|outcome| outcome.name() != "unknown");
-        let stays = self
-            .summaries
-            .get(&summary.call_id)
-            .is_some_and(|kept| kept.epoch > summary.epoch || is_known(kept.outcome) && !is_known(summary.outcome));
-        if !stays {
+        if self.summaries.get(&summary.call_id).is_none_or(|kept| summary.supersedes(kept)) {
             self.summaries.insert(summary.call_id, summary.clone());
         }
     }
@@ -78,11 +74,10 @@ impl Memory {
         draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What happens before something is durable. If it may be repeated, it may fail when it is.
-    async fn labour<T>(&self, repeatable: bool, what: impl FnOnce(&mut Kept) -> T) -> Result<T, StoreError> {
+    /// What happens before something is durable. It may fail when it is.
+    async fn labour<T>(&self, what: impl FnOnce(&mut Kept) -> T) -> Result<T, StoreError> {
         let Temper { slow, fails } = self.temper;
-        let (wait, fails, after) =
-            self.draw(|rng| (rng.within(0..=slow), rng.chance(fails), rng.chance(50) && repeatable));
+        let (wait, fails, after) = self.draw(|rng| (rng.within(0..=slow), rng.chance(fails), rng.chance(50)));
         sleep(Duration::from_millis(wait)).await;
         if fails && !after {
             return Err(failure());
@@ -97,24 +92,8 @@ fn failure() -> StoreError {
 }
 
 impl Store for Memory {
-    fn open<'a>(&'a self, calls: &'a [Summary]) -> BoxFuture<'a, Result<Vec<u32>, StoreError>> {
-        Box::pin(self.labour(false, move |kept| calls.iter().map(|call| kept.open(call)).collect()))
-    }
-
-    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.labour(true, move |kept| {
-            batch.summaries.iter().for_each(|summary| kept.summarise(summary));
-            for entry in &batch.entries {
-                let key = (entry.call_id, entry.epoch, entry.seq);
-                match kept.entries.get(&key) {
-                    Some(known) if known != entry => kept.contradictions.push(format!("{known:?} and {entry:?}")),
-                    Some(_) => {}
-                    None => {
-                        kept.entries.insert(key, entry.clone());
-                    }
-                }
-            }
-        }))
+    fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
+        Box::pin(self.labour(move |kept| kept.write(batch)))
     }
 
     fn calls<'a>(&'a self, _: &'a Query) -> BoxFuture<'a, Result<Page, StoreError>> {

@@ -4,7 +4,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::{
     continuation::Withheld,
-    record::{Entry, StoreError, Summary},
+    record::{Entry, EntryKey, StoreError, Summary},
 };
 
 /// The most rows of one INSERT. With a power of two each, few statements are prepared and all stay in the cache.
@@ -15,8 +15,12 @@ const SUMMARY_COLUMNS: &str = "call_id, epoch, session, started_at_us, ended_at_
     input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, thinking_tokens, severity, upstream_first_us, \
     client_first_us, response_id, conversation, changed, withheld";
 
-/// Adds entries; one that is there already is kept as it is.
-pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: &[Entry]) -> Result<(), StoreError> {
+/// Adds entries; one that is there already is kept as it is. Tells which of those have another content.
+pub(super) async fn add_entries(
+    connection: &mut SqliteConnection,
+    mut entries: &[Entry],
+) -> Result<Vec<EntryKey>, StoreError> {
+    let mut conflicts = Vec::new();
     while !entries.is_empty() {
         let (rows, rest) = entries.split_at(rows_at_once(entries.len()));
         let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO entries (call_id, epoch, seq, at_us, type, body) ");
@@ -29,38 +33,49 @@ pub(super) async fn add_entries(connection: &mut SqliteConnection, mut entries: 
                 .push_bind(entry.body.as_str());
         });
         insert.push(" ON CONFLICT DO NOTHING");
-        insert.build().execute(&mut *connection).await?;
+        let added = insert.build().execute(&mut *connection).await?.rows_affected();
+        if added != rows.len() as u64 {
+            conflicts.extend(conflicting(connection, rows).await?);
+        }
         entries = rest;
     }
-    Ok(())
+    Ok(conflicts)
 }
 
-/// Puts a call on record, or another stream of it; tells the epoch. An outcome that is known stays until a later stream
-/// tells of another.
-pub(super) async fn open(connection: &mut SqliteConnection, summary: &Summary) -> Result<u32, StoreError> {
-    let mut insert = insert_summary(summary);
-    insert.push(
-        " DO UPDATE SET epoch = MIN(MAX(calls.epoch + 1, excluded.epoch), 4294967295), outcome = NULLIF(calls.outcome, 'unknown'), \
-         reason = IIF(calls.outcome = 'unknown', NULL, calls.reason) \
-         WHERE excluded.epoch >= calls.epoch OR EXISTS (SELECT 1 FROM entries \
-            WHERE entries.call_id = excluded.call_id AND entries.epoch = excluded.epoch) \
-         RETURNING epoch",
-    );
-    let epoch = insert.build_query_scalar().fetch_optional(connection).await?;
-    // Nothing was changed: a later stream has the summary, and nobody has this epoch.
-    Ok(epoch.unwrap_or(summary.epoch))
+/// Those of which another content is there.
+async fn conflicting(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<Vec<EntryKey>, StoreError> {
+    let mut conflicts = Vec::new();
+    for entry in entries {
+        let kept: Option<String> =
+            sqlx::query_scalar("SELECT body FROM entries WHERE call_id = ? AND epoch = ? AND seq = ?")
+                .bind(entry.call_id.as_bytes().as_slice())
+                .bind(entry.epoch)
+                .bind(integer(entry.seq))
+                .fetch_optional(&mut *connection)
+                .await?;
+        if kept.is_some_and(|kept| kept != entry.body) {
+            conflicts.push(entry.key());
+        }
+    }
+    Ok(conflicts)
 }
 
-/// Replaces what is on record of a call at a glance, but for that of a later epoch, and for what is known by what is not.
-pub(super) async fn replace_summary(connection: &mut SqliteConnection, summary: &Summary) -> Result<(), StoreError> {
+/// Puts on record what is known of a call at a glance, if it [supersedes](Summary::supersedes) what is there.
+pub(super) async fn put_summary(connection: &mut SqliteConnection, summary: &Summary) -> Result<(), StoreError> {
     let mut insert = insert_summary(summary);
     insert.push(format_args!(
-        " DO UPDATE SET {}, epoch = excluded.epoch WHERE excluded.epoch >= calls.epoch \
-         AND (excluded.outcome <> 'unknown' OR calls.outcome IS NULL OR calls.outcome = 'unknown')",
-        assignments()
+        " DO UPDATE SET {}, epoch = excluded.epoch WHERE {new} > {kept} OR {new} = {kept} AND excluded.outcome IS NULL",
+        assignments(),
+        new = rank("excluded"),
+        kept = rank("calls"),
     ));
     insert.build().execute(connection).await?;
     Ok(())
+}
+
+/// By what summaries supersede each other.
+fn rank(row: &str) -> String {
+    format!("(COALESCE({row}.outcome <> 'unknown', FALSE), {row}.epoch, {row}.outcome IS NOT NULL)")
 }
 
 fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
