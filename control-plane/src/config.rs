@@ -5,7 +5,7 @@ mod section;
 
 use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use luthien_policy::PolicySet;
+use luthien_policy::{Audit, PolicySet};
 use luthien_service::{
     ConfigError, Secret,
     config::{Document, File},
@@ -25,6 +25,8 @@ pub struct Config {
     pub threads: NonZeroUsize,
     /// The file with the record.
     pub database: PathBuf,
+    /// Whether what is said of calls waits until it is on record.
+    pub audit: Audit,
     /// What opens the admin API; `None`: a token is made and kept beside the database.
     pub admin_token: Option<Secret>,
     /// The policies, checked.

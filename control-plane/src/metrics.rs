@@ -88,6 +88,7 @@ impl Metrics {
             EntryBody::Resumed(_)
             | EntryBody::Request(_)
             | EntryBody::Block(_)
+            | EntryBody::Part(_)
             | EntryBody::Step(_)
             | EntryBody::Consult(_)
             | EntryBody::Interest(_)

@@ -95,6 +95,7 @@ impl ControlPlane {
         let (finish, handover) = (CancellationToken::new(), CancellationToken::new());
         let record = RecordThread {
             database: config.database,
+            audit: config.audit,
             listener: admin,
             token: admin_token.clone(),
             metrics: metrics.clone(),
@@ -109,6 +110,7 @@ impl ControlPlane {
             streams: Streams::default(),
             recorder,
             continuations,
+            audit: config.audit,
             lease: config.timeouts.lease,
             takeover_wait: config.timeouts.takeover_wait,
             message_bytes_max: config.limits.message,

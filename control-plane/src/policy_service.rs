@@ -9,6 +9,7 @@ mod streams;
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use futures_util::{Stream, future::BoxFuture};
+use luthien_policy::Audit;
 use luthien_proto::wire;
 use luthien_service::Shutdown;
 use tokio::{
@@ -52,6 +53,8 @@ pub struct PolicyService {
     pub recorder: Recorder,
     /// What is known of responses that providers keep.
     pub continuations: Continuations,
+    /// Whether what is said of calls waits until it is on record.
+    pub audit: Audit,
     /// How long the service may be silent while a call runs.
     pub lease: Duration,
     /// How long a call whose proxy was lost may be resumed.
@@ -68,6 +71,11 @@ pub struct PolicyService {
 }
 
 impl PolicyService {
+    /// Whether nothing can be said of a call, because nothing can be put on record.
+    fn cannot_record(&self) -> bool {
+        self.audit == Audit::Strict && self.recorder.health().failing().is_some()
+    }
+
     /// Serves connections on the runtime that this runs on. At a shutdown its first step lets calls end that can't go on
     /// elsewhere, the second cuts those that have not.
     ///

@@ -8,6 +8,7 @@
 //! Sessions hand their entries to the [`Recorder`], which queues them for the one [`Writer`] of the process; only that
 //! writes to the [`Store`].
 
+mod postgres;
 mod query;
 mod recorder;
 mod sqlite;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 use crate::continuation::Asked;
 
+pub use postgres::Postgres;
 pub use query::{Cursor, Ended, Query};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use sqlite::Sqlite;
@@ -194,6 +196,12 @@ pub enum StoreError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The database can't be asked.
+    #[error("the database can't be reached: {0}")]
+    Unreachable(String),
+    /// The database is silent.
+    #[error("the database did not answer within {} s", .0.as_secs())]
+    Slow(std::time::Duration),
     /// A row says what no row of ours can say.
     #[error("table {table}, call {call_id}: {column} is not what it should be")]
     Inconsistent {

@@ -70,6 +70,7 @@ impl Trace {
             EntryBody::Resumed(_)
             | EntryBody::Request(_)
             | EntryBody::Block(_)
+            | EntryBody::Part(_)
             | EntryBody::Step(_)
             | EntryBody::Consult(_)
             | EntryBody::Interest(_)

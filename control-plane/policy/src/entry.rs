@@ -45,6 +45,9 @@ pub enum EntryBody {
     /// A block of the response, once it has stopped or the response is over. One that was only recorded and outgrew a
     /// message of the protocol is on record in parts, of which the last one has stopped.
     Block(Box<BlockEntry>),
+    /// Under strict audit: what has come and was settled of a block that is not over, since the last part of it. Put
+    /// together, the parts of a block are what was decided of it so far; once it is on record whole, they say nothing new.
+    Part(Box<PartEntry>),
     /// A step of the response that belongs to no block.
     Step(StepEntry),
     /// What the policies decided, where it is more than to pass.
@@ -152,6 +155,28 @@ pub struct BlockEntry {
     pub original: Option<ContentEntry>,
     /// As the policies settled it; `null`: nothing of it was let through.
     #[serde(rename = "final")]
+    pub settled: Option<ContentEntry>,
+}
+
+/// A part of a block of the response.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartEntry {
+    /// The alternative answer that the block belongs to, from 0.
+    pub choice: u32,
+    /// Its key.
+    pub block: u32,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The seq of the first chunk of this part.
+    pub first: u64,
+    /// The seq of its last one.
+    pub last: u64,
+    /// Whether what was settled is what came.
+    pub unchanged: bool,
+    /// What came; `null`: nothing did.
+    pub original: Option<ContentEntry>,
+    /// What was settled, of this or of earlier parts. Left out while `unchanged`, and if nothing was.
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
     pub settled: Option<ContentEntry>,
 }
 

@@ -20,13 +20,13 @@ mod stage;
 pub use config::{BindingConfig, OnFailure, PolicyConfig, PolicySetConfig, WhenConfig};
 pub use entry::{
     AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, Entry, EntryBody,
-    InterestEntry, NoteEntry, OpenedEntry, OutcomeEntry, PolicyCoverage, ReportEntry, RequestEntry, ResumedEntry,
-    StepEntry, Tally, VerdictEntry,
+    InterestEntry, NoteEntry, OpenedEntry, OutcomeEntry, PartEntry, PolicyCoverage, ReportEntry, RequestEntry,
+    ResumedEntry, StepEntry, Tally, VerdictEntry,
 };
 pub use policies::kinds;
 pub use policy::{
     ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall,
     Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
 };
-pub use session::{Before, Fault, Output, Session};
+pub use session::{Audit, Before, Fault, Output, Session};
 pub use set::{BuildError, Pipeline, PolicySet};

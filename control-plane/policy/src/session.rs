@@ -1,6 +1,7 @@
 //! One call, as the policy service sees it.
 
 mod admission;
+mod audit;
 mod before;
 mod begin;
 mod beside;
@@ -12,6 +13,7 @@ mod verdicts;
 
 use std::{collections::VecDeque, sync::Arc};
 
+pub use audit::Audit;
 pub use before::Before;
 use begin::Beginning;
 use beside::Beside;
@@ -43,6 +45,7 @@ pub enum Output {
 /// A call: what the proxy says goes in, what it is answered and what is put on record comes out.
 pub struct Session {
     pipeline: Arc<Pipeline>,
+    audit: Audit,
     state: State,
     intake: Intake,
     stages: Vec<Stage>,
@@ -73,7 +76,8 @@ enum State {
 }
 
 impl Session {
-    /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission.
+    /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission. Under
+    /// strict audit every other reply comes behind its entries too.
     pub fn begin(set: Arc<PolicySet>, started: CallStarted) -> Self {
         Self::begin_with(set, started, Before::default())
     }
@@ -249,9 +253,24 @@ impl Session {
         let mut replies = self.take_beside();
         replies.extend(self.verdicts.take().into_iter().map(Reply::Verdict));
         let said = replies.len();
-        replies.into_iter().for_each(|reply| self.say(reply));
-        self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
+        match self.audit {
+            Audit::Relaxed => {
+                replies.into_iter().for_each(|reply| self.say(reply));
+                self.record();
+            }
+            Audit::Strict => {
+                if said > 0 {
+                    self.recorder.catch_up();
+                }
+                self.record();
+                replies.into_iter().for_each(|reply| self.say(reply));
+            }
+        }
         said
+    }
+
+    fn record(&mut self) {
+        self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
     }
 
     fn say(&mut self, message: Reply) {
@@ -271,7 +290,7 @@ impl Session {
         self.recorder.push(EntryBody::Coverage(CoverageEntry { revision, policies }));
         let outcome = self.outcome(ended);
         self.recorder.push(EntryBody::Outcome(outcome));
-        self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
+        self.record();
         self.outputs.push_back(Output::Ended);
     }
 

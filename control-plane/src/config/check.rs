@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use luthien_policy::{BuildError, PolicySet, PolicySetConfig};
+use luthien_policy::{Audit, BuildError, PolicySet, PolicySetConfig};
 use luthien_service::config::ByteSize;
 
 use super::{
     Config, Invalid, Limits, Section, Timeouts,
-    section::{Audit, LimitsSection, TimeoutsSection},
+    section::{AuditSection, LimitsSection, TimeoutsSection},
 };
 
 const GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
@@ -32,12 +32,6 @@ impl Section {
     /// # Errors
     /// The first value that can't be used.
     pub fn check(self) -> Result<Config, Invalid> {
-        match self.audit {
-            Audit::Relaxed => {}
-            Audit::Strict => {
-                return Err(Invalid::new("audit", "strict is not available in this version; only relaxed is"));
-            }
-        }
         let config = PolicySetConfig { policies: self.policies, pipeline: self.pipeline, bindings: self.bindings };
         let policies = policies(config)?;
         Ok(Config {
@@ -45,6 +39,10 @@ impl Section {
             http_listen: address("http_listen", self.http_listen.as_deref(), HTTP, self.insecure)?,
             threads: threads(self.threads)?,
             database: database(self.database.as_deref().unwrap_or(DATABASE))?,
+            audit: match self.audit {
+                AuditSection::Relaxed => Audit::Relaxed,
+                AuditSection::Strict => Audit::Strict,
+            },
             admin_token: self.admin.token,
             policies,
             hands_over: true,
@@ -153,7 +151,10 @@ mod tests {
         let config = load("  {}").unwrap();
         assert_eq!((config.grpc_listen, config.http_listen), (GRPC, HTTP));
         assert_eq!(config.database, PathBuf::from("luthien.db"));
-        assert_eq!((config.limits, config.timeouts), (Limits::default(), Timeouts::default()));
+        assert_eq!(
+            (config.audit, config.limits, config.timeouts),
+            (Audit::Relaxed, Limits::default(), Timeouts::default())
+        );
         assert!(config.admin_token.is_none() && config.policies.names().is_empty());
     }
 
@@ -166,7 +167,7 @@ mod tests {
   threads: 3
   admin: { token: sesame }
   database: sqlite:///var/lib/luthien.db
-  audit: relaxed
+  audit: strict
   limits: { message: 1MiB }
   timeouts: { lease: 200ms, drain: 1s }",
         )
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!(config.threads.get(), 3);
         assert!(config.admin_token.unwrap().matches("sesame"));
         assert_eq!(config.database, PathBuf::from("/var/lib/luthien.db"));
-        assert_eq!(config.limits.message, 1 << 20);
+        assert_eq!((config.audit, config.limits.message), (Audit::Strict, 1 << 20));
         assert_eq!(config.timeouts.lease, Duration::from_millis(200));
     }
 
@@ -202,12 +203,6 @@ mod tests {
             "  database: postgres://db/luthien",
             &expect![
                 "luthien.yaml:2:13: control_plane.database: Postgres is not available in this version; only sqlite:// is, as in sqlite://luthien.db"
-            ],
-        );
-        check(
-            "  audit: strict",
-            &expect![
-                "luthien.yaml:2:10: control_plane.audit: strict is not available in this version; only relaxed is"
             ],
         );
         check(

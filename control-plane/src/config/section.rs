@@ -18,7 +18,7 @@ pub struct Section {
     pub(super) threads: Option<usize>,
     pub(super) admin: AdminSection,
     pub(super) database: Option<String>,
-    pub(super) audit: Audit,
+    pub(super) audit: AuditSection,
     pub(super) policies: Vec<PolicyConfig>,
     pub(super) pipeline: Vec<String>,
     pub(super) bindings: Vec<BindingConfig>,
@@ -35,7 +35,7 @@ pub(super) struct AdminSection {
 /// Whether verdicts wait until they are on record.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Audit {
+pub(super) enum AuditSection {
     /// They do not.
     #[default]
     Relaxed,

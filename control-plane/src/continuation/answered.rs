@@ -73,6 +73,7 @@ impl Answered {
             | EntryBody::Request(_)
             | EntryBody::Admission(_)
             | EntryBody::Block(_)
+            | EntryBody::Part(_)
             | EntryBody::Step(_)
             | EntryBody::Verdict(_)
             | EntryBody::Note(_)
@@ -90,6 +91,7 @@ impl Answered {
             EntryBody::Verdict(verdict) => self.changed |= matches!(verdict.decision, "end" | "fail"),
             EntryBody::Resumed(_)
             | EntryBody::Request(_)
+            | EntryBody::Part(_)
             | EntryBody::Admission(_)
             | EntryBody::Note(_)
             | EntryBody::Consult(_)

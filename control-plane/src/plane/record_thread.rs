@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use luthien_policy::PolicySet;
+use luthien_policy::{Audit, PolicySet};
 use luthien_service::Shutdown;
 use tokio::{
     runtime::Builder,
@@ -39,6 +39,7 @@ const ADMIN_CLOSE_MAX: Duration = Duration::from_millis(200);
 
 pub(super) struct RecordThread {
     pub(super) database: PathBuf,
+    pub(super) audit: Audit,
     pub(super) listener: TcpListener,
     pub(super) token: AdminToken,
     pub(super) metrics: Arc<Metrics>,
@@ -96,6 +97,10 @@ impl RecordThread {
         self.announce().await;
         let give_up = CancellationToken::new();
         let (writer, recorder) = Writer::new(Arc::clone(&store));
+        let writer = match self.audit {
+            Audit::Relaxed => writer,
+            Audit::Strict => writer.at_once(),
+        };
         let writing = tokio::spawn(writer.run(self.finish.clone(), give_up.clone()));
         let keeping = tokio::spawn(keeper.run(self.finish.clone()));
         let admin = self.serve_admin(sqlite, recorder.clone(), policies.clone())?;
@@ -115,7 +120,7 @@ impl RecordThread {
     }
 
     async fn open(&self, set: PolicySet) -> Result<Opened, StartError> {
-        let sqlite = Arc::new(Sqlite::open(&self.database).await?);
+        let sqlite = Arc::new(Sqlite::open_for(self.audit, &self.database).await?);
         let (keeper, policies) = Keeper::start(set, sqlite.clone(), self.metrics.clone()).await?;
         Ok(Opened { sqlite, keeper, policies })
     }

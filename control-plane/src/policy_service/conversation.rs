@@ -3,10 +3,11 @@
 mod failure;
 mod guarded;
 mod opening;
+mod outbox;
 
 use std::{sync::Arc, time::Duration};
 
-use luthien_policy::{Before, Output};
+use luthien_policy::{Audit, Before, Output};
 use luthien_proto::{
     FromService,
     message::{Admission, Reply},
@@ -14,7 +15,7 @@ use luthien_proto::{
     wire::EnforceRequest,
 };
 use luthien_service::telemetry::SpanContext;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{Instrument as _, info_span};
@@ -29,9 +30,12 @@ use crate::{
 use failure::{Aftermath, Failure};
 use guarded::Guarded;
 use opening::{Opening, read};
+use outbox::Outbox;
 
 /// Between the beginning of a shutdown and the handover, which waits until those who watch the health were told.
 const HANDOVER_MAX: Duration = Duration::from_secs(1);
+/// How long an Admission may wait until it is on record: of what is held, the proxy says how long that may be.
+const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What ends calls that run.
 #[derive(Clone)]
@@ -86,6 +90,9 @@ async fn open(
     gates: &Gates,
 ) -> Result<Opened, Failure> {
     let opening = Opening::hear(requests, gates).await?;
+    if opening.admission().is_none() && service.cannot_record() {
+        return Err(Failure::NoRecord);
+    }
     let place = service.streams.enter(opening.started.call_id, opening.epoch())?;
     let policies = match opening.admission() {
         None => service.policies.current(),
@@ -99,7 +106,7 @@ async fn open(
         () = gates.cut.cancelled() => return Err(Failure::Cut),
         () = gates.handover.cancelled(), if opening.can_resume() => return Err(Failure::HandedOver),
     };
-    Ok(Opened { opening, place, policies, before })
+    Ok(Opened { opening, place, policies, before: Before { audit: service.audit, ..before } })
 }
 
 struct Conversation<'a> {
@@ -108,11 +115,14 @@ struct Conversation<'a> {
     record: CallRecord,
     dialect: Dialect,
     trace: Trace,
+    outbox: Outbox,
     replier: Replier,
     gates: Gates,
     place: Place,
     lease: Interval,
     can_resume: bool,
+    /// Until when the Admission may wait to be on record, if it does.
+    admission_by: Option<Instant>,
     /// Messages that the session has taken, as it counts them.
     seen: u64,
     /// Whether the proxy heard of us since the last look.
@@ -128,12 +138,14 @@ impl<'a> Conversation<'a> {
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (epoch, can_resume) = (opening.epoch(), opening.can_resume());
+        let waits = service.audit == Audit::Strict && opening.admission().is_none();
+        let admission_by = waits.then(|| Instant::now() + ADMISSION_WAIT_MAX);
         let Opening { started, resumed } = opening;
         if resumed.is_some() {
             service.metrics.resumed();
         }
         let record = service.recorder.call(Summary { epoch, ..Summary::new(&started) });
-        let dialect = started.dialect;
+        let (dialect, outbox) = (started.dialect, Outbox::new(record.durable()));
         let session = Guarded::begin(Arc::clone(policies.set()), resumed, started, before);
         Self {
             service,
@@ -141,11 +153,13 @@ impl<'a> Conversation<'a> {
             record,
             dialect,
             trace,
+            outbox,
             replier,
             gates,
             place,
             lease,
             can_resume,
+            admission_by,
             seen: 0,
             spoke: false,
             _policies: policies,
@@ -175,8 +189,9 @@ impl<'a> Conversation<'a> {
                 () = self.place.superseded() => return Err(Failure::Superseded),
                 () = self.gates.handover.cancelled(), if self.can_resume => return Err(Failure::HandedOver),
                 () = self.record.flush(), if !self.record.is_flushed() => {}
+                message = self.outbox.due() => self.say(message).await,
                 request = requests.message(), if self.record.is_flushed() => self.hear(request)?,
-                _ = self.lease.tick() => self.show_life().await,
+                _ = self.lease.tick() => self.show_life().await?,
             }
         }
     }
@@ -187,9 +202,13 @@ impl<'a> Conversation<'a> {
             match self.session.poll()? {
                 None => return Ok(Drained::Waiting),
                 Some(Output::Say(message)) => {
-                    self.seen = message.seen;
-                    self.spoke = true;
-                    self.replier.say(message).await;
+                    let behind = match self.service.audit {
+                        Audit::Relaxed => 0,
+                        Audit::Strict => self.record.added(),
+                    };
+                    if let Some(message) = self.outbox.put(behind, message) {
+                        self.say(message).await;
+                    }
                 }
                 Some(Output::Record(entry)) => {
                     self.service.metrics.entry(self.dialect, &entry.body);
@@ -206,12 +225,24 @@ impl<'a> Conversation<'a> {
         self.session.handle(message)?.map_err(|fault| Failure::Fault(fault.to_string()))
     }
 
-    /// Called twice in a lease.
-    async fn show_life(&mut self) {
-        if !std::mem::take(&mut self.spoke) {
-            self.replier.say(FromService { message: Reply::Working, seen: self.seen }).await;
-            self.spoke = true;
+    async fn say(&mut self, message: FromService) {
+        self.seen = message.seen;
+        self.spoke = true;
+        if let Reply::Admission(_) = message.message {
+            self.admission_by = None;
         }
+        self.replier.say(message).await;
+    }
+
+    /// Called twice in a lease.
+    async fn show_life(&mut self) -> Result<(), Failure> {
+        if self.admission_by.is_some_and(|by| self.service.cannot_record() || by < Instant::now()) {
+            return Err(Failure::NoRecord);
+        }
+        if !std::mem::take(&mut self.spoke) {
+            self.say(FromService { message: Reply::Working, seen: self.seen }).await;
+        }
+        Ok(())
     }
 
     /// The call is over: the stream is closed when its record is durable.

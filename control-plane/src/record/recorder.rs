@@ -12,7 +12,7 @@ use luthien_policy::EntryBody;
 use luthien_service::metrics::{Counter, Histogram, LATENCIES_US, Page};
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -58,12 +58,29 @@ pub(super) enum What {
         first_seq: u64,
         entries: Vec<NewEntry>,
         cost: usize,
+        progress: Progress,
     },
     /// The last of a stream; who waits is told when it is durable.
     Closed {
         summary: Option<Box<Summary>>,
         durable: oneshot::Sender<()>,
     },
+}
+
+/// How many of a stream's entries are durable; `None`: not all that were written are on record.
+#[derive(Clone)]
+pub(super) struct Progress(watch::Sender<Option<u64>>);
+
+impl Progress {
+    /// So many are.
+    pub(super) fn reach(&self, entries: u64) {
+        self.0.send_modify(|durable| *durable = durable.map(|before| before.max(entries)));
+    }
+
+    /// Another stream has claimed their place.
+    pub(super) fn give_up(&self) {
+        self.0.send_replace(None);
+    }
 }
 
 impl Recorder {
@@ -76,7 +93,8 @@ impl Recorder {
     /// Begins the record of a call's stream. Nothing is written before the first flush.
     pub fn call(&self, summary: Summary) -> CallRecord {
         let (made, ready, stage) = (Vec::new(), Vec::new(), Stage::New);
-        CallRecord { recorder: self.clone(), epoch: summary.epoch, summary, made, ready, next_seq: 0, stage }
+        let progress = Progress(watch::Sender::new(Some(0)));
+        CallRecord { recorder: self.clone(), epoch: summary.epoch, summary, made, ready, next_seq: 0, progress, stage }
     }
 
     /// What there is to count about the record.
@@ -118,6 +136,7 @@ pub struct CallRecord {
     made: Vec<luthien_policy::Entry>,
     ready: Vec<NewEntry>,
     next_seq: u64,
+    progress: Progress,
     stage: Stage,
 }
 
@@ -132,6 +151,16 @@ impl CallRecord {
     pub fn push(&mut self, entry: luthien_policy::Entry) {
         self.summary.note(&entry.body);
         self.made.push(entry);
+    }
+
+    /// How many entries were added.
+    pub fn added(&self) -> u64 {
+        self.next_seq + (self.ready.len() + self.made.len()) as u64
+    }
+
+    /// How many of them are durable, from now on; `None`: there is no telling, for another stream has the same epoch.
+    pub fn durable(&self) -> watch::Receiver<Option<u64>> {
+        self.progress.0.subscribe()
     }
 
     /// What is known of the call at a glance.
@@ -166,7 +195,8 @@ impl CallRecord {
         }
         let (first_seq, entries) = (self.next_seq, std::mem::take(&mut self.ready));
         self.next_seq += entries.len() as u64;
-        self.send(What::Entries { first_seq, entries, cost });
+        let progress = self.progress.clone();
+        self.send(What::Entries { first_seq, entries, cost, progress });
     }
 
     /// Ends the record, and waits until all of it is durable.
@@ -218,6 +248,7 @@ impl NewEntry {
             EntryBody::Request(_) => "request",
             EntryBody::Admission(_) => "admission",
             EntryBody::Block(_) => "block",
+            EntryBody::Part(_) => "part",
             EntryBody::Step(_) => "step",
             EntryBody::Verdict(_) => "verdict",
             EntryBody::Note(_) => "note",

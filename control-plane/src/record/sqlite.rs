@@ -1,7 +1,7 @@
 //! The record in an SQLite file. Several control planes on one machine may share it.
 //!
 //! WAL mode: readers never wait for the writer. `synchronous = NORMAL`: a commit survives the death of every process, a
-//! power cut may take the last of them (`audit: relaxed`).
+//! power cut may take the last of them (`audit: relaxed`). `FULL`: each commit waits for the disk (`audit: strict`).
 
 mod read;
 mod rows;
@@ -16,6 +16,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use luthien_policy::Audit;
 use sqlx::{
     Connection as _, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -45,11 +46,19 @@ impl Sqlite {
     /// # Errors
     /// The file can't be made or opened, is not a database, or has a schema that this program does not know.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_for(Audit::Relaxed, path).await
+    }
+
+    /// The same, with commits as lasting as the audit needs them.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn open_for(audit: Audit, path: &Path) -> Result<Self, StoreError> {
         make_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
-            .synchronous(SqliteSynchronous::Normal)
+            .synchronous(synchronous(audit))
             .pragma("journal_size_limit", WAL_SIZE_KEPT.to_string())
             .thread_name(|id| format!("sqlite-{id}"));
 
@@ -99,6 +108,13 @@ impl Store for Sqlite {
             self.readers.close().await;
             self.writer.close().await;
         })
+    }
+}
+
+fn synchronous(audit: Audit) -> SqliteSynchronous {
+    match audit {
+        Audit::Relaxed => SqliteSynchronous::Normal,
+        Audit::Strict => SqliteSynchronous::Full,
     }
 }
 

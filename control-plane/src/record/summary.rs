@@ -133,6 +133,7 @@ impl Summary {
             EntryBody::Resumed(_)
             | EntryBody::Request(_)
             | EntryBody::Block(_)
+            | EntryBody::Part(_)
             | EntryBody::Step(_)
             | EntryBody::Coverage(_)
             | EntryBody::Consult(_)

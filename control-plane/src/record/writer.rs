@@ -8,10 +8,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+use uuid::Uuid;
 
 use super::{
-    Batch, Entry, Health, Recorder, Store, StoreError,
-    recorder::{Item, NewEntry, Shared, What},
+    Batch, Entry, Health, Recorder, Store, StoreError, Written,
+    recorder::{Item, NewEntry, Progress, Shared, What},
 };
 
 /// How long the first item of a batch waits for company: commits cost the same for one row and for a hundred.
@@ -26,6 +27,7 @@ pub struct Writer {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
     queue: mpsc::UnboundedReceiver<Item>,
+    linger: Duration,
 }
 
 /// What was queued, to be written at once.
@@ -33,33 +35,48 @@ pub struct Writer {
 struct Group {
     batch: Batch,
     waiting: Vec<oneshot::Sender<()>>,
+    progress: Vec<Reached>,
     items: usize,
     bytes: usize,
     /// When its first item was handed over.
     oldest: Option<std::time::Instant>,
 }
 
+/// How many entries of a stream are durable when all of a group is.
+struct Reached {
+    call_id: Uuid,
+    epoch: u32,
+    entries: u64,
+    progress: Progress,
+}
+
 impl Writer {
     /// A writer and the way to it.
     pub fn new(store: Arc<dyn Store>) -> (Self, Recorder) {
         let (recorder, queue, shared) = Recorder::new();
-        (Self { store, shared, queue }, recorder)
+        (Self { store, shared, queue, linger: LINGER }, recorder)
+    }
+
+    /// For calls that wait for what they put on record: no group waits for company. While one is written, the next gathers.
+    #[must_use]
+    pub fn at_once(self) -> Self {
+        Self { linger: Duration::ZERO, ..self }
     }
 
     /// Writes until `finish`, then what is still queued. A store that fails is tried again and again, until `give_up`;
     /// what is not written by then is counted as lost.
     pub async fn run(mut self, finish: CancellationToken, give_up: CancellationToken) {
         while let Some(group) = self.next_group(&finish).await {
-            let entries = group.batch.entries.len();
+            let (entries, bytes) = (group.batch.entries.len(), group.bytes);
             tokio::select! {
-                () = self.write(&group.batch) => {
+                written = self.write(&group.batch) => {
                     let lag = group.oldest.map(|at| at.elapsed()).unwrap_or_default();
                     self.shared.health.written(entries, lag);
-                    group.waiting.into_iter().for_each(tell);
+                    group.tell(&written);
                 }
                 () = give_up.cancelled() => self.shared.health.lose(entries),
             }
-            self.shared.room.add_permits(group.bytes);
+            self.shared.room.add_permits(bytes);
         }
         let lost = self.shared.health.entries_lost();
         if lost > 0 {
@@ -76,9 +93,11 @@ impl Writer {
                 self.queue.recv().await?
             }
         };
-        tokio::select! {
-            () = sleep(LINGER) => {}
-            () = finish.cancelled() => {}
+        if !self.linger.is_zero() {
+            tokio::select! {
+                () = sleep(self.linger) => {}
+                () = finish.cancelled() => {}
+            }
         }
         let mut group = Group::default();
         group.add(first);
@@ -89,7 +108,7 @@ impl Writer {
         Some(group)
     }
 
-    async fn write(&self, batch: &Batch) {
+    async fn write(&self, batch: &Batch) -> Written {
         let mut attempts = Attempts::new(&self.shared.health);
         let written = loop {
             match self.store.write(batch).await {
@@ -99,6 +118,7 @@ impl Writer {
         };
         attempts.succeeded();
         self.shared.health.conflict(&written.conflicts);
+        written
     }
 }
 
@@ -108,7 +128,9 @@ impl Group {
         self.items += 1;
         match what {
             What::Opened(summary) => self.batch.summaries.push(*summary),
-            What::Entries { first_seq, entries, cost } => {
+            What::Entries { first_seq, entries, cost, progress } => {
+                let reached = first_seq + entries.len() as u64;
+                self.progress.push(Reached { call_id, epoch, entries: reached, progress });
                 self.bytes += cost;
                 let entry = |(seq, NewEntry { at_us, kind, body })| Entry {
                     call_id,
@@ -126,11 +148,20 @@ impl Group {
             }
         }
     }
-}
 
-/// Nobody may be waiting any more.
-fn tell(durable: oneshot::Sender<()>) {
-    let _ = durable.send(());
+    /// It is durable.
+    fn tell(self, written: &Written) {
+        for Reached { call_id, epoch, entries, progress } in self.progress {
+            match written.conflicts.iter().any(|conflict| (conflict.call_id, conflict.epoch) == (call_id, epoch)) {
+                true => progress.give_up(),
+                false => progress.reach(entries),
+            }
+        }
+        for durable in self.waiting {
+            // Nobody may be waiting any more.
+            let _ = durable.send(());
+        }
+    }
 }
 
 /// Attempts that go on until one works.

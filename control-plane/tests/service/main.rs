@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod admin;
+mod audit;
 mod calls;
 mod harness;
 mod lifecycle;

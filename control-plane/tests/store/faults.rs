@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -75,11 +75,40 @@ async fn a_full_queue_makes_calls_wait_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn calls_that_wait_for_what_they_put_on_record_wait_for_one_transaction() {
+    let plane = Plane::new().await;
+    plane.store.fail(true);
+    let mut records: Vec<_> = (1..=20).map(|number| plane.recorder.call(call(number))).collect();
+    let mut waiting = Vec::new();
+    for record in &mut records {
+        record.push(note(0, "s"));
+        record.push(note(1, "s"));
+        record.flush().await;
+        waiting.push(record.durable());
+    }
+    while plane.recorder.health().failing().is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(waiting.iter().all(|durable| *durable.borrow() == Some(0)));
+    plane.store.fail(false);
+    for mut durable in waiting {
+        durable.wait_for(|durable| *durable == Some(2)).await.unwrap();
+    }
+    let written = plane.store.written.load(Ordering::SeqCst);
+    assert!(written <= 2, "{written} transactions");
+}
+
+#[tokio::test]
 async fn of_two_streams_that_claim_one_epoch_the_first_is_kept_and_the_other_counted() {
     let plane = Plane::new().await;
     for said in ["first", "second"] {
         let mut record = plane.recorder.call(call(1));
         record.push(note(0, said));
+        record.flush().await;
+        let mut durable = record.durable();
+        let told = durable.wait_for(|durable| *durable != Some(0)).await.unwrap();
+        assert_eq!(told.is_some(), said == "first", "what is on record is the first's");
+        drop(told);
         record.close().await.unwrap();
     }
     assert_eq!(plane.recorder.health().conflicts(), 1);
@@ -117,11 +146,12 @@ impl Plane {
 pub struct Flaky {
     inner: Sqlite,
     failing: AtomicBool,
+    written: AtomicUsize,
 }
 
 impl Flaky {
     pub fn new(inner: Sqlite) -> Self {
-        Self { inner, failing: AtomicBool::new(false) }
+        Self { inner, failing: AtomicBool::new(false), written: AtomicUsize::new(0) }
     }
 
     pub fn fail(&self, failing: bool) {
@@ -140,6 +170,7 @@ impl Store for Flaky {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async {
             self.check()?;
+            self.written.fetch_add(1, Ordering::SeqCst);
             self.inner.write(batch).await
         })
     }

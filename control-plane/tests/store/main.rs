@@ -5,5 +5,6 @@
 mod conformance;
 mod continuations;
 mod faults;
+mod postgres;
 mod sets;
 mod sqlite;

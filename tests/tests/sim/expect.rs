@@ -7,6 +7,9 @@ use crate::{
     plan::{Call, Dialect, INSTEAD, Plan, Policy, SECRET, Tool},
 };
 
+/// The length of the longest text that stands for a tool call, in characters, with the white space before it.
+pub const REFUSAL_MAX: usize = 60;
+
 /// The response that a client should get.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -18,6 +21,8 @@ pub struct Expected {
     tools: Vec<ExpectedTool>,
     interleaved: bool,
     stop: &'static str,
+    /// Whether the model may break off within the secret, of which so much is no secret.
+    is_torn: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +66,7 @@ impl Expected {
             tools,
             interleaved: response.interleaved,
             stop,
+            is_torn: call.is_cut() && plan.has(Policy::Replace),
         }
     }
 
@@ -82,11 +88,12 @@ impl Expected {
 
     /// Whether all that a client understood so far is what it should get.
     pub fn is_begun(&self, heard: &Heard) -> Result<(), String> {
-        let is_unproven = heard.text.is_empty() && heard.tools.is_empty() && self.unproven.starts_with(&heard.thinking);
-        if !self.thinking.starts_with(&heard.thinking) && !is_unproven {
+        let thinking = self.untorn(&heard.thinking, |text| self.unproven.starts_with(text));
+        let is_unproven = heard.text.is_empty() && heard.tools.is_empty() && self.unproven.starts_with(thinking);
+        if !self.thinking.starts_with(thinking) && !is_unproven {
             return Err(format!("thinking {:?} is not how {:?} begins", heard.thinking, self.thinking));
         }
-        self.begins_with(&heard.text)?;
+        self.begins_with(self.untorn(&heard.text, |text| self.begins_with(text).is_ok()))?;
         if heard.tools.len() > self.tools.len() {
             return Err(format!("too many tool calls: {:?}", heard.tools));
         }
@@ -101,6 +108,13 @@ impl Expected {
             expected.is_whole(&tool.arguments)?;
         }
         Ok(())
+    }
+
+    /// The text without how the secret begins, where it was torn there.
+    fn untorn<'a>(&self, text: &'a str, fits: impl Fn(&str) -> bool) -> &'a str {
+        let torn = (1..SECRET.len()).filter_map(|length| text.strip_suffix(&SECRET[..length]));
+        let mut untorn = torn.filter(|text| self.is_torn && fits(text));
+        if fits(text) { text } else { untorn.next().unwrap_or(text) }
     }
 
     fn begins_with(&self, text: &str) -> Result<Fit, String> {

@@ -89,7 +89,7 @@ fn bounded(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
 
 /// Whether an error is a proper end: those who judge are waited for, but not for ever.
 fn may_fail(plan: &Plan, call: &Call) -> bool {
-    call.is_cut() || plan.is_long_troubled()
+    call.is_cut() || plan.is_long_troubled() || plan.may_outgrow(call)
 }
 
 /// Whether the connection may end without a word. A whole response that nobody judges is given on as it comes.

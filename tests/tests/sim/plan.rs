@@ -122,6 +122,24 @@ impl Plan {
         self.faults.iter().any(|fault| fault.trouble == Trouble::CrashData(data_plane))
     }
 
+    /// Whether a response may end with an error for its size.
+    pub fn may_outgrow(&self, call: &Call) -> bool {
+        self.may_outgrow_window(call) || call.is_flooded() && self.loses_control_plane()
+    }
+
+    /// Reasoning that ends as the secret begins may go on behind the text, and the client would join it: until then the
+    /// text is held.
+    fn may_outgrow_window(&self, call: &Call) -> bool {
+        let thinking = call.response.thinking.concat();
+        let may_go_on = (1..SECRET.len()).any(|length| thinking.ends_with(&SECRET[..length]));
+        self.has(Policy::Replace) && may_go_on && call.body().len() > self.window
+    }
+
+    /// What was told of a flood is more than is kept for another control plane.
+    fn loses_control_plane(&self) -> bool {
+        self.faults.iter().any(|fault| !matches!(fault.trouble, Trouble::CrashData(_)))
+    }
+
     /// Whether nothing goes wrong.
     pub fn is_calm(&self) -> bool {
         self.faults.is_empty() && self.store.slow == 0 && self.store.fails == 0

@@ -70,6 +70,8 @@ async fn answer(mut stream: TcpStream, plan: &Plan, trace: &Trace) -> std::io::R
         }
         if call.cut == Some(end) {
             trace.note(format!("call {number}: the upstream breaks off behind {end} bytes"));
+            // The simulated network loses the end of a connection on which nothing more fits.
+            sleep(Duration::from_secs(1)).await;
             return Ok(());
         }
     }

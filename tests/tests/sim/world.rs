@@ -14,7 +14,7 @@ use luthien_control_plane::{
     policy_service::{PolicyService, Streams},
     record::{Store, Writer},
 };
-use luthien_policy::PolicySet;
+use luthien_policy::{Audit, PolicySet};
 use luthien_proto::message::Outcome;
 use luthien_service::Shutdown;
 use serde_json::json;
@@ -161,6 +161,7 @@ async fn serve_control_plane(plan: Rc<Plan>, store: Memory) -> turmoil::Result {
         streams: Streams::default(),
         recorder,
         continuations,
+        audit: Audit::Relaxed,
         lease: Duration::from_secs(5),
         takeover_wait: Duration::from_secs(30),
         message_bytes_max: 64 << 20,

@@ -7,7 +7,7 @@ use luthien_proto::{
 };
 use serde_json::Value;
 
-use super::shown::Rejection;
+use super::{Audit, shown::Rejection};
 use crate::{
     AdmissionEntry, Pipeline,
     draft::Draft,
@@ -18,15 +18,16 @@ use crate::{
 /// What is said of a call that nobody has admitted yet.
 pub(super) fn decide(
     pipeline: &Pipeline,
-    interest: Interest,
+    audit: Audit,
+    wanted: Interest,
     rejection: Option<&Rejection>,
     edits: Vec<Edit>,
 ) -> Admission {
     let decision = match rejection {
         Some(rejection) => AdmissionDecision::Reject(rejection.reject.clone()),
         None => AdmissionDecision::Forward(Forward {
-            interest,
-            failure_mode: failure_mode(pipeline),
+            interest: audit.interest(wanted),
+            failure_mode: audit.failure_mode(failure_mode(pipeline)),
             limits: Limits::default(),
             known_kinds: Kind::ALL.to_vec(),
             edits,

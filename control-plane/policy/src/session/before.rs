@@ -2,7 +2,7 @@
 
 use luthien_proto::message::{Edit, Interest, Reject};
 
-use super::shown::Rejection;
+use super::{Audit, shown::Rejection};
 
 /// What was decided of a call before any policy sees it; nothing, by default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Before {
     pub reject: Option<Reject>,
     /// It does not go upstream where a policy gates anything of the answer.
     pub reject_if_gated: Option<Reject>,
+    /// Whether what is said of it waits until it is on record.
+    pub audit: Audit,
 }
 
 impl From<Vec<Edit>> for Before {

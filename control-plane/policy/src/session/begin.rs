@@ -25,7 +25,8 @@ pub(super) struct Beginning {
 
 pub(super) fn begin(beginning: Beginning) -> Session {
     let Beginning { pipeline, started, before, resumed } = beginning;
-    let mut recorder = Recorder::default();
+    let audit = before.audit;
+    let mut recorder = Recorder::new(audit);
     if let Some(resumed) = &resumed {
         recorder.push(EntryBody::Resumed(ResumedEntry::new(resumed, pipeline.revision())));
     }
@@ -51,6 +52,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
     let mut session = Session {
         verdicts: Verdicts::new(pipeline.names(), applied),
         pipeline,
+        audit,
         state,
         intake: Intake::new(interest),
         stages,

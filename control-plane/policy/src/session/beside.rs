@@ -64,7 +64,7 @@ impl Session {
 
     fn note_interest(&mut self) {
         let wanted = self.stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
-        let interest = wanted.meet(self.intake.interest());
+        let interest = self.audit.interest(wanted).meet(self.intake.interest());
         if self.beside.can_lower && interest != self.intake.interest() {
             self.intake.lower(interest);
             self.recorder.push(EntryBody::Interest(InterestEntry { interest: interest_json(&interest) }));

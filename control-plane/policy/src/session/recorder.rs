@@ -2,20 +2,24 @@
 
 mod blocks;
 mod consults;
+mod parts;
 mod steps;
 
 use blocks::Blocks;
 use consults::Consults;
 use luthien_proto::{
     Chunk, Event, Step,
-    event::Usage,
+    event::{BlockKey, Usage},
     message::{Annotation, Block, Consult, Consultation},
 };
+use parts::Parts;
 use serde_json::Value;
 use steps::Steps;
 
+use super::Audit;
+
 use crate::{
-    Entry, EntryBody, VerdictEntry,
+    BlockEntry, Entry, EntryBody, VerdictEntry,
     entry::{merge_usage, step_json, usage_json},
 };
 
@@ -26,6 +30,8 @@ pub(super) struct Recorder {
     now_us: u64,
     blocks: Blocks,
     steps: Steps,
+    /// Under strict audit.
+    parts: Option<Parts>,
     consults: Consults,
     /// Replacements that the next ones may still be added to.
     replaced: Option<VerdictEntry>,
@@ -47,6 +53,15 @@ pub(super) struct Decided {
 }
 
 impl Recorder {
+    pub fn new(audit: Audit) -> Self {
+        match audit {
+            Audit::Relaxed => Self::default(),
+            Audit::Strict => {
+                Self { parts: Some(Parts::default()), steps: Steps::with_every_usage(), ..Self::default() }
+            }
+        }
+    }
+
     /// The entries since the last time.
     pub fn take(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)
@@ -76,6 +91,8 @@ impl Recorder {
         }
         if self.over {
             self.flush_unsettled();
+        } else if let Some(parts) = &mut self.parts {
+            parts.received(chunk);
         }
     }
 
@@ -85,20 +102,32 @@ impl Recorder {
             if step_json(event).is_none() {
                 self.blocks.settled(seq, self.now_us, event);
             }
+            if let Some(parts) = &mut self.parts {
+                parts.settled(seq, event);
+            }
         }
         for entry in self.steps.settled(seq, events, is_changed) {
             self.push(EntryBody::Step(entry));
         }
         for entry in self.blocks.stopped_up_to(seq) {
-            self.push(EntryBody::Block(entry.into()));
+            self.push_block(entry);
         }
+    }
+
+    /// Something is about to be said of what has come: all of it is put on record, also what is not over.
+    pub fn catch_up(&mut self) {
+        if let Some(entry) = self.replaced.take() {
+            self.push(EntryBody::Verdict(entry));
+        }
+        let parts = self.parts.as_mut().map(Parts::take);
+        parts.into_iter().flatten().for_each(|part| self.push(EntryBody::Part(part.into())));
     }
 
     /// A block that is only recorded came, whole.
     pub fn recorded(&mut self, block: &Block) {
         self.at(block.last_arrived_us);
         let entry = self.blocks.recorded(block);
-        self.push(EntryBody::Block(entry.into()));
+        self.push_block(entry);
     }
 
     /// A policy asks a model.
@@ -162,7 +191,7 @@ impl Recorder {
     pub fn close(&mut self) {
         self.flush_unsettled();
         for entry in self.blocks.rest() {
-            self.push(EntryBody::Block(entry.into()));
+            self.push_block(entry);
         }
         for entry in self.blocks.rest_of_pieces() {
             self.push(EntryBody::Step(entry));
@@ -182,7 +211,14 @@ impl Recorder {
             self.push(EntryBody::Step(entry));
         }
         for entry in self.blocks.stopped_up_to(u64::MAX) {
-            self.push(EntryBody::Block(entry.into()));
+            self.push_block(entry);
         }
+    }
+
+    fn push_block(&mut self, entry: BlockEntry) {
+        if let Some(parts) = &mut self.parts {
+            parts.whole(BlockKey(entry.block));
+        }
+        self.push(EntryBody::Block(entry.into()));
     }
 }

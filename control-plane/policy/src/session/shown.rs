@@ -72,7 +72,8 @@ impl Shown {
         if self.rejection.is_none() {
             self.rejection = before.rejection_of(wanted);
         }
-        admission::decide(pipeline, wanted, self.rejection.as_ref(), self.draft.edits(&self.started.request))
+        let edits = self.draft.edits(&self.started.request);
+        admission::decide(pipeline, before.audit, wanted, self.rejection.as_ref(), edits)
     }
 
     /// The request as the policies left it, if they changed it.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use luthien_policy::{Output, PolicySet, PolicySetConfig, Session};
+use luthien_policy::{Audit, Before, Output, PolicySet, PolicySetConfig, Session};
 use luthien_proto::{
     Chunk, Event, FromService, Request, Step, ToService,
     event::{BlockKey, Delta, Kind},
@@ -18,12 +18,16 @@ use luthien_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::response::{response, text};
+use crate::{
+    audit::is_on_record,
+    response::{response, text},
+};
 
 pub struct Proxy {
     pub session: Session,
     set: Arc<PolicySet>,
     started: CallStarted,
+    audit: Audit,
     /// What was told, for the next service.
     told: Vec<ToService>,
     /// After how many verdicts each service is lost.
@@ -120,6 +124,13 @@ impl Proxy {
         Self::start_session(Session::begin(set.clone(), started.clone()), set, started)
     }
 
+    /// What it says is on record before it is said, or the test fails.
+    pub fn start_strict(set: Arc<PolicySet>) -> Self {
+        let (started, before) = (call(Dialect::OpenAiChat), Before { audit: Audit::Strict, ..Before::default() });
+        let session = Session::begin_with(set.clone(), started.clone(), before);
+        Self { audit: Audit::Strict, ..Self::start_session(session, set, started) }
+    }
+
     pub fn start_session(mut session: Session, set: Arc<PolicySet>, started: CallStarted) -> Self {
         let (admission, entries) = admitted(&mut session);
         let interest = match &admission.decision {
@@ -130,6 +141,7 @@ impl Proxy {
             session,
             set,
             started,
+            audit: Audit::Relaxed,
             told: Vec::new(),
             losses: VecDeque::new(),
             anew: Vec::new(),
@@ -181,7 +193,8 @@ impl Proxy {
         self.epoch += 1;
         let applied = Applied { settled: self.frontier, injected: self.injected, ended: self.ended_by_policy };
         let resumed = CallResumed { epoch: self.epoch, admission: Some(self.admission.clone()), applied };
-        self.session = Session::resume(self.set.clone(), resumed, self.started.clone());
+        let before = Before { audit: self.audit, ..Before::default() };
+        self.session = Session::resume_with(self.set.clone(), resumed, self.started.clone(), before);
         self.lost.push(std::mem::take(&mut self.entries));
         self.messages = 0;
         self.drain();
@@ -283,7 +296,12 @@ impl Proxy {
                     assert_eq!(seen, self.messages);
                     is_answered = true;
                     match message {
-                        Reply::Verdict(verdict) => self.apply(verdict),
+                        Reply::Verdict(verdict) => {
+                            self.apply(verdict);
+                            if self.audit == Audit::Strict {
+                                is_on_record(&self.released, &self.entries);
+                            }
+                        }
                         Reply::Working => {}
                         Reply::Admission(_) => panic!("a second admission"),
                         Reply::Interest(interest) => {

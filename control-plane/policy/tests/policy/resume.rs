@@ -218,12 +218,12 @@ const ACTS: [(&str, Act); 10] = [
 
 /// A policy of a random pipeline.
 #[derive(Clone, Copy, Debug)]
-enum Random {
+pub enum Random {
     Scripted { act: usize, thinking: Level, failure_mode: FailureMode },
     Configured(usize),
 }
 
-fn random() -> impl Strategy<Value = Vec<Random>> {
+pub fn random() -> impl Strategy<Value = Vec<Random>> {
     let levels = prop::sample::select(vec![Level::Record, Level::Observe, Level::Gate]);
     let modes = prop::sample::select(vec![FailureMode::Closed, FailureMode::Open]);
     let made = (0..ACTS.len(), levels, modes).prop_map(|(act, thinking, failure_mode)| Random::Scripted {
@@ -234,7 +234,7 @@ fn random() -> impl Strategy<Value = Vec<Random>> {
     prop::collection::vec(prop_oneof![2 => made, 1 => (0_usize..4).prop_map(Random::Configured)], 1..5)
 }
 
-fn random_set(policies: &[Random]) -> Arc<PolicySet> {
+pub fn random_set(policies: &[Random]) -> Arc<PolicySet> {
     let mut names = BTreeSet::new();
     let policies = policies.iter().map(|policy| match *policy {
         Random::Configured(which) => configured()[which].clone(),
@@ -261,7 +261,7 @@ fn configured() -> Vec<Arc<dyn Policy>> {
     PolicySet::build(config).unwrap().pipeline().policies().to_vec()
 }
 
-fn blocks() -> impl Strategy<Value = Vec<Event>> {
+pub fn blocks() -> impl Strategy<Value = Vec<Event>> {
     let pieces = || prop::collection::vec("[abc]{0,3}", 0..4);
     let block = prop_oneof![
         3 => pieces().prop_map(|pieces| (0, pieces)),

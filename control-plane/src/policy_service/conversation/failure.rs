@@ -25,6 +25,8 @@ pub(super) enum Failure {
     Cut,
     #[error(transparent)]
     NotDurable(#[from] NotDurable),
+    #[error("nothing can be put on record at present, and nothing is said of a call that is not on record")]
+    NoRecord,
 }
 
 /// What the record of a stream that failed says of the call's end.
@@ -56,7 +58,7 @@ impl Failure {
             Self::Panicked(_) => Status::internal(text),
             Self::UnknownRevision(_) => Status::failed_precondition(text),
             Self::Superseded => Status::aborted(text),
-            Self::HandedOver | Self::Cut | Self::NotDurable(_) => Status::unavailable(text),
+            Self::HandedOver | Self::Cut | Self::NotDurable(_) | Self::NoRecord => Status::unavailable(text),
         }
     }
 
@@ -69,13 +71,13 @@ impl Failure {
             Self::Superseded => metrics::Failure::Superseded,
             Self::HandedOver => metrics::Failure::HandedOver,
             Self::Cut => metrics::Failure::Cut,
-            Self::NotDurable(_) => metrics::Failure::NotDurable,
+            Self::NotDurable(_) | Self::NoRecord => metrics::Failure::NotDurable,
         }
     }
 
     pub(super) fn aftermath(&self) -> Aftermath {
         match self {
-            Self::Lost(_) => Aftermath::UnknownIfNotResumed,
+            Self::Lost(_) | Self::NoRecord => Aftermath::UnknownIfNotResumed,
             Self::Superseded | Self::HandedOver => Aftermath::GoesOn,
             Self::Fault(_) | Self::Panicked(_) | Self::UnknownRevision(_) | Self::Cut | Self::NotDurable(_) => {
                 Aftermath::Unknown
@@ -93,7 +95,7 @@ impl Failure {
             }
             Self::Superseded => debug!("the call goes on with another stream"),
             Self::HandedOver => debug!("the call was handed over"),
-            Self::Cut | Self::NotDurable(_) => warn!(reason = %self, "the call was cut"),
+            Self::Cut | Self::NotDurable(_) | Self::NoRecord => warn!(reason = %self, "the call was cut"),
         }
     }
 }

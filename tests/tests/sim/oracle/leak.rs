@@ -2,7 +2,7 @@
 //! model says meanwhile comes through.
 
 use crate::{
-    hear,
+    expect, hear,
     plan::{Call, Plan, Policy},
     world::Run,
 };
@@ -37,8 +37,9 @@ fn silent(number: usize, run: &Run, call: &Call, from: u64, to: u64) -> Result<(
     let said = |until: u64| upstream.said.iter().take_while(|(at, _)| *at < until).last().map_or(0, |(_, end)| *end);
     let could = hear::stream(call.upstream, &call.body()[..said(from)])?;
     let after = understood(to)?;
-    // What was said before may have been judged before.
-    let longest = could.text.chars().count().max(understood(from)?.text.chars().count());
+    // What was said before may have been judged before, with what the policies say instead of tool calls.
+    let judged = could.text.chars().count() + could.tools.len() * expect::REFUSAL_MAX;
+    let longest = judged.max(understood(from)?.text.chars().count());
     match after.text.chars().count() > longest {
         true => Err(format!("between {from} and {to} ms nobody judged, and the client got {:?}", after.text)),
         false => Ok(()),

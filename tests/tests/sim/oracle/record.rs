@@ -44,6 +44,9 @@ pub fn check(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {
         return Ok(());
     }
     let Some(outcome) = outcome else { return Err("its end is not on record".to_owned()) };
+    if plan.may_outgrow(call) && outcome.name() == "failed" {
+        return Ok(());
+    }
     if (outcome.name() == "delivered") == call.is_cut() {
         return Err(format!("its outcome on record is {}", outcome.name()));
     }

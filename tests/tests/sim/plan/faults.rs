@@ -30,6 +30,9 @@ pub enum Trouble {
 
 /// Planes wait for each other at least so long, in milliseconds.
 const WAITED: u64 = 10_000;
+/// The same where one trouble comes on top of another: a connection that is made meanwhile is broken for good, which takes
+/// time to be seen, since the simulated network sends nothing twice.
+const WAITED_TWICE: u64 = 2000;
 /// What they need between two losses to find each other, in milliseconds.
 const TO_FIND: u64 = 3000;
 
@@ -76,7 +79,10 @@ impl Plan {
 
     /// Whether planes may have waited for each other for longer than they do.
     pub fn is_long_troubled(&self) -> bool {
-        let is_long = |(from, to): &(u64, u64)| to - from > WAITED;
+        let is_long = |&(from, to): &(u64, u64)| {
+            let within = self.faults.iter().filter(|fault| fault.at < to && from < fault.end()).count();
+            to - from > if within > 1 { WAITED_TWICE } else { WAITED }
+        };
         self.faults.iter().any(|fault| fault.lasts > WAITED)
             || (0..self.data_planes).any(|data| joined(self.silences(data), TO_FIND).iter().any(is_long))
     }

@@ -12,6 +12,8 @@ use crate::{
 
 #[derive(Debug, Default)]
 pub(super) struct Steps {
+    /// Whether usage is on record each time, and not only as the outcome sums it up.
+    every_usage: bool,
     unsettled: VecDeque<Received>,
 }
 
@@ -23,6 +25,10 @@ struct Received {
 }
 
 impl Steps {
+    pub fn with_every_usage() -> Self {
+        Self { every_usage: true, ..Self::default() }
+    }
+
     /// A step came.
     pub fn received(&mut self, chunk: &Chunk, json: Value) {
         self.unsettled.push_back(Received { seq: chunk.seq, step: step_name(&chunk.event.step), json });
@@ -33,14 +39,21 @@ impl Steps {
         let received = self.unsettled.front().is_some_and(|received| received.seq <= seq);
         let mut original = received.then(|| self.unsettled.pop_front()).flatten();
         if !is_changed {
-            return original.and_then(Received::unchanged).into_iter().collect();
+            let every_usage = self.every_usage;
+            return original.and_then(|received| received.unchanged(every_usage)).into_iter().collect();
         }
         let mut entries = Vec::new();
         for event in events {
             if let Some(json) = step_json(event) {
                 let step = step_name(&event.step);
                 let original = original.take_if(|original| original.step == step);
-                entries.extend(StepEntry::changed(seq, step, original.map(|original| original.json), json));
+                entries.extend(StepEntry::changed(
+                    seq,
+                    step,
+                    original.map(|original| original.json),
+                    json,
+                    self.every_usage,
+                ));
             }
         }
         entries.extend(original.map(Received::not_let_through));
@@ -62,10 +75,10 @@ impl Received {
         self.step == "usage"
     }
 
-    fn unchanged(self) -> Option<StepEntry> {
+    fn unchanged(self, every_usage: bool) -> Option<StepEntry> {
         let Self { seq, step, json } = &self;
         let entry = StepEntry { seq: *seq, step, unchanged: true, original: Some(json.clone()), settled: None };
-        (!self.is_usage()).then_some(entry)
+        (every_usage || !self.is_usage()).then_some(entry)
     }
 
     fn not_let_through(self) -> StepEntry {
@@ -75,9 +88,9 @@ impl Received {
 }
 
 impl StepEntry {
-    fn changed(seq: u64, step: &'static str, original: Option<Value>, json: Value) -> Option<Self> {
+    fn changed(seq: u64, step: &'static str, original: Option<Value>, json: Value, every_usage: bool) -> Option<Self> {
         match original {
-            Some(original) if original == json && step == "usage" => None,
+            Some(original) if original == json && step == "usage" && !every_usage => None,
             Some(original) if original == json => {
                 Some(Self { seq, step, unchanged: true, original: Some(original), settled: None })
             }

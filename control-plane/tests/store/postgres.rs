@@ -1,0 +1,77 @@
+//! The suite on Postgres, and what only concerns a server.
+
+use luthien_control_plane::record::{Postgres, Store as _, StoreError};
+use luthien_tests_postgres::Cluster;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::{
+    conformance::{self, Database},
+    sets,
+};
+
+struct Fresh(String);
+
+impl Database for Fresh {
+    type Store = Postgres;
+
+    async fn open(&self) -> Postgres {
+        Postgres::open(self.0.parse().unwrap()).await.unwrap()
+    }
+}
+
+fn fresh() -> Fresh {
+    Fresh(Cluster::shared().database())
+}
+
+macro_rules! run_on_postgres {
+    ($($promise:ident)*) => {$(
+        #[tokio::test]
+        async fn $promise() {
+            promises::$promise(&fresh()).await;
+        }
+    )*};
+}
+
+mod record {
+    use super::{conformance as promises, fresh};
+
+    crate::for_each_promise!(run_on_postgres);
+}
+
+mod policy_sets {
+    use super::{fresh, sets as promises};
+
+    crate::for_each_promise_of_sets!(run_on_postgres);
+}
+
+async fn raw(database: &Fresh) -> PgConnection {
+    PgConnection::connect(&database.0).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_refused() {
+    let database = fresh();
+    database.open().await.close().await;
+    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (900, 'later', TRUE, '\\x00', 0)";
+    sqlx::query(later).execute(&mut raw(&database).await).await.unwrap();
+
+    let error = Postgres::open(database.0.parse().unwrap()).await.err().unwrap();
+    assert!(matches!(error, StoreError::TooNew { found: 900, .. }), "{error:?}");
+    assert!(error.to_string().contains("schema version 900"), "{error}");
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_no_trace() {
+    let database = fresh();
+    let mut raw = raw(&database).await;
+    // Something is in the way.
+    sqlx::query("CREATE TABLE journals (n int)").execute(&mut raw).await.unwrap();
+    let error = Postgres::open(database.0.parse().unwrap()).await.err().unwrap();
+    assert!(matches!(error, StoreError::Migration(_)), "{error:?}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'journals'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(tables).fetch_one(&mut raw).await.unwrap(), 0);
+
+    sqlx::query("DROP TABLE journals").execute(&mut raw).await.unwrap();
+    database.open().await;
+}
