@@ -34,7 +34,7 @@ struct CallView {
     omitted: Vec<String>,
     revision: Option<String>,
     pipeline: Option<Vec<String>>,
-    /// `null`: the call runs, or its control plane died before it ended.
+    /// `null`: the call runs, or its data plane died with its control plane.
     outcome: Option<&'static str>,
     reason: Option<String>,
     status: Option<u16>,
