@@ -90,17 +90,23 @@ pub struct FullCall {
 
 impl FullCall {
     /// The epoch that tells what became of the call: the last that ends with an outcome that is known; else the last with
-    /// any; else the one with the most entries, of several the last.
+    /// any; else the one with the most entries, of several the last. A report tells nothing of what was said.
     pub fn epoch(&self) -> u32 {
         let rank = |epoch: u32| {
             let entries = self.entries_of(epoch);
+            let told = entries.iter().filter(|entry| entry.kind != "report").count();
             let outcome = entries.iter().find(|entry| entry.kind == "outcome").map(|entry| !is_unknown(entry));
             match outcome {
                 Some(is_known) => (1 + u8::from(is_known), epoch as usize, epoch),
-                None => (0, entries.len(), epoch),
+                None => (0, told, epoch),
             }
         };
         self.epochs().into_iter().max_by_key(|epoch| rank(*epoch)).unwrap_or(self.summary.epoch)
+    }
+
+    /// What a proxy reported of the end, if no control plane had the call then.
+    pub fn report(&self) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.kind == "report")
     }
 
     /// The epochs that have entries, in order.

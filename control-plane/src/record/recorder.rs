@@ -105,7 +105,17 @@ impl Recorder {
     pub fn call(&self, summary: Summary) -> CallRecord {
         let (made, ready, said) = (Vec::new(), Vec::new(), Said::default());
         let progress = Progress(watch::Sender::new(Some(0)));
-        CallRecord { recorder: self.clone(), summary, made, ready, said, next_seq: 0, progress, stage: Stage::New }
+        CallRecord {
+            recorder: self.clone(),
+            epoch: summary.epoch,
+            summary,
+            made,
+            ready,
+            said,
+            next_seq: 0,
+            progress,
+            stage: Stage::New,
+        }
     }
 
     /// What there is to count about the record.
@@ -140,6 +150,8 @@ impl Recorder {
 /// The record of one stream of a call. Dropped before it is closed, the call stays on record as running.
 pub struct CallRecord {
     recorder: Recorder,
+    /// That of the entries.
+    epoch: u32,
     summary: Summary,
     /// Made and not turned into text yet: that can wait until the proxy has its answer.
     made: Vec<luthien_policy::Entry>,
@@ -238,7 +250,7 @@ impl CallRecord {
     }
 
     fn send(&self, what: What) {
-        let Summary { call_id, epoch, .. } = self.summary;
+        let (call_id, epoch) = (self.summary.call_id, self.epoch);
         if let Err(unsent) = self.recorder.queue.send(Item { call_id, epoch, at: Instant::now(), what })
             && let What::Entries { entries, .. } = unsent.0.what
         {
@@ -268,6 +280,7 @@ impl NewEntry {
             EntryBody::Interest(_) => "interest",
             EntryBody::Coverage(_) => "coverage",
             EntryBody::Outcome(_) => "outcome",
+            EntryBody::Report(_) => "report",
         };
         let body = match request_in(&mut entry.body) {
             Some(request) => NewBody::Requesting { weight: weight(request), body: Box::new(entry.body) },
@@ -306,7 +319,8 @@ pub(super) fn request_in(body: &mut EntryBody) -> Option<&mut Value> {
         | EntryBody::Note(_)
         | EntryBody::Interest(_)
         | EntryBody::Coverage(_)
-        | EntryBody::Outcome(_) => None,
+        | EntryBody::Outcome(_)
+        | EntryBody::Report(_) => None,
     }
 }
 
