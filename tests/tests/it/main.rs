@@ -21,6 +21,7 @@ mod one_process;
 mod pairs;
 mod planes;
 mod policies;
+mod postgres;
 mod protocol;
 mod record;
 mod relay;
