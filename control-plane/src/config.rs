@@ -13,6 +13,8 @@ use luthien_service::{
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
+use crate::record::Redaction;
+
 pub use section::Section;
 
 /// Everything that the control plane is told at its start.
@@ -27,6 +29,8 @@ pub struct Config {
     pub database: PathBuf,
     /// Whether what is said of calls waits until it is on record.
     pub audit: Audit,
+    /// What is masked before it is put on record.
+    pub redaction: Redaction,
     /// What opens the admin API; `None`: a token is made and kept beside the database.
     pub admin_token: Option<Secret>,
     /// The policies, checked.

@@ -7,5 +7,6 @@ mod continuations;
 mod faults;
 mod messages;
 mod postgres;
+mod redact;
 mod sets;
 mod sqlite;
