@@ -1,9 +1,10 @@
 //! The configuration of the control plane: the section `control_plane` of the file, read, checked and with its defaults.
 
 mod check;
+mod database;
 mod section;
 
-use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use luthien_policy::{Audit, PolicySet};
 use luthien_service::{
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 use crate::record::Redaction;
 
+pub use database::Database;
 pub use section::Section;
 
 /// Everything that the control plane is told at its start.
@@ -25,8 +27,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Threads for calls, each with a runtime and a listener of its own.
     pub threads: NonZeroUsize,
-    /// The file with the record.
-    pub database: PathBuf,
+    /// Where the record is kept.
+    pub database: Database,
     /// Whether what is said of calls waits until it is on record.
     pub audit: Audit,
     /// What is masked before it is put on record.
