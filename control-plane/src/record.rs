@@ -5,26 +5,36 @@
 //! write the same entry. Each epoch tells the call from its beginning, in entries that are numbered densely; [`FullCall::epoch`] says
 //! which of them is read.
 //!
+//! What requests repeat is taken out of the entries and kept once ([`Message`], [`History`]), for a [`Period`] at a time;
+//! readers see the entries whole.
+//!
 //! Sessions hand their entries to the [`Recorder`], which queues them for the one [`Writer`] of the process; only that
 //! writes to the [`Store`].
 
+mod batch;
+mod hash;
+mod messages;
+mod packed;
+mod period;
 mod postgres;
 mod query;
 mod recorder;
+mod sorter;
 mod sqlite;
 mod summary;
+mod text;
 mod writer;
-
-use std::borrow::Cow;
 
 use futures_util::future::BoxFuture;
 use luthien_proto::message::Outcome;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::continuation::Asked;
 
+pub use batch::{Batch, Entry, EntryKey, History, Message, Text, Written};
+pub use hash::{Hash, NotAHash};
+pub use period::Period;
 pub use postgres::Postgres;
 pub use query::{Cursor, Ended, Query};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
@@ -54,60 +64,6 @@ pub trait Store: Send + Sync + 'static {
 
 /// The most calls that [`Store::continued`] tells of.
 pub const CONTINUED_MAX: u32 = 16;
-
-/// What is written at once. It can be kept as text and written later, or again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Batch {
-    /// Calls at a glance, of streams that begin and that are over. Each replaces what is on record of its call if it
-    /// [supersedes](Summary::supersedes) that.
-    #[serde(default)]
-    pub summaries: Vec<Summary>,
-    /// Added to the calls' entries. One that is there already is kept as it is.
-    #[serde(default)]
-    pub entries: Vec<Entry>,
-}
-
-/// What became of a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// The entries that are on record with another content: two streams of a call claim the same epoch.
-    pub conflicts: Vec<EntryKey>,
-}
-
-/// Which entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EntryKey {
-    /// The call.
-    pub call_id: Uuid,
-    /// The stream of it.
-    pub epoch: u32,
-    /// The number within the epoch.
-    pub seq: u64,
-}
-
-/// One durable item of a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The call.
-    pub call_id: Uuid,
-    /// Which of the call's streams it came from.
-    pub epoch: u32,
-    /// Its number within the epoch, dense from 0.
-    pub seq: u64,
-    /// When: microseconds since the call began.
-    pub at_us: u64,
-    /// What it is: the `type` of its body.
-    pub kind: Cow<'static, str>,
-    /// The entry as a JSON object.
-    pub body: String,
-}
-
-impl Entry {
-    /// Which one it is.
-    pub fn key(&self) -> EntryKey {
-        EntryKey { call_id: self.call_id, epoch: self.epoch, seq: self.seq }
-    }
-}
 
 /// Some of the summaries that a query matches.
 #[derive(Clone, Debug, PartialEq)]

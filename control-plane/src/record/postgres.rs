@@ -8,6 +8,7 @@ mod read;
 mod rows;
 mod schema;
 mod sets;
+mod shared;
 
 use std::{
     sync::{PoisonError, RwLock},
@@ -136,6 +137,7 @@ async fn write(connection: &mut PgConnection, batch: &Batch, mark: Option<&Mark>
         // The last attempt came to more than it told.
         return Ok(Written::default());
     }
+    shared::add(&mut transaction, batch).await?;
     let conflicts = rows::add_entries(&mut transaction, &batch.entries).await?;
     rows::put_summaries(&mut transaction, &batch.summaries).await?;
     transaction.commit().await?;

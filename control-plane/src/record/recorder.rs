@@ -8,15 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use luthien_policy::EntryBody;
+use luthien_policy::{AdmissionEntry, EntryBody, RequestEntry};
 use luthien_service::metrics::{Counter, Histogram, LATENCIES_US, Page};
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{EntryKey, Summary};
+use super::{EntryKey, Summary, text::Said};
 
 /// What may wait to be written, all calls together. When it is full, sessions stop reading their calls.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
@@ -27,7 +27,16 @@ const ENTRY_OVERHEAD: usize = 128;
 pub(super) struct NewEntry {
     pub(super) at_us: u64,
     pub(super) kind: &'static str,
-    pub(super) body: String,
+    pub(super) body: NewBody,
+}
+
+pub(super) enum NewBody {
+    Text(String),
+    /// It has a request in it, of which the writer knows what is new.
+    Requesting {
+        body: Box<EntryBody>,
+        weight: usize,
+    },
 }
 
 /// The way to the record; cheap to clone, for any thread.
@@ -57,6 +66,8 @@ pub(super) enum What {
     Entries {
         first_seq: u64,
         entries: Vec<NewEntry>,
+        /// What is said in them, but for the requests.
+        said: Said,
         cost: usize,
         progress: Progress,
     },
@@ -92,9 +103,9 @@ impl Recorder {
 
     /// Begins the record of a call's stream. Nothing is written before the first flush.
     pub fn call(&self, summary: Summary) -> CallRecord {
-        let (made, ready, stage) = (Vec::new(), Vec::new(), Stage::New);
+        let (made, ready, said) = (Vec::new(), Vec::new(), Said::default());
         let progress = Progress(watch::Sender::new(Some(0)));
-        CallRecord { recorder: self.clone(), summary, made, ready, next_seq: 0, progress, stage }
+        CallRecord { recorder: self.clone(), summary, made, ready, said, next_seq: 0, progress, stage: Stage::New }
     }
 
     /// What there is to count about the record.
@@ -133,6 +144,7 @@ pub struct CallRecord {
     /// Made and not turned into text yet: that can wait until the proxy has its answer.
     made: Vec<luthien_policy::Entry>,
     ready: Vec<NewEntry>,
+    said: Said,
     next_seq: u64,
     progress: Progress,
     stage: Stage,
@@ -183,6 +195,7 @@ impl CallRecord {
             self.stage = Stage::Open;
             self.send(What::Opened(Box::new(self.summary.clone())));
         }
+        self.made.iter().for_each(|entry| self.said.entry(&entry.body));
         self.ready.extend(self.made.drain(..).map(NewEntry::new));
         if self.ready.is_empty() {
             return;
@@ -192,9 +205,10 @@ impl CallRecord {
             permit.forget();
         }
         let (first_seq, entries) = (self.next_seq, std::mem::take(&mut self.ready));
+        let said = std::mem::take(&mut self.said);
         self.next_seq += entries.len() as u64;
         let progress = self.progress.clone();
-        self.send(What::Entries { first_seq, entries, cost, progress });
+        self.send(What::Entries { first_seq, entries, said, cost, progress });
     }
 
     /// Ends the record, and waits until all of it is durable.
@@ -240,7 +254,7 @@ impl Drop for CallRecord {
 }
 
 impl NewEntry {
-    fn new(entry: luthien_policy::Entry) -> Self {
+    fn new(mut entry: luthien_policy::Entry) -> Self {
         let kind = match entry.body {
             EntryBody::Resumed(_) => "resumed",
             EntryBody::Request(_) => "request",
@@ -255,10 +269,54 @@ impl NewEntry {
             EntryBody::Coverage(_) => "coverage",
             EntryBody::Outcome(_) => "outcome",
         };
-        let unwritable =
-            |error: serde_json::Error| json!({ "type": kind, "unwritable": error.to_string() }).to_string();
-        let body = serde_json::to_string(&entry.body).unwrap_or_else(unwritable);
+        let body = match request_in(&mut entry.body) {
+            Some(request) => NewBody::Requesting { weight: weight(request), body: Box::new(entry.body) },
+            None => NewBody::Text(to_text(kind, &entry.body)),
+        };
         Self { at_us: entry.at_us, kind, body }
+    }
+
+    /// About how many bytes it takes.
+    fn weight(&self) -> usize {
+        let text = match &self.body {
+            NewBody::Text(text) => text.len(),
+            NewBody::Requesting { weight, .. } => *weight,
+        };
+        text + ENTRY_OVERHEAD
+    }
+}
+
+/// An entry's body as JSON text.
+pub(super) fn to_text(kind: &str, body: &EntryBody) -> String {
+    let unwritable = |error: serde_json::Error| json!({ "type": kind, "unwritable": error.to_string() }).to_string();
+    serde_json::to_string(body).unwrap_or_else(unwritable)
+}
+
+/// The request in an entry.
+pub(super) fn request_in(body: &mut EntryBody) -> Option<&mut Value> {
+    match body {
+        EntryBody::Request(RequestEntry { request, .. }) => Some(request),
+        EntryBody::Consult(consult) => Some(&mut consult.request),
+        EntryBody::Admission(AdmissionEntry { sent, .. }) => sent.as_mut(),
+        EntryBody::Resumed(_)
+        | EntryBody::Block(_)
+        | EntryBody::Part(_)
+        | EntryBody::Step(_)
+        | EntryBody::Verdict(_)
+        | EntryBody::Note(_)
+        | EntryBody::Interest(_)
+        | EntryBody::Coverage(_)
+        | EntryBody::Outcome(_) => None,
+    }
+}
+
+/// About how long a value is as JSON text.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(weight).sum::<usize>() + 2,
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + 4 + weight(value)).sum::<usize>() + 2,
     }
 }
 
@@ -330,7 +388,7 @@ impl Health {
 
 /// Never more than all there is: the greatest entry must find room when it is alone.
 fn cost(entries: &[NewEntry]) -> usize {
-    let bytes = entries.iter().map(|entry| entry.body.len() + ENTRY_OVERHEAD).sum::<usize>();
+    let bytes = entries.iter().map(NewEntry::weight).sum::<usize>();
     bytes.min(QUEUED_BYTES_MAX)
 }
 

@@ -7,6 +7,8 @@ mod read;
 mod rows;
 mod schema;
 mod sets;
+mod shared;
+mod texts;
 
 use std::{
     fs::OpenOptions,
@@ -19,6 +21,7 @@ use futures_util::future::BoxFuture;
 use luthien_policy::Audit;
 use sqlx::{
     Connection as _, SqliteConnection, SqlitePool,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use uuid::Uuid;
@@ -71,6 +74,18 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), writer, readers })
     }
 
+    /// The connection that writes. A transaction that SQLite gave up by itself, as it does when the disk is full, goes on
+    /// for ever by sqlx's count: such a connection is replaced.
+    async fn to_write(&self) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
+        let connection = self.writer.acquire().await?;
+        if !connection.is_in_transaction() {
+            return Ok(connection);
+        }
+        // That it can't be closed in good order either is no news.
+        let _ = connection.close().await;
+        self.writer.acquire().await
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -80,9 +95,12 @@ impl Sqlite {
 impl Store for Sqlite {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.writer.acquire().await?;
+            let mut connection = self.to_write().await?;
             let mut transaction = immediate(&mut connection).await?;
+            shared::add_messages(&mut transaction, &batch.messages).await?;
+            shared::add_histories(&mut transaction, &batch.histories).await?;
             let conflicts = rows::add_entries(&mut transaction, &batch.entries).await?;
+            texts::add(&mut transaction, &batch.texts).await?;
             for summary in &batch.summaries {
                 rows::put_summary(&mut transaction, summary).await?;
             }

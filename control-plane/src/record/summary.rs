@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::Period;
 use crate::continuation::Answered;
 
 /// What is known of a call at a glance: what its entries say, put together.
@@ -63,6 +64,12 @@ pub struct Summary {
     pub upstream_first_us: Option<u64>,
     /// The client's first byte.
     pub client_first_us: Option<u64>,
+    /// The policies that decided more than to pass, or noted something; in the order in which they first did.
+    #[serde(default)]
+    pub acted: Vec<String>,
+    /// The first period that it is kept for, which the writer tells.
+    #[serde(default)]
+    pub period: Period,
     /// What a call has to know that goes on from this one's response.
     pub answered: Answered,
 }
@@ -111,6 +118,8 @@ impl Summary {
             severity: None,
             upstream_first_us: None,
             client_first_us: None,
+            acted: Vec::new(),
+            period: Period::default(),
             answered: Answered::new(started),
         }
     }
@@ -141,9 +150,13 @@ impl Summary {
             EntryBody::Admission(admission) => {
                 self.revision = Some(admission.revision.clone());
                 self.pipeline = Some(admission.pipeline.clone());
+                self.note_acted(admission.policy.iter());
                 self.note_all(&admission.annotations);
             }
-            EntryBody::Verdict(verdict) => self.note_all(&verdict.annotations),
+            EntryBody::Verdict(verdict) => {
+                self.note_acted(verdict.policies.iter());
+                self.note_all(&verdict.annotations);
+            }
             EntryBody::Note(note) => self.note_all(std::slice::from_ref(note)),
             EntryBody::Outcome(outcome) => {
                 self.note_all(&outcome.annotations);
@@ -175,6 +188,20 @@ impl Summary {
     fn note_all(&mut self, notes: &[NoteEntry]) {
         let gravest = notes.iter().filter_map(|note| severity_from_name(note.severity)).max();
         self.severity = self.severity.max(gravest);
+        self.note_acted(notes.iter().map(|note| &note.policy));
+    }
+
+    fn note_acted<'a>(&mut self, policies: impl Iterator<Item = &'a String>) {
+        for policy in policies {
+            if !self.acted.contains(policy) {
+                self.acted.push(policy.clone());
+            }
+        }
+    }
+
+    /// The session that it belongs to: without a marker from the client, the call itself.
+    pub fn session_id(&self) -> String {
+        self.session.clone().unwrap_or_else(|| self.call_id.to_string())
     }
 }
 

@@ -1,6 +1,9 @@
 //! The one task of a process that writes the record: whatever is queued, in one transaction.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -11,8 +14,9 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::{
-    Batch, Entry, Health, Recorder, Store, StoreError, Written,
-    recorder::{Item, NewEntry, Progress, Shared, What},
+    Batch, EntryKey, Health, Recorder, Store, StoreError, Written,
+    recorder::{Item, Progress, Shared, What},
+    sorter::Sorter,
 };
 
 /// How long the first item of a batch waits for company: commits cost the same for one row and for a hundred.
@@ -27,6 +31,7 @@ pub struct Writer {
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
     queue: mpsc::UnboundedReceiver<Item>,
+    sorter: Sorter,
     linger: Duration,
 }
 
@@ -54,7 +59,7 @@ impl Writer {
     /// A writer and the way to it.
     pub fn new(store: Arc<dyn Store>) -> (Self, Recorder) {
         let (recorder, queue, shared) = Recorder::new();
-        (Self { store, shared, queue, linger: LINGER }, recorder)
+        (Self { store, shared, queue, sorter: Sorter::new(), linger: LINGER }, recorder)
     }
 
     /// For calls that wait for what they put on record: no group waits for company. While one is written, the next gathers.
@@ -99,11 +104,12 @@ impl Writer {
                 () = finish.cancelled() => {}
             }
         }
+        self.sorter.at(SystemTime::now());
         let mut group = Group::default();
-        group.add(first);
+        group.add(first, &mut self.sorter);
         while group.bytes < BATCH_BYTES_MAX && group.items < BATCH_ITEMS_MAX {
             let Ok(item) = self.queue.try_recv() else { break };
-            group.add(item);
+            group.add(item, &mut self.sorter);
         }
         Some(group)
     }
@@ -123,27 +129,20 @@ impl Writer {
 }
 
 impl Group {
-    fn add(&mut self, Item { call_id, epoch, at, what }: Item) {
+    fn add(&mut self, Item { call_id, epoch, at, what }: Item, sorter: &mut Sorter) {
         self.oldest.get_or_insert(at);
         self.items += 1;
         match what {
-            What::Opened(summary) => self.batch.summaries.push(*summary),
-            What::Entries { first_seq, entries, cost, progress } => {
+            What::Opened(summary) => self.batch.summaries.push(sorter.summary(*summary)),
+            What::Entries { first_seq, entries, said, cost, progress } => {
                 let reached = first_seq + entries.len() as u64;
                 self.progress.push(Reached { call_id, epoch, entries: reached, progress });
                 self.bytes += cost;
-                let entry = |(seq, NewEntry { at_us, kind, body })| Entry {
-                    call_id,
-                    epoch,
-                    seq,
-                    at_us,
-                    kind: kind.into(),
-                    body,
-                };
-                self.batch.entries.extend((first_seq..).zip(entries).map(entry));
+                let first = EntryKey { call_id, epoch, seq: first_seq };
+                sorter.entries(first, entries, said, &mut self.batch);
             }
             What::Closed { summary, durable } => {
-                self.batch.summaries.extend(summary.map(|summary| *summary));
+                self.batch.summaries.extend(summary.map(|summary| sorter.summary(*summary)));
                 self.waiting.push(durable);
             }
         }

@@ -2,7 +2,7 @@
 
 use luthien_control_plane::{
     continuation::Answered,
-    record::{Batch, Sqlite, Store as _, Summary, Tokens},
+    record::{Batch, Period, Sqlite, Store as _, Summary, Tokens},
 };
 use luthien_proto::message::Outcome;
 use serde_json::{Value, json};
@@ -156,6 +156,8 @@ fn call(n: u128) -> Summary {
         severity: None,
         upstream_first_us: None,
         client_first_us: None,
+        acted: Vec::new(),
+        period: Period::default(),
         answered: Answered::default(),
     }
 }

@@ -3,10 +3,13 @@
 use luthien_control_plane::{
     continuation::{Answered, Asked, Withheld},
     policies::SetStore,
-    record::{Batch, Ended, Entry, EntryKey, Query, Store, Summary, Tokens},
+    record::{
+        Batch, Ended, Entry, EntryKey, Hash, History, Message, Period, Query, Store, Summary, Text, Tokens, Written,
+    },
 };
 use luthien_policy::{EntryBody, NoteEntry};
 use luthien_proto::message::{Outcome, Severity};
+use serde_json::json;
 use uuid::Uuid;
 
 /// A database that is made for a test, and goes away after it.
@@ -25,6 +28,8 @@ macro_rules! for_each_promise {
             what_was_written_is_read_back
             a_batch_that_was_kept_as_text_is_the_same_batch
             an_entry_written_twice_is_there_once_as_it_first_was
+            what_entries_refer_to_is_read_in_its_place
+            a_reference_to_what_is_not_there_is_read_as_it_is
             each_stream_of_a_call_has_its_entries
             the_same_summary_is_kept_in_whatever_order_they_are_written
             a_running_call_is_known_as_it_was_last_told_of
@@ -45,7 +50,10 @@ pub async fn what_was_written_is_read_back(database: &impl Database) {
     let entries =
         vec![entry(id(1), 0, "{\"type\":\"request\"}"), entry(id(1), 1, "{\"type\":\"outcome\",\"ü\":\"\\u0000\"}")];
     open(&store, &[call(1)]).await;
-    store.write(&Batch { summaries: vec![summary.clone()], entries: entries.clone() }).await.unwrap();
+    store
+        .write(&Batch { summaries: vec![summary.clone()], entries: entries.clone(), ..Batch::default() })
+        .await
+        .unwrap();
 
     let found = store.call(id(1)).await.unwrap().unwrap();
     assert_eq!(found.summary, summary);
@@ -57,7 +65,7 @@ pub async fn what_was_written_is_read_back(database: &impl Database) {
 pub async fn a_batch_that_was_kept_as_text_is_the_same_batch(database: &impl Database) {
     let store = database.open().await;
     let summaries = vec![full_summary(id(1)), Summary { call_id: id(2), ..call(2) }];
-    let batch = Batch { summaries, entries: vec![entry(id(1), 0, "{\"ü\":\"\\u0000\"}")] };
+    let batch = Batch { summaries, entries: vec![entry(id(1), 0, "{\"ü\":\"\\u0000\"}")], ..said(1) };
     let text = serde_json::to_string(&batch).unwrap();
     assert_eq!(serde_json::from_str::<Batch>(&text).unwrap(), batch);
     for _ in 0..2 {
@@ -71,7 +79,7 @@ pub async fn an_entry_written_twice_is_there_once_as_it_first_was(database: &imp
     let store = database.open().await;
     let write = async |bodies: &[&str]| {
         let entries = (0..).zip(bodies).map(|(seq, body)| entry(id(1), seq, body)).collect();
-        store.write(&Batch { summaries: vec![call(1)], entries }).await.unwrap().conflicts
+        store.write(&Batch { summaries: vec![call(1)], entries, ..Batch::default() }).await.unwrap().conflicts
     };
     assert_eq!(write(&["{\"n\":1}"]).await, []);
     assert_eq!(write(&["{\"n\":1}"]).await, []);
@@ -81,13 +89,89 @@ pub async fn an_entry_written_twice_is_there_once_as_it_first_was(database: &imp
     assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, kept);
 }
 
+pub async fn what_entries_refer_to_is_read_in_its_place(database: &impl Database) {
+    let store = database.open().await;
+    let long = json!({"role": "user", "content": [{"text": "ü".repeat(5_000)}]}).to_string();
+    let (first, system) = (message(&long), message(r#"[{"text":"be \"good\""}]"#));
+    let second = message(r#"{"role":"assistant","n":1.0e2}"#);
+    let one = History {
+        period: PERIOD,
+        hash: Hash::of_history(None, first.hash),
+        parent: None,
+        message: first.hash,
+        length: 1,
+    };
+    let two = History {
+        hash: Hash::of_history(Some(one.hash), second.hash),
+        parent: Some(one.hash),
+        message: second.hash,
+        length: 2,
+        ..one.clone()
+    };
+    let (system_hash, one_hash, two_hash) = (system.hash, one.hash, two.hash);
+    let body = |history| {
+        format!(
+            r#"{{"type":"request","request":{{"n":1.10,"system":{{"message":"{system_hash}","period":{n}}},"messages":{{"history":"{history}","period":{n}}},"extras":{{"system":{{"message":"{system_hash}","period":{n}}}}}}}}}"#,
+            n = PERIOD.number()
+        )
+    };
+    let request = |seq, history| Entry { kind: "request".into(), body: body(history), ..entry(id(1), seq, "") };
+    let sent = body(two_hash).replace("\"request\"", "\"sent\"");
+    let sent = Entry { kind: "admission".into(), body: sent, ..entry(id(1), 2, "") };
+    let batch = Batch {
+        summaries: vec![call(1)],
+        messages: vec![second.clone(), first.clone(), system.clone()],
+        histories: vec![two, one],
+        entries: vec![request(0, one_hash), request(1, two_hash), sent],
+        ..Batch::default()
+    };
+    for _ in 0..2 {
+        assert_eq!(store.write(&batch).await.unwrap(), Written::default());
+    }
+    let entries = store.call(id(1)).await.unwrap().unwrap().entries;
+    let whole = |messages: &str| {
+        let extras = format!(r#"{{"system":{{"message":"{system_hash}","period":{}}}}}"#, PERIOD.number());
+        let system = &system.body;
+        format!(
+            r#"{{"type":"request","request":{{"n":1.10,"system":{system},"messages":[{messages}],"extras":{extras}}}}}"#
+        )
+    };
+    let both = whole(&format!("{},{}", first.body, second.body));
+    assert_eq!(entries[0].body, whole(&first.body));
+    assert_eq!(entries[1].body, both);
+    assert_eq!(entries[2].body, both.replace("\"request\"", "\"sent\""));
+}
+
+pub async fn a_reference_to_what_is_not_there_is_read_as_it_is(database: &impl Database) {
+    let store = database.open().await;
+    let (there, gone) = (message("{}"), Hash::of("gone"));
+    let history = History {
+        period: PERIOD,
+        hash: Hash::of_history(Some(gone), there.hash),
+        parent: Some(gone),
+        message: there.hash,
+        length: 2,
+    };
+    let n = PERIOD.number();
+    let body = format!(
+        r#"{{"type":"request","request":{{"system":{{"message":"{gone}","period":{n}}},"messages":{{"history":"{}","period":{n}}}}}}}"#,
+        history.hash
+    );
+    let request = Entry { kind: "request".into(), body, ..entry(id(1), 0, "") };
+    let (messages, histories) = (vec![there], vec![history]);
+    let batch =
+        Batch { summaries: vec![call(1)], entries: vec![request.clone()], messages, histories, ..Batch::default() };
+    store.write(&batch).await.unwrap();
+    assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, [request]);
+}
+
 pub async fn each_stream_of_a_call_has_its_entries(database: &impl Database) {
     let store = database.open().await;
     let of = |epoch| Entry { epoch, ..entry(id(1), 0, "{}") };
     // Whatever a proxy counts, and in which order it comes.
     for epoch in [2, 0, u32::MAX] {
         let summaries = vec![Summary { epoch, ..call(1) }];
-        store.write(&Batch { summaries, entries: vec![of(epoch)] }).await.unwrap();
+        store.write(&Batch { summaries, entries: vec![of(epoch)], ..Batch::default() }).await.unwrap();
     }
     let found = store.call(id(1)).await.unwrap().unwrap();
     assert_eq!(found.summary.epoch, u32::MAX);
@@ -179,7 +263,7 @@ pub async fn many_entries_fit_in_one_batch(database: &impl Database) {
     let store = database.open().await;
     open(&store, &[call(1)]).await;
     let entries: Vec<_> = (0..1_303).map(|seq| entry(id(1), seq, "{}")).collect();
-    store.write(&Batch { summaries: vec![], entries: entries.clone() }).await.unwrap();
+    store.write(&Batch { summaries: vec![], entries: entries.clone(), ..Batch::default() }).await.unwrap();
     assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, entries);
 }
 
@@ -209,7 +293,10 @@ pub async fn two_control_planes_share_a_database(database: &impl Database) {
             let epoch = u32::try_from(n).unwrap();
             let entry = Entry { epoch, ..entry(id(1_000), 0, "{}") };
             let summaries = vec![call(n), Summary { epoch, ..call(1_000) }];
-            assert_eq!(store.write(&Batch { summaries, entries: vec![entry] }).await.unwrap().conflicts, []);
+            assert_eq!(
+                store.write(&Batch { summaries, entries: vec![entry], ..Batch::default() }).await.unwrap().conflicts,
+                []
+            );
         }
     };
     tokio::join!(write(&one, 100), write(&two, 200));
@@ -235,6 +322,21 @@ pub async fn many_control_planes_starting_at_once_make_one_schema(database: &imp
 /// Puts calls on record.
 pub async fn open(store: &dyn Store, calls: &[Summary]) {
     store.write(&Batch { summaries: calls.to_vec(), ..Batch::default() }).await.unwrap();
+}
+
+const PERIOD: Period = Period::from_number(20_000_001);
+
+fn message(body: &str) -> Message {
+    Message { period: PERIOD, hash: Hash::of(body), body: body.into() }
+}
+
+/// What goes with entries of a call.
+fn said(n: u128) -> Batch {
+    let message = message("{}");
+    let hash = Hash::of_history(None, message.hash);
+    let history = History { period: PERIOD, hash, parent: None, message: message.hash, length: 1 };
+    let text = Text { call_id: id(n), epoch: 0, seq: 0, text: "ü\0 \"quoted\"".into() };
+    Batch { messages: vec![message], histories: vec![history], texts: vec![text], ..Batch::default() }
 }
 
 pub fn id(n: u128) -> Uuid {
@@ -275,6 +377,8 @@ pub fn call(n: u128) -> Summary {
         severity: None,
         upstream_first_us: None,
         client_first_us: None,
+        acted: Vec::new(),
+        period: PERIOD,
         answered: Answered::default(),
     }
 }
@@ -313,6 +417,7 @@ fn full_summary(call_id: Uuid) -> Summary {
         severity: Some(Severity::Warning),
         upstream_first_us: Some(7),
         client_first_us: Some(8),
+        acted: vec!["a".into(), "b \"quoted\"".into()],
         answered: answered(Some("resp_\"1"), Some("conv_1"), true),
         ..call(1)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -117,9 +117,9 @@ async fn of_two_streams_that_claim_one_epoch_the_first_is_kept_and_the_other_cou
     assert!(entries.len() == 1 && entries[0].body.contains("first"), "{entries:?}");
 }
 
-struct Plane {
-    store: Arc<Flaky>,
-    recorder: Recorder,
+pub struct Plane {
+    pub store: Arc<Flaky>,
+    pub recorder: Recorder,
     writing: JoinHandle<()>,
     finish: CancellationToken,
     give_up: CancellationToken,
@@ -127,7 +127,7 @@ struct Plane {
 }
 
 impl Plane {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let inner = Sqlite::open(&folder.path().join("luthien.db")).await.unwrap();
         let store = Arc::new(Flaky::new(inner));
@@ -146,16 +146,23 @@ impl Plane {
 pub struct Flaky {
     inner: Sqlite,
     failing: AtomicBool,
+    /// What was written.
+    batches: Mutex<Vec<Batch>>,
     written: AtomicUsize,
 }
 
 impl Flaky {
     pub fn new(inner: Sqlite) -> Self {
-        Self { inner, failing: AtomicBool::new(false), written: AtomicUsize::new(0) }
+        Self { inner, failing: AtomicBool::new(false), batches: Mutex::default(), written: AtomicUsize::new(0) }
     }
 
     pub fn fail(&self, failing: bool) {
         self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    /// What was written since the last time.
+    pub fn written(&self) -> Vec<Batch> {
+        std::mem::take(&mut *self.batches.lock().unwrap())
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -170,6 +177,7 @@ impl Store for Flaky {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async {
             self.check()?;
+            self.batches.lock().unwrap().push(batch.clone());
             self.written.fetch_add(1, Ordering::SeqCst);
             self.inner.write(batch).await
         })

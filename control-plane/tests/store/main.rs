@@ -5,6 +5,7 @@
 mod conformance;
 mod continuations;
 mod faults;
+mod messages;
 mod postgres;
 mod sets;
 mod sqlite;

@@ -1,11 +1,19 @@
 //! The suite on SQLite, and what only concerns a file.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
-use luthien_control_plane::record::{Batch, Sqlite, Store, StoreError, Writer};
+use luthien_control_plane::record::{Batch, Entry, Period, Sqlite, Store, StoreError, Summary, Writer, Written};
 use luthien_proto::message::{Outcome, Severity};
 use serde_json::Value;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, Connection as _, SqliteConnection,
+    migrate::{Migrate as _, Migrator},
+    sqlite::SqliteConnectOptions,
+};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +30,10 @@ struct File {
 fn file() -> File {
     let dir = TempDir::new().unwrap();
     File { path: dir.path().join("luthien.db"), _dir: dir }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path)
 }
 
 impl Database for File {
@@ -63,36 +75,48 @@ async fn a_file_of_a_later_version_is_refused() {
     sqlx::query(later).execute(&mut raw).await.unwrap();
 
     let error = Sqlite::open(&file.path).await.err().unwrap();
-    assert!(matches!(error, StoreError::TooNew { found: 900, known: 4 }), "{error:?}");
+    assert!(matches!(error, StoreError::TooNew { found: 900, known: 5 }), "{error:?}");
     assert!(error.to_string().contains("schema version 900"), "{error}");
 }
 
 #[tokio::test]
 async fn a_file_of_an_earlier_version_is_brought_up_and_keeps_its_calls() {
     let file = file();
-    let store = Sqlite::open(&file.path).await.unwrap();
-    conformance::open(&store, &[conformance::call(1)]).await;
-    store.close().await;
-    let mut raw = SqliteConnection::connect(&format!("sqlite://{}", file.path.display())).await.unwrap();
-    for step in [
-        "ALTER TABLE calls DROP COLUMN dropped",
-        "ALTER TABLE calls DROP COLUMN omitted",
-        "DROP TABLE current_policies",
-        "DROP TABLE policy_sets",
-        "DROP INDEX calls_by_response",
-        "DROP INDEX calls_by_conversation",
-        "ALTER TABLE calls DROP COLUMN response_id",
-        "ALTER TABLE calls DROP COLUMN conversation",
-        "ALTER TABLE calls DROP COLUMN changed",
-        "ALTER TABLE calls DROP COLUMN withheld",
-        "DELETE FROM _sqlx_migrations WHERE version > 1",
+    let mut raw = SqliteConnection::connect_with(&options(&file.path).create_if_missing(true)).await.unwrap();
+    sqlx::raw_sql(include_str!("../../../migrations/sqlite/0001_record.sql")).execute(&mut raw).await.unwrap();
+    let first = Migrator::new(Path::new("../migrations/sqlite")).await.unwrap();
+    let checksum = first.iter().find(|migration| migration.version == 1).unwrap().checksum.to_vec();
+    raw.ensure_migrations_table("_sqlx_migrations").await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (1, 'record', TRUE, ?, 0)",
+    )
+    .bind(checksum)
+    .execute(&mut raw)
+    .await
+    .unwrap();
+    let body =
+        format!(r#"{{"type":"request","request":{{"messages":[{{"role":"user","text":"{}"}}]}}}}"#, "x".repeat(999));
+    for sql in [
+        "INSERT INTO calls (call_id, epoch, session, started_at_us, dialect, upstream_dialect, upstream, route, model,
+            upstream_model, stream, outcome)
+         VALUES (x'00000000000000000000000000000001', 0, NULL, 1000, 'openai-chat', 'openai-chat', 'openai', 'gpt-*',
+            'gpt', 'gpt', 1, NULL)"
+            .to_owned(),
+        format!("INSERT INTO entries VALUES (x'00000000000000000000000000000001', 0, 0, 0, 'request', '{body}')"),
     ] {
-        sqlx::query(step).execute(&mut raw).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
     }
     raw.close().await.unwrap();
 
     let store = Sqlite::open(&file.path).await.unwrap();
-    assert_eq!(store.call(conformance::id(1)).await.unwrap().unwrap().summary, conformance::call(1));
+    let found = store.call(conformance::id(1)).await.unwrap().unwrap();
+    assert_eq!(found.summary, Summary { period: Period::default(), ..conformance::call(1) });
+    let request = Entry { at_us: 0, kind: "request".into(), body, ..conformance::entry(conformance::id(1), 0, "") };
+    assert_eq!(found.entries, [request]);
+    // What is told of it again is no conflict.
+    let batch = Batch { summaries: vec![found.summary], entries: found.entries, ..Batch::default() };
+    assert_eq!(store.write(&batch).await.unwrap(), Written::default());
 }
 
 #[tokio::test]
@@ -137,6 +161,8 @@ async fn a_closed_call_is_durable() {
     summary.outcome = Some(Outcome::Unknown);
     summary.reason = Some("gone".into());
     summary.severity = Some(Severity::Info);
+    summary.acted = vec!["p".into()];
+    summary.period = Period::of(SystemTime::now());
 
     let other = Sqlite::open(&file.path).await.unwrap();
     let found = other.call(conformance::id(1)).await.unwrap().unwrap();
@@ -184,7 +210,8 @@ async fn a_write_that_waits_for_another_process_succeeds() {
     conformance::open(&store, &[conformance::call(1)]).await;
     let mut raw = SqliteConnection::connect(&format!("sqlite://{}", file.path.display())).await.unwrap();
     let lock = raw.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let batch = Batch { summaries: vec![], entries: vec![conformance::entry(conformance::id(1), 0, "{}")] };
+    let batch =
+        Batch { summaries: vec![], entries: vec![conformance::entry(conformance::id(1), 0, "{}")], ..Batch::default() };
     let (written, unlocked) = tokio::join!(store.write(&batch), lock.rollback());
     unlocked.unwrap();
     written.unwrap();

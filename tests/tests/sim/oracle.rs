@@ -117,7 +117,11 @@ fn credentials(call: &Call, number: usize, run: &Run) -> Result<(), String> {
         return Err(format!("the upstream was shown {other:?}"));
     }
     let leaked = |text: &str| text.contains(&own) || text.contains(UPSTREAM_KEY);
-    if run.store.look(|kept| kept.entries.values().any(|entry| leaked(&entry.body))) {
+    let on_record = run.store.look(|kept| {
+        let messages = kept.messages.values().map(|message| &message.body);
+        kept.entries.values().map(|entry| &entry.body).chain(messages).any(|body| leaked(body))
+    });
+    if on_record {
         return Err("a credential is on record".to_owned());
     }
     if leaked(&String::from_utf8_lossy(&run.seen.clients[number].body)) {

@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use luthien_control_plane::{
     continuation::Asked,
-    record::{Batch, Entry, FullCall, Page, Query, Store, StoreError, Summary, Written},
+    record::{Batch, Entry, FullCall, Hash, Message, Page, Query, Store, StoreError, Summary, Written},
 };
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -23,6 +23,8 @@ use crate::{plan::Temper, rng::Rng};
 pub struct Kept {
     pub summaries: BTreeMap<Uuid, Summary>,
     pub entries: BTreeMap<(Uuid, u32, u64), Entry>,
+    /// What entries refer to.
+    pub messages: BTreeMap<Hash, Message>,
     /// What was written twice, and not alike.
     pub contradictions: Vec<String>,
 }
@@ -30,6 +32,7 @@ pub struct Kept {
 impl Kept {
     fn write(&mut self, batch: &Batch) -> Written {
         batch.summaries.iter().for_each(|summary| self.summarise(summary));
+        self.messages.extend(batch.messages.iter().map(|message| (message.hash, message.clone())));
         let mut conflicts = Vec::new();
         for entry in &batch.entries {
             let key = (entry.call_id, entry.epoch, entry.seq);

@@ -6,11 +6,12 @@ use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{line::in_time, rows::text};
+use super::{line::in_time, rows::text, shared};
 use crate::{
     continuation::{Answered, Asked},
     record::{
-        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Query, StoreError, Summary,
+        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Period, Query, StoreError, Summary,
+        packed::unpack,
         query::Ended,
         summary::{Tokens, outcome_from_name, severity_from_name},
     },
@@ -47,6 +48,7 @@ pub(super) async fn call(line: &mut PgConnection, id: Uuid) -> Result<Option<Ful
             entries.push(entry(&row)?);
         }
     }
+    shared::complete(&mut transaction, &mut entries).await?;
     transaction.rollback().await?;
     Ok(Some(FullCall { summary, entries }))
 }
@@ -129,6 +131,8 @@ fn summary(row: &PgRow) -> Result<Summary, StoreError> {
         severity: named(row, "severity", severity_from_name)?,
         upstream_first_us: count(row, "upstream_first_us")?,
         client_first_us: count(row, "client_first_us")?,
+        acted: names(row, "acted")?.unwrap_or_default(),
+        period: Period::from_number(number("calls", "period", row)?),
         answered: Answered::ended(
             row.try_get("response_id")?,
             row.try_get("conversation")?,
@@ -145,7 +149,7 @@ fn entry(row: &PgRow) -> Result<Entry, StoreError> {
         seq: number("entries", "seq", row)?,
         at_us: number("entries", "at_us", row)?,
         kind: Cow::Owned(row.try_get("type")?),
-        body: row.try_get("body")?,
+        body: unpack(row.try_get("body")?).map_err(|_| inconsistent("entries", "body", row))?,
     })
 }
 

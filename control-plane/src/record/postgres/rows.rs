@@ -6,10 +6,13 @@ use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
-use crate::record::{Entry, EntryKey, StoreError, Summary};
+use crate::record::{
+    Entry, EntryKey, StoreError, Summary,
+    packed::{pack, unpack},
+};
 
 /// The columns of a summary, the key and the epoch first, each with its type.
-const SUMMARY_COLUMNS: [(&str, &str); 33] = [
+const SUMMARY_COLUMNS: [(&str, &str); 36] = [
     ("call_id", "uuid"),
     ("epoch", "bigint"),
     ("session", "text"),
@@ -43,12 +46,15 @@ const SUMMARY_COLUMNS: [(&str, &str); 33] = [
     ("conversation", "text"),
     ("changed", "boolean"),
     ("withheld", "text"),
+    ("acted", "text"),
+    ("session_id", "text"),
+    ("period", "bigint"),
 ];
 
 static PUT_SUMMARIES: LazyLock<String> = LazyLock::new(|| {
     let names = SUMMARY_COLUMNS.map(|(name, _)| name);
     let arrays: Vec<_> = (1..).zip(SUMMARY_COLUMNS).map(|(n, (_, type_))| format!("${n}::{type_}[]")).collect();
-    let assignments: Vec<_> = names[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    let assignments: Vec<_> = names[1..].iter().map(|name| assignment(name)).collect();
     format!(
         "INSERT INTO calls ({}) SELECT * FROM UNNEST({}) ON CONFLICT (call_id) DO UPDATE SET {} \
          WHERE {new} > {kept} OR {new} = {kept} AND excluded.outcome IS NULL",
@@ -59,6 +65,14 @@ static PUT_SUMMARIES: LazyLock<String> = LazyLock::new(|| {
         kept = rank("calls"),
     )
 });
+
+/// From the row that could not be inserted. A call is kept for the first of its periods.
+fn assignment(name: &str) -> String {
+    match name {
+        "period" => "period = LEAST(calls.period, excluded.period)".to_owned(),
+        _ => format!("{name} = excluded.{name}"),
+    }
+}
 
 /// By what summaries supersede each other.
 fn rank(row: &str) -> String {
@@ -74,7 +88,7 @@ pub(super) async fn add_entries(connection: &mut PgConnection, entries: &[Entry]
     rows.sort_by_key(|entry| entry.key());
     let added = sqlx::query(
         "INSERT INTO entries (call_id, epoch, seq, at_us, type, body) \
-         SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[]) \
+         SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bytea[]) \
          ON CONFLICT DO NOTHING",
     )
     .bind(column(&rows, |entry| entry.call_id))
@@ -82,7 +96,7 @@ pub(super) async fn add_entries(connection: &mut PgConnection, entries: &[Entry]
     .bind(column(&rows, |entry| integer(entry.seq)))
     .bind(column(&rows, |entry| integer(entry.at_us)))
     .bind(column(&rows, |entry| text(&entry.kind)))
-    .bind(column(&rows, |entry| text(&entry.body)))
+    .bind(column(&rows, |entry| pack(&entry.body)))
     .execute(&mut *connection)
     .await?;
     match added.rows_affected() {
@@ -104,9 +118,10 @@ async fn conflicting(connection: &mut PgConnection, rows: &[&Entry]) -> Result<V
     .await?;
     let mut conflicts = Vec::new();
     for row in found {
-        let (at, body): (i64, &str) = (row.try_get("at")?, row.try_get("body")?);
+        let (at, body): (i64, &[u8]) = (row.try_get("at")?, row.try_get("body")?);
         let entry = usize::try_from(at - 1).ok().and_then(|at| rows.get(at));
-        conflicts.extend(entry.filter(|entry| text(&entry.body) != body).map(|entry| entry.key()));
+        conflicts
+            .extend(entry.filter(|entry| unpack(body).is_ok_and(|body| body != entry.body)).map(|entry| entry.key()));
     }
     Ok(conflicts)
 }
@@ -170,9 +185,12 @@ fn bind_summaries<'q>(insert: Insert<'q>, rows: &[&Summary]) -> Insert<'q> {
             let withheld = &summary.answered.withheld;
             (!withheld.is_empty()).then(|| serde_json::json!(withheld).to_string())
         }))
+        .bind(column(rows, |summary| names(&summary.acted)))
+        .bind(column(rows, |summary| owned(&summary.session_id())))
+        .bind(column(rows, |summary| i64::from(summary.period.number())))
 }
 
-fn column<'r, T: 'r, C>(rows: &[&'r T], column: impl Fn(&'r T) -> C) -> Vec<C> {
+pub(super) fn column<'r, T: 'r, C>(rows: &[&'r T], column: impl Fn(&'r T) -> C) -> Vec<C> {
     rows.iter().map(|row| column(row)).collect()
 }
 
@@ -198,6 +216,6 @@ fn owned(value: &str) -> String {
 }
 
 /// Postgres's integers are signed; no count of ours comes near the end of them, but a proxy may say anything.
-fn integer(value: u64) -> i64 {
+pub(super) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

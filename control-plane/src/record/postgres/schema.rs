@@ -7,8 +7,10 @@ use sqlx::{
 
 use crate::record::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "record", include_str!("../../../../migrations/postgres/0001_record.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "record", include_str!("../../../../migrations/postgres/0001_record.sql")),
+    (2, "messages", include_str!("../../../../migrations/postgres/0002_messages.sql")),
+];
 
 /// What those take who change the schema. Any number, but always the same.
 const LOCK: i64 = 0x6c75_7468_6965_6e01;

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
 use uuid::Uuid;
 
+use super::shared;
 use crate::{
     continuation::{Answered, Asked},
     record::{
-        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Query, StoreError, Summary,
+        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Period, Query, StoreError, Summary,
+        packed::unpack,
         query::Ended,
         summary::{Tokens, outcome_from_name, severity_from_name},
     },
@@ -43,7 +45,8 @@ pub(super) async fn call(pool: &SqlitePool, id: Uuid) -> Result<Option<FullCall>
         .bind(id.as_bytes().as_slice())
         .fetch_all(&mut *transaction)
         .await?;
-    let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    shared::complete(&mut transaction, &mut entries).await?;
     transaction.rollback().await?;
     Ok(Some(FullCall { summary, entries }))
 }
@@ -126,6 +129,8 @@ fn summary(row: &SqliteRow) -> Result<Summary, StoreError> {
         severity: named(row, "severity", severity_from_name)?,
         upstream_first_us: count(row, "upstream_first_us")?,
         client_first_us: count(row, "client_first_us")?,
+        acted: names(row, "acted")?.unwrap_or_default(),
+        period: Period::from_number(row.try_get("period")?),
         answered: Answered::ended(
             row.try_get("response_id")?,
             row.try_get("conversation")?,
@@ -146,7 +151,7 @@ fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
         seq: unsigned("seq")?,
         at_us: unsigned("at_us")?,
         kind: Cow::Owned(row.try_get("type")?),
-        body: row.try_get("body")?,
+        body: unpack(row.try_get("body")?).map_err(|_| inconsistent("entries", "body", row))?,
     })
 }
 

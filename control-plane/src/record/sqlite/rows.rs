@@ -4,7 +4,10 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::{
     continuation::Withheld,
-    record::{Entry, EntryKey, StoreError, Summary},
+    record::{
+        Entry, EntryKey, StoreError, Summary,
+        packed::{pack, unpack},
+    },
 };
 
 /// The most rows of one INSERT. With a power of two each, few statements are prepared and all stay in the cache.
@@ -13,7 +16,7 @@ const ROWS_MAX: usize = 256;
 const SUMMARY_COLUMNS: &str = "call_id, epoch, session, started_at_us, ended_at_us, client, dialect, upstream_dialect, \
     upstream, route, model, upstream_model, stream, dropped, omitted, revision, pipeline, outcome, reason, status, upstream_status, \
     input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, thinking_tokens, severity, upstream_first_us, \
-    client_first_us, response_id, conversation, changed, withheld";
+    client_first_us, response_id, conversation, changed, withheld, acted, session_id, period";
 
 /// Adds entries; one that is there already is kept as it is. Tells which of those have another content.
 pub(super) async fn add_entries(
@@ -30,7 +33,7 @@ pub(super) async fn add_entries(
                 .push_bind(integer(entry.seq))
                 .push_bind(integer(entry.at_us))
                 .push_bind(&*entry.kind)
-                .push_bind(entry.body.as_str());
+                .push_bind(pack(&entry.body));
         });
         insert.push(" ON CONFLICT DO NOTHING");
         let added = insert.build().execute(&mut *connection).await?.rows_affected();
@@ -46,14 +49,14 @@ pub(super) async fn add_entries(
 async fn conflicting(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<Vec<EntryKey>, StoreError> {
     let mut conflicts = Vec::new();
     for entry in entries {
-        let kept: Option<String> =
+        let kept: Option<Vec<u8>> =
             sqlx::query_scalar("SELECT body FROM entries WHERE call_id = ? AND epoch = ? AND seq = ?")
                 .bind(entry.call_id.as_bytes().as_slice())
                 .bind(entry.epoch)
                 .bind(integer(entry.seq))
                 .fetch_optional(&mut *connection)
                 .await?;
-        if kept.is_some_and(|kept| kept != entry.body) {
+        if kept.is_some_and(|kept| unpack(&kept).is_ok_and(|kept| kept != entry.body)) {
             conflicts.push(entry.key());
         }
     }
@@ -69,7 +72,15 @@ pub(super) async fn put_summary(connection: &mut SqliteConnection, summary: &Sum
         new = rank("excluded"),
         kept = rank("calls"),
     ));
-    insert.build().execute(connection).await?;
+    insert.build().execute(&mut *connection).await?;
+    sqlx::query(
+        "INSERT INTO sessions (id, last_at_us) VALUES (?, ?) ON CONFLICT (id) \
+         DO UPDATE SET last_at_us = excluded.last_at_us WHERE excluded.last_at_us > sessions.last_at_us",
+    )
+    .bind(summary.session_id())
+    .bind(summary.started_at_us)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -114,7 +125,10 @@ fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
         .push_bind(summary.answered.response_id.as_deref())
         .push_bind(summary.answered.conversation.as_deref())
         .push_bind(summary.answered.changed)
-        .push_bind(withheld(&summary.answered.withheld));
+        .push_bind(withheld(&summary.answered.withheld))
+        .push_bind(names(&summary.acted))
+        .push_bind(summary.session_id())
+        .push_bind(summary.period.number());
     insert.push(") ON CONFLICT (call_id)");
     insert
 }
@@ -132,19 +146,24 @@ fn json(names: &[String]) -> String {
     serde_json::Value::from(names).to_string()
 }
 
-/// Every column but the key and the epoch, from the row that could not be inserted.
+/// Every column but the key and the epoch, from the row that could not be inserted. A call is kept for the first of its
+/// periods.
 fn assignments() -> String {
     let columns = SUMMARY_COLUMNS.split(", ").map(str::trim).skip(2);
-    columns.map(|column| format!("{column} = excluded.{column}")).collect::<Vec<_>>().join(", ")
+    let assignments = columns.map(|column| match column {
+        "period" => "period = MIN(calls.period, excluded.period)".to_owned(),
+        _ => format!("{column} = excluded.{column}"),
+    });
+    assignments.collect::<Vec<_>>().join(", ")
 }
 
 /// SQLite's integers are signed; no count of ours comes near the end of them, but a proxy may say anything.
-fn integer(value: u64) -> i64 {
+pub(super) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// The greatest power of two that is not above `rows` or [`ROWS_MAX`].
-fn rows_at_once(rows: usize) -> usize {
+pub(super) fn rows_at_once(rows: usize) -> usize {
     match rows.min(ROWS_MAX).checked_ilog2() {
         Some(exponent) => 1 << exponent,
         None => 0,
