@@ -3,7 +3,7 @@
 mod check;
 mod section;
 
-use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use luthien_policy::{Audit, PolicySet};
 use luthien_service::{
@@ -12,6 +12,8 @@ use luthien_service::{
 };
 use serde::de::IgnoredAny;
 use thiserror::Error;
+
+use crate::record::{Sqlite, Store, StoreError};
 
 pub use section::Section;
 
@@ -86,6 +88,17 @@ impl Invalid {
 }
 
 impl Config {
+    /// Opens the record for those who only read it.
+    ///
+    /// # Errors
+    /// It can't be opened.
+    pub async fn open_record(&self) -> Result<Arc<dyn Store>, StoreError> {
+        // To open it would make it.
+        let path = || self.database.display().to_string();
+        self.database.metadata().map_err(|source| StoreError::File { path: path(), source })?;
+        Ok(Arc::new(Sqlite::open(&self.database).await?))
+    }
+
     /// Reads the section of a file that may have the data plane's too.
     ///
     /// # Errors

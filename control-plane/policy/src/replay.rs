@@ -20,7 +20,7 @@ use luthien_proto::{
 use serde_json::Value;
 
 use answers::Answers;
-pub use decided::{Decided, Difference, differences};
+pub use decided::{Decided, Difference, Side, differences};
 pub use json::Unreadable;
 
 use crate::{Before, Output, PolicySet, Session};
@@ -112,6 +112,14 @@ impl Replay {
     /// The answer is none that can be.
     pub fn answer(&mut self, id: &str, events: Vec<Event>) -> Result<(), crate::Fault> {
         self.session.handle(ToService::Consultation(Consultation { id: id.to_owned(), events }))
+    }
+
+    /// Answers a question: nobody could be asked.
+    ///
+    /// # Errors
+    /// It was not asked.
+    pub fn fail(&mut self, id: &str, why: &str) -> Result<(), crate::Fault> {
+        self.answer(id, vec![answers::failed(why.to_owned())])
     }
 
     /// How many questions the record had no answer to.

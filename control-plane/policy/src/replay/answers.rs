@@ -74,6 +74,7 @@ fn answer(entry: &Value) -> Result<Answer, Unreadable> {
     })
 }
 
-fn failed(message: String) -> Event {
+/// That nobody answered.
+pub(super) fn failed(message: String) -> Event {
     Step::Failed(CallError { message, ..CallError::default() }).into()
 }

@@ -205,7 +205,13 @@ fn side(entry: &Value) -> Side {
         (false, _, Value::Null) => "withhold",
         (false, _, _) => "replace",
     };
-    let content = if decision == "pass" { entry["original"].clone() } else { entry["final"].clone() };
+    let mut content = if decision == "pass" { entry["original"].clone() } else { entry["final"].clone() };
+    // The record does not say which chunks of a block they stood in.
+    if entry["type"] == "block"
+        && let Value::Object(content) = &mut content
+    {
+        content.shift_remove("extras");
+    }
     Side { decision: decision.to_owned(), policies: BTreeSet::new(), content }
 }
 

@@ -45,12 +45,12 @@ fn block(entry: &Value, begun: &mut BTreeSet<u32>, placed: &mut Vec<Placed>) -> 
     let content = block.get("original").ok_or_else(|| block.wrong("original"))?;
     let content = Fields::of("content", content)?;
     let mut place = |seq, event: Event| placed.push(Placed { seq, arrived_us, event });
+    let mut extras = content.list("extras", |extras| Ok(extras.as_object().cloned().unwrap_or_default()))?.into_iter();
     if begun.insert(key) {
         let started =
             BlockStarted { block: BlockKey(key), choice: block.small("choice")?, kind: kind(&block, &content)? };
-        place(first, Step::BlockStarted(started).into());
+        place(first, Event { step: Step::BlockStarted(started), extras: extras.next().unwrap_or_default().into() });
     }
-    let mut extras = content.list("extras", |extras| Ok(extras.as_object().cloned().unwrap_or_default()))?.into_iter();
     for (seq, delta) in (first + 1..).zip(deltas(&content)?) {
         let step = Step::BlockDelta(BlockDelta { block: BlockKey(key), delta });
         place(seq.min(last), Event { step, extras: extras.next().unwrap_or_default().into() });
