@@ -1,9 +1,10 @@
 //! The configuration of the control plane: the section `control_plane` of the file, read, checked and with its defaults.
 
 mod check;
+mod database;
 mod section;
 
-use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use luthien_policy::{Audit, PolicySet};
 use luthien_service::{
@@ -13,8 +14,7 @@ use luthien_service::{
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
-use crate::record::{Sqlite, Store, StoreError};
-
+pub use database::Database;
 pub use section::Section;
 
 /// Everything that the control plane is told at its start.
@@ -25,8 +25,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Threads for calls, each with a runtime and a listener of its own.
     pub threads: NonZeroUsize,
-    /// The file with the record.
-    pub database: PathBuf,
+    /// Where the record is kept.
+    pub database: Database,
     /// Whether what is said of calls waits until it is on record.
     pub audit: Audit,
     /// What opens the admin API; `None`: a token is made and kept beside the database.
@@ -88,17 +88,6 @@ impl Invalid {
 }
 
 impl Config {
-    /// Opens the record for those who only read it.
-    ///
-    /// # Errors
-    /// It can't be opened.
-    pub async fn open_record(&self) -> Result<Arc<dyn Store>, StoreError> {
-        // To open it would make it.
-        let path = || self.database.display().to_string();
-        self.database.metadata().map_err(|source| StoreError::File { path: path(), source })?;
-        Ok(Arc::new(Sqlite::open(&self.database).await?))
-    }
-
     /// Reads the section of a file that may have the data plane's too.
     ///
     /// # Errors

@@ -78,7 +78,11 @@ impl Calls {
                 Source::Export { lines: export(path)?.lines(), which }
             }
             None => {
-                let store = Config::load(&config.document()?)?.open_record().await?;
+                let store = Config::load(&config.document()?)?
+                    .database
+                    .open_for_reading()
+                    .await
+                    .context("can't open the record")?;
                 let query = Query {
                     model: model.clone(),
                     client: client.clone(),

@@ -5,6 +5,7 @@
 
 mod consult;
 mod content;
+mod report;
 mod request;
 mod resumed;
 mod step;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
 pub(crate) use content::form_from_name;
+pub use report::{OpenedEntry, ReportEntry};
 pub(crate) use request::to_json as request_json;
 pub use resumed::{InterestEntry, ResumedEntry};
 pub(crate) use step::{merge_usage, reason_from_name, step_json, step_name, usage_json};
@@ -61,6 +63,8 @@ pub enum EntryBody {
     Coverage(CoverageEntry),
     /// Last and once: how the call ended.
     Outcome(OutcomeEntry),
+    /// Behind the request, in an epoch of its own: how a call ended that no control plane had at its end.
+    Report(Box<ReportEntry>),
 }
 
 /// What the client asked for.
@@ -296,6 +300,9 @@ pub struct OutcomeEntry {
     /// What the proxy did against the protocol, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// What passed unjudged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<OpenedEntry>,
     /// The HTTP status that the client got; 0: none.
     pub status: u16,
     /// The HTTP status that the upstream gave; 0: none.

@@ -21,8 +21,8 @@ mod stage;
 pub use config::{BindingConfig, OnFailure, PolicyConfig, PolicySetConfig, WhenConfig};
 pub use entry::{
     AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, Entry, EntryBody,
-    InterestEntry, NoteEntry, OutcomeEntry, PartEntry, PolicyCoverage, RequestEntry, ResumedEntry, StepEntry, Tally,
-    VerdictEntry,
+    InterestEntry, NoteEntry, OpenedEntry, OutcomeEntry, PartEntry, PolicyCoverage, ReportEntry, RequestEntry,
+    ResumedEntry, StepEntry, Tally, VerdictEntry,
 };
 pub use policies::kinds;
 pub use policy::{

@@ -111,7 +111,7 @@ impl Replay {
     /// # Errors
     /// The answer is none that can be.
     pub fn answer(&mut self, id: &str, events: Vec<Event>) -> Result<(), crate::Fault> {
-        self.session.handle(ToService::Consultation(Consultation { id: id.to_owned(), events }))
+        self.session.handle(ToService::Consultation(Consultation { id: id.to_owned(), events, reused: false }))
     }
 
     /// Answers a question: nobody could be asked.

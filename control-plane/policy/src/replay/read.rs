@@ -70,6 +70,7 @@ fn ended(outcome: &Value) -> Result<CallEnded, Unreadable> {
         upstream_first_us: ended.small("upstream_first_us")?,
         client_first_us: ended.small("client_first_us")?,
         ended_us: ended.small("ended_us")?,
+        opened: None,
     })
 }
 
@@ -84,5 +85,6 @@ fn lost() -> CallEnded {
         upstream_first_us: 0,
         client_first_us: 0,
         ended_us: 0,
+        opened: None,
     }
 }

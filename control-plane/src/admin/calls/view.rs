@@ -34,7 +34,7 @@ struct CallView {
     omitted: Vec<String>,
     revision: Option<String>,
     pipeline: Option<Vec<String>>,
-    /// `null`: the call runs, or its control plane died before it ended.
+    /// `null`: the call runs, or its data plane died with its control plane.
     outcome: Option<&'static str>,
     reason: Option<String>,
     status: Option<u16>,
@@ -64,6 +64,8 @@ pub(in crate::admin) struct FullCallView {
     epoch: u32,
     /// All that have entries.
     epochs: Vec<u32>,
+    /// What the proxy reported of the end, whatever the epoch; `null`: there was no need to.
+    report: Option<EntryView>,
     entries: Vec<EntryView>,
 }
 
@@ -85,9 +87,9 @@ impl From<Page> for PageView {
 impl FullCallView {
     /// With the entries of that epoch.
     pub(super) fn new(epoch: u32, call: FullCall) -> Self {
-        let epochs = call.epochs();
+        let (epochs, report) = (call.epochs(), call.report().cloned().map(EntryView::from));
         let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch).map(EntryView::from).collect();
-        Self { call: call.summary.into(), epoch, epochs, entries }
+        Self { call: call.summary.into(), epoch, epochs, report, entries }
     }
 }
 
