@@ -26,6 +26,7 @@ mod protocol;
 mod record;
 mod relay;
 mod replacement;
+mod replay;
 mod sdk;
 mod takeover;
 mod tool_judge;
