@@ -9,7 +9,7 @@ use luthien_proto::{
 };
 use luthien_service::metrics::{Counter, Gauge, Page};
 
-use crate::record::Recorder;
+use crate::record::{Journal, Recorder};
 use policies::Policies;
 pub(crate) use policies::RULINGS;
 
@@ -128,12 +128,20 @@ impl Metrics {
     }
 
     /// The page, with what the recorder knows and which policies are current.
-    pub(crate) fn page(&self, recorder: &Recorder, sets: &crate::policies::Policies) -> String {
+    pub(crate) fn page(
+        &self,
+        recorder: &Recorder,
+        sets: &crate::policies::Policies,
+        journal: Option<&Journal>,
+    ) -> String {
         let mut page = Page::new();
         self.write_calls(&mut page);
         self.policies.write(&mut page);
         sets.write_metrics(&mut page);
         recorder.write_metrics(&mut page);
+        if let Some(journal) = journal {
+            journal.write_metrics(&mut page);
+        }
         page.finish()
     }
 

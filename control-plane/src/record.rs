@@ -13,6 +13,8 @@
 
 mod batch;
 mod hash;
+mod journal;
+mod journaled;
 mod messages;
 mod packed;
 mod period;
@@ -34,8 +36,11 @@ use crate::continuation::Asked;
 
 pub use batch::{Batch, Entry, EntryKey, History, Message, Text, Written};
 pub use hash::{Hash, NotAHash};
+pub use journal::{Journal, Shipper, Waiting};
+pub use journaled::Journaled;
 pub use period::Period;
 pub use postgres::Postgres;
+pub(crate) use postgres::Trouble;
 pub use query::{Cursor, Ended, Query};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use sqlite::Sqlite;
@@ -158,6 +163,15 @@ pub enum StoreError {
     /// The database is silent.
     #[error("the database did not answer within {} s", .0.as_secs())]
     Slow(std::time::Duration),
+    /// There is no room in the journal.
+    #[error("the journal has grown to what it may be, {0} bytes: it waits for the database")]
+    JournalFull(u64),
+    /// Another process has the journal.
+    #[error("{0} is the journal of another control plane that runs: each needs a directory of its own")]
+    JournalTaken(String),
+    /// What was put on record before this process began is not in the database yet.
+    #[error("what the journal held at the start is not in the database yet")]
+    Behind,
     /// A row says what no row of ours can say.
     #[error("table {table}, call {call_id}: {column} is not what it should be")]
     Inconsistent {

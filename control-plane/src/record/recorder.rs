@@ -342,6 +342,7 @@ pub struct NotDurable;
 /// How the writing goes.
 pub struct Health {
     failing: Mutex<Option<String>>,
+    not_ready: Mutex<Option<String>>,
     entries_lost: AtomicU64,
     entries_written: Counter,
     conflicts: Counter,
@@ -353,6 +354,7 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             failing: Mutex::default(),
+            not_ready: Mutex::default(),
             entries_lost: AtomicU64::new(0),
             entries_written: Counter::default(),
             conflicts: Counter::default(),
@@ -364,7 +366,13 @@ impl Default for Health {
 impl Health {
     /// Why nothing can be written at present.
     pub fn failing(&self) -> Option<String> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failing.or_else(|| self.not_ready.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Why nothing is to be put on record at first.
+    pub(crate) fn is_not_ready(&self, reason: Option<String>) {
+        *self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     /// How many entries will never be written.

@@ -129,7 +129,7 @@ impl Store for Sqlite {
     }
 }
 
-fn synchronous(audit: Audit) -> SqliteSynchronous {
+pub(super) fn synchronous(audit: Audit) -> SqliteSynchronous {
     match audit {
         Audit::Relaxed => SqliteSynchronous::Normal,
         Audit::Strict => SqliteSynchronous::Full,
@@ -143,7 +143,7 @@ async fn immediate(connection: &mut SqliteConnection) -> Result<sqlx::Transactio
 
 /// Makes the file, readable by its owner only: it holds what people say to models. SQLite gives its side files the same
 /// mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
