@@ -5,6 +5,7 @@
 
 mod consult;
 mod content;
+mod deltas;
 mod request;
 mod resumed;
 mod step;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
+pub use deltas::{DeltaEntry, Deltas, Piece};
 pub(crate) use request::to_json as request_json;
 pub use resumed::{InterestEntry, ResumedEntry};
 pub(crate) use step::{merge_usage, step_json, step_name, usage_json};
@@ -152,6 +154,9 @@ pub struct BlockEntry {
     /// As the policies settled it; `null`: nothing of it was let through.
     #[serde(rename = "final")]
     pub settled: Option<ContentEntry>,
+    /// How the original came. Of a block that was only recorded, when it stopped.
+    #[serde(skip_serializing_if = "Deltas::is_empty")]
+    pub deltas: Deltas,
 }
 
 /// A part of a block of the response.
