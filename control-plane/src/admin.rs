@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     metrics::Metrics,
     policies::{Policies, SetStore},
-    record::{Recorder, Store},
+    record::{Journal, Recorder, Store},
 };
 use error::ApiError;
 
@@ -33,6 +33,8 @@ pub struct Admin {
     pub policies: Policies,
     /// How its writing goes.
     pub recorder: Recorder,
+    /// What is before the database, if anything is.
+    pub journal: Option<Arc<Journal>>,
     /// What opens the API.
     pub token: AdminToken,
     /// What the plane counts.
@@ -77,12 +79,25 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Result<axum::Json<Value>, Ap
     }
     match admin.recorder.health().failing().or_else(|| admin.policies.failing()) {
         Some(reason) => Err(ApiError::unavailable(reason)),
-        None => Ok(axum::Json(json!({ "status": "ready" }))),
+        None => Ok(axum::Json(ready(&admin))),
+    }
+}
+
+/// Ready, and what an operator should see to nevertheless.
+fn ready(admin: &Admin) -> Value {
+    let mut warnings = admin.journal.as_ref().map(|journal| journal.warnings()).unwrap_or_default();
+    warnings.extend(admin.policies.unconfirmed());
+    match warnings.as_slice() {
+        [] => json!({ "status": "ready" }),
+        warnings => json!({ "status": "ready", "warnings": warnings }),
     }
 }
 
 async fn show_metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.page(&admin.recorder, &admin.policies))
+    (
+        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+        admin.metrics.page(&admin.recorder, &admin.policies, admin.journal.as_deref()),
+    )
 }
 
 async fn not_found() -> ApiError {

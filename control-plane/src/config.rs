@@ -1,9 +1,10 @@
 //! The configuration of the control plane: the section `control_plane` of the file, read, checked and with its defaults.
 
 mod check;
+mod database;
 mod section;
 
-use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use luthien_policy::{Audit, PolicySet};
 use luthien_service::{
@@ -13,6 +14,7 @@ use luthien_service::{
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
+pub use database::Database;
 pub use section::Section;
 
 /// Everything that the control plane is told at its start.
@@ -23,8 +25,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Threads for calls, each with a runtime and a listener of its own.
     pub threads: NonZeroUsize,
-    /// The file with the record.
-    pub database: PathBuf,
+    /// Where the record is kept.
+    pub database: Database,
     /// Whether what is said of calls waits until it is on record.
     pub audit: Audit,
     /// What opens the admin API; `None`: a token is made and kept beside the database.

@@ -3,10 +3,13 @@
 mod policies;
 
 use luthien_policy::{EntryBody, OutcomeEntry};
-use luthien_proto::{message::Outcome, request::Dialect};
+use luthien_proto::{
+    message::{Outcome, ServiceFailure},
+    request::Dialect,
+};
 use luthien_service::metrics::{Counter, Gauge, Page};
 
-use crate::record::Recorder;
+use crate::record::{Journal, Recorder};
 use policies::Policies;
 pub(crate) use policies::RULINGS;
 
@@ -23,6 +26,8 @@ pub struct Metrics {
     failures: [Counter; Failure::ALL.len()],
     /// Streams that went on with a call.
     resumed: Counter,
+    /// Calls that were reported, by what kept a control plane from having them.
+    reports: [Counter; ServiceFailure::ALL.len()],
     policies: Policies,
 }
 
@@ -86,7 +91,8 @@ impl Metrics {
             | EntryBody::Part(_)
             | EntryBody::Step(_)
             | EntryBody::Consult(_)
-            | EntryBody::Interest(_) => {}
+            | EntryBody::Interest(_)
+            | EntryBody::Report(_) => {}
             EntryBody::Admission(admission) => self.policies.notes(&admission.annotations),
             EntryBody::Verdict(verdict) => self.policies.notes(&verdict.annotations),
             EntryBody::Note(note) => self.policies.notes(std::slice::from_ref(note)),
@@ -103,6 +109,11 @@ impl Metrics {
         self.resumed.one();
     }
 
+    /// A call was reported that no control plane had at its end; the report is durable.
+    pub(crate) fn reported(&self, cause: ServiceFailure) {
+        self.reports[cause as usize].one();
+    }
+
     /// A call's stream did not end well.
     pub(crate) fn failed(&self, failure: Failure) {
         let counters = Failure::ALL.iter().zip(&self.failures);
@@ -117,12 +128,20 @@ impl Metrics {
     }
 
     /// The page, with what the recorder knows and which policies are current.
-    pub(crate) fn page(&self, recorder: &Recorder, sets: &crate::policies::Policies) -> String {
+    pub(crate) fn page(
+        &self,
+        recorder: &Recorder,
+        sets: &crate::policies::Policies,
+        journal: Option<&Journal>,
+    ) -> String {
         let mut page = Page::new();
         self.write_calls(&mut page);
         self.policies.write(&mut page);
         sets.write_metrics(&mut page);
         recorder.write_metrics(&mut page);
+        if let Some(journal) = journal {
+            journal.write_metrics(&mut page);
+        }
         page.finish()
     }
 
@@ -139,6 +158,13 @@ impl Metrics {
             "Streams that went on with a call that had another before.",
         )
         .value(&[], self.resumed.get());
+        let mut series = page.counter(
+            "luthien_control_plane_reports_total",
+            "Calls that no control plane had at their end, by their proxies' reports.",
+        );
+        for (cause, counter) in ServiceFailure::ALL.into_iter().zip(&self.reports) {
+            series.value(&[("cause", cause.name())], counter.get());
+        }
         let mut series =
             page.counter("luthien_control_plane_streams_failed_total", "Streams of calls that did not end well.");
         for (failure, counter) in Failure::ALL.into_iter().zip(&self.failures) {

@@ -3,6 +3,7 @@
 //! Calls live on threads of their own, one current-thread runtime each. The record's writer and the admin API share
 //! another, so that neither a slow disk nor an operator's query is in the way of a call.
 
+mod kept;
 mod record_thread;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread};
@@ -201,7 +202,7 @@ fn admin_token(config: &Config) -> Result<(AdminToken, Option<PathBuf>), TokenEr
     match &config.admin_token {
         Some(token) => Ok((AdminToken::configured(token.clone()), None)),
         None => {
-            let (token, path) = AdminToken::kept_beside(&config.database)?;
+            let (token, path) = AdminToken::kept_beside(config.database.path())?;
             Ok((token, Some(path)))
         }
     }

@@ -2,6 +2,7 @@
 //! began with and go on with, on whichever control plane.
 
 mod keeper;
+mod remembered;
 mod store;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio::{
 use tracing::warn;
 
 pub(crate) use keeper::{CannotStart, Keeper};
+pub(crate) use remembered::Memory;
 pub use store::{Current, Replaced, SetStore, Source, StoredSet};
 
 use crate::metrics::Metrics;
@@ -98,6 +100,15 @@ impl Policies {
     /// Why the set that should be current is not.
     pub fn failing(&self) -> Option<String> {
         self.read().failing.clone()
+    }
+
+    /// That nobody has told yet which set is current, where somebody should.
+    pub(crate) fn unconfirmed(&self) -> Option<String> {
+        let is_told = self.0.lookups.is_none() || self.read().told.is_some();
+        (!is_told).then(|| {
+            let revision = self.read().current.set.revision().to_owned();
+            format!("the database can't be asked which policies are current: calls begin with revision {revision}")
+        })
     }
 
     /// What there is to count of them.

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod replies;
+mod reporting;
 mod server;
 mod streams;
 

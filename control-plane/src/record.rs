@@ -15,6 +15,8 @@ mod batch;
 mod conversation;
 mod fields;
 mod hash;
+mod journal;
+mod journaled;
 mod messages;
 mod packed;
 mod period;
@@ -39,8 +41,11 @@ pub use batch::{Batch, Entry, EntryKey, History, Message, Text, Written};
 pub use conversation::{Conversation, Turn};
 pub(crate) use fields::Fields;
 pub use hash::{Hash, NotAHash};
+pub use journal::{Journal, Shipper, Waiting};
+pub use journaled::Journaled;
 pub use period::Period;
 pub use postgres::Postgres;
+pub(crate) use postgres::Trouble;
 pub use query::{Cursor, Ended, Query, Search};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use sessions::{Session, SessionCursor, SessionPage, SessionQuery};
@@ -103,17 +108,23 @@ pub struct FullCall {
 
 impl FullCall {
     /// The epoch that tells what became of the call: the last that ends with an outcome that is known; else the last with
-    /// any; else the one with the most entries, of several the last.
+    /// any; else the one with the most entries, of several the last. A report tells nothing of what was said.
     pub fn epoch(&self) -> u32 {
         let rank = |epoch: u32| {
             let entries = self.entries_of(epoch);
+            let told = entries.iter().filter(|entry| entry.kind != "report").count();
             let outcome = entries.iter().find(|entry| entry.kind == "outcome").map(|entry| !is_unknown(entry));
             match outcome {
                 Some(is_known) => (1 + u8::from(is_known), epoch as usize, epoch),
-                None => (0, entries.len(), epoch),
+                None => (0, told, epoch),
             }
         };
         self.epochs().into_iter().max_by_key(|epoch| rank(*epoch)).unwrap_or(self.summary.epoch)
+    }
+
+    /// What a proxy reported of the end, if no control plane had the call then.
+    pub fn report(&self) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.kind == "report")
     }
 
     /// The epochs that have entries, in order.
@@ -170,6 +181,15 @@ pub enum StoreError {
     /// The database is silent.
     #[error("the database did not answer within {} s", .0.as_secs())]
     Slow(std::time::Duration),
+    /// There is no room in the journal.
+    #[error("the journal has grown to what it may be, {0} bytes: it waits for the database")]
+    JournalFull(u64),
+    /// Another process has the journal.
+    #[error("{0} is the journal of another control plane that runs: each needs a directory of its own")]
+    JournalTaken(String),
+    /// What was put on record before this process began is not in the database yet.
+    #[error("what the journal held at the start is not in the database yet")]
+    Behind,
     /// A row says what no row of ours can say.
     #[error("table {table}, call {call_id}: {column} is not what it should be")]
     Inconsistent {

@@ -73,7 +73,8 @@ impl Trace {
             | EntryBody::Part(_)
             | EntryBody::Step(_)
             | EntryBody::Consult(_)
-            | EntryBody::Interest(_) => {}
+            | EntryBody::Interest(_)
+            | EntryBody::Report(_) => {}
             EntryBody::Admission(admission) => {
                 self.call.set_text("luthien.revision", &admission.revision);
                 self.call.set("luthien.admission", admission.decision);

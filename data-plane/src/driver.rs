@@ -21,6 +21,7 @@ use crate::{
     headers::Heads,
     intake::Onward,
     policy_service::Conversation,
+    reports::Reports,
     upstream::{Exchange, Upstreams},
     watch::Watch,
 };
@@ -35,6 +36,7 @@ pub(crate) struct Driver<'a> {
     pub(crate) heads: Heads,
     pub(crate) service: Conversation<'a>,
     pub(crate) consults: Consults<'a>,
+    pub(crate) reports: &'a Reports,
     /// The grace of a shutdown is over.
     pub(crate) cut: CancellationToken,
     pub(crate) watch: Watch<'a>,
@@ -92,6 +94,7 @@ impl Driver<'_> {
             Output::CloseService => self.service.close(),
             Output::DropService => self.service.lose(),
             Output::Ended(ended) => self.log_end(&ended),
+            Output::Report(report) => self.reports.push(*report),
             Output::Consult(question) => self.consults.ask(*question),
             Output::CancelConsult(id) => self.consults.cancel(&id),
             Output::Forward(None) => self.upstream.forward(self.upstreams),

@@ -102,8 +102,22 @@ fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permi
         let cut = driven.cut.clone();
         let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
         let (consults, share) = (Consults::new(&driven, origin), driven.budget().share());
-        let driver =
-            Driver { call, client, upstreams, upstream, onward, heads, service, consults, cut, watch, share, began };
+        let reports = driven.reports();
+        let driver = Driver {
+            call,
+            client,
+            upstreams,
+            upstream,
+            onward,
+            heads,
+            service,
+            consults,
+            reports,
+            cut,
+            watch,
+            share,
+            began,
+        };
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             error!("a call's driver panicked");
         }

@@ -22,6 +22,7 @@ mod plane;
 mod policy_service;
 mod refusal;
 mod relay;
+mod reports;
 mod routes;
 mod run;
 mod server;

@@ -6,24 +6,18 @@ use std::{
     time::Duration,
 };
 
-use luthien_call::call::{Fate, HELD_BOUNDS_US, ServiceFailure, Stats, UpstreamFailure};
+use luthien_call::call::{Fate, HELD_BOUNDS_US, Stats, UpstreamFailure};
 use luthien_proto::{
     event::Kind,
-    message::{CallEnded, Outcome},
+    message::{CallEnded, Outcome, ServiceFailure},
     request::Dialect,
 };
 use luthien_service::metrics::{Counter, Gauge, Histogram, LATENCIES_US, Page};
 
-use crate::{config, refusal::Refusal};
+use crate::{config, refusal::Refusal, reports::Reports};
 
 const OUTCOMES: [Outcome; 5] =
     [Outcome::Delivered, Outcome::CutByClient, Outcome::EndedByPolicy, Outcome::Failed, Outcome::Unknown];
-const SERVICE_FAILURES: [(ServiceFailure, &str); 4] = [
-    (ServiceFailure::NotAdmitted, "not_admitted"),
-    (ServiceFailure::Lost, "lost"),
-    (ServiceFailure::Faulted, "faulted"),
-    (ServiceFailure::NotRecorded, "not_recorded"),
-];
 const UPSTREAM_ERRORS: [&str; 6] = ["status_4xx", "status_5xx", "unreachable", "broken_off", "timed_out", "failed"];
 
 /// What all threads of the plane count.
@@ -38,7 +32,7 @@ pub(crate) struct Metrics {
     held: Histogram,
     /// What all calls hold.
     pub(crate) held_bytes: Gauge,
-    service_failures: [Counter; SERVICE_FAILURES.len()],
+    service_failures: [Counter; ServiceFailure::ALL.len()],
     resumed: Counter,
     outgrown: Counter,
     consults: [Counter; 2],
@@ -110,7 +104,7 @@ impl Metrics {
         self.held.merge(&stats.held, stats.held_us);
         self.resumed.add(stats.resumed);
         self.outgrown.add(u64::from(stats.outgrown));
-        for (counter, (failure, _)) in self.service_failures.iter().zip(SERVICE_FAILURES) {
+        for (counter, failure) in self.service_failures.iter().zip(ServiceFailure::ALL) {
             counter.add(u64::from(stats.service_failure == Some(failure)));
         }
     }
@@ -121,11 +115,12 @@ impl Metrics {
     }
 
     /// The page, with so many calls open.
-    pub(crate) fn page(&self, open_calls: usize) -> String {
+    pub(crate) fn page(&self, open_calls: usize, reports: &Reports) -> String {
         let mut page = Page::new();
         self.write_calls(&mut page, open_calls);
         self.write_chunks(&mut page);
         self.write_peers(&mut page);
+        write_reports(reports, &mut page);
         page.finish()
     }
 
@@ -173,8 +168,8 @@ impl Metrics {
     fn write_peers(&self, page: &mut Page) {
         let mut series =
             page.counter("luthien_data_plane_control_plane_losses_total", "Calls that lost their policy service.");
-        for (counter, (_, cause)) in self.service_failures.iter().zip(SERVICE_FAILURES) {
-            series.value(&[("cause", cause)], counter.get());
+        for (counter, cause) in self.service_failures.iter().zip(ServiceFailure::ALL) {
+            series.value(&[("cause", cause.name())], counter.get());
         }
         page.counter("luthien_data_plane_calls_resumed_total", "Times that another policy service took a call over.")
             .value(&[], self.resumed.get());
@@ -212,9 +207,16 @@ impl UpstreamMetrics {
     }
 }
 
-/// What went wrong with the policy service, by the names of metrics and spans.
-pub(crate) fn service_failure(failure: ServiceFailure) -> &'static str {
-    SERVICE_FAILURES.into_iter().find(|(it, _)| *it == failure).map_or("", |(_, name)| name)
+fn write_reports(reports: &Reports, page: &mut Page) {
+    let mut series = page.counter(
+        "luthien_data_plane_reports_total",
+        "Calls that no control plane had at their end, by whether one was told of it since.",
+    );
+    for (outcome, count) in reports.counts() {
+        series.value(&[("outcome", outcome)], count);
+    }
+    page.gauge("luthien_data_plane_reports_waiting", "Those that wait for a control plane.")
+        .value(&[], reports.waiting());
 }
 
 /// What went wrong with an upstream, by the names of metrics and spans.

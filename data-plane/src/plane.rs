@@ -20,6 +20,7 @@ use crate::{
     passthrough::Passthrough,
     policy_service::{Reach, Services},
     refusal::Refusal,
+    reports::Reports,
     routes::Routes,
     upstream::Upstreams,
 };
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     open_calls: Arc<Semaphore>,
     budget: Budget,
     metrics: Metrics,
+    reports: Reports,
 }
 
 impl Shared {
@@ -43,7 +45,8 @@ impl Shared {
         let open_calls = Arc::new(Semaphore::new(config.limits.open_calls));
         let budget = Budget::new(config.limits.unsettled_total);
         let metrics = Metrics::new(&config.upstreams);
-        Ok(Self { config, routes, auth, passthrough, listings: Listings::default(), open_calls, budget, metrics })
+        let (listings, reports) = (Listings::default(), Reports::default());
+        Ok(Self { config, routes, auth, passthrough, listings, open_calls, budget, metrics, reports })
     }
 
     /// This thread's connections to the policy services.
@@ -117,10 +120,15 @@ impl Plane {
         &self.shared.metrics
     }
 
+    /// What policy services have to be told of calls that are over.
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.shared.reports
+    }
+
     /// The metrics of all threads, for Prometheus.
     pub(crate) fn metrics_page(&self) -> String {
-        let Shared { config, open_calls, metrics, .. } = &*self.shared;
-        metrics.page(config.limits.open_calls.saturating_sub(open_calls.available_permits()))
+        let Shared { config, open_calls, metrics, reports, .. } = &*self.shared;
+        metrics.page(config.limits.open_calls.saturating_sub(open_calls.available_permits()), reports)
     }
 
     /// Room for one more call.

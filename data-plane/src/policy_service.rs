@@ -9,7 +9,7 @@ use std::{
 use luthien_call::call::{Input, Loss};
 use luthien_proto::{
     FromService,
-    codec::{Encoded, ProxyCodec},
+    codec::{Encoded, EncodedReport, ProxyCodec, ReportCodec},
     wire::EnforceResponse,
 };
 use luthien_service::telemetry::{SpanContext, traceparent};
@@ -30,6 +30,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 /// What the gRPC package calls it.
 const SERVICE: &str = "luthien.v1.PolicyService";
 const ENFORCE: PathAndQuery = PathAndQuery::from_static("/luthien.v1.PolicyService/Enforce");
+const REPORT: PathAndQuery = PathAndQuery::from_static("/luthien.v1.PolicyService/Report");
 
 /// The largest window that HTTP/2 knows. Small frames that nobody has read yet are charged to the window of the whole
 /// connection; when it is spent, every call on it dies.
@@ -38,6 +39,8 @@ const STREAM_WINDOW: u32 = 1 << 24;
 /// How long a service that could not be reached is asked last.
 const AVOIDED: Duration = Duration::from_secs(3);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a report may take to become durable.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How services are reached.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +96,24 @@ impl Services {
         let order = || (0..count).map(|i| (first + i) % count);
         let available = order().find(|at| avoided_until(at) <= now);
         available.or_else(|| order().min_by_key(avoided_until)).unwrap_or(first)
+    }
+
+    /// Reports a call to one of them, and waits until that is durable.
+    pub(crate) async fn report(&self, report: EncodedReport) -> Result<(), Status> {
+        let service = self.pick();
+        let mut grpc = Grpc::new(self.services[service].channel()).max_encoding_message_size(self.reach.message);
+        let told = async {
+            grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+            grpc.unary(Request::new(report), REPORT, ReportCodec::default()).await.map(|_| ())
+        };
+        let silent = |_| Err(Status::deadline_exceeded(format!("silent for {REPORT_TIMEOUT:?}")));
+        let told = timeout(REPORT_TIMEOUT, told).await.unwrap_or_else(silent);
+        if let Err(status) = &told
+            && matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+        {
+            self.avoid(service);
+        }
+        told
     }
 
     fn avoid(&self, service: usize) {
@@ -250,7 +271,7 @@ async fn open(
         if let Some(traceparent) = traceparent {
             requests.metadata_mut().insert("traceparent", traceparent);
         }
-        let mut stream = grpc.streaming(requests, ENFORCE, ProxyCodec).await?.into_inner();
+        let mut stream = grpc.streaming(requests, ENFORCE, ProxyCodec::default()).await?.into_inner();
         let closed = || Status::unavailable("closed the stream before its first word");
         stream.message().await?.map(|first| (first, stream)).ok_or_else(closed)
     };

@@ -5,7 +5,11 @@ use std::{io, net::SocketAddr, sync::Arc, thread, time::Duration};
 use axum::serve::Listener;
 use luthien_service::Shutdown;
 use thiserror::Error;
-use tokio::{runtime::Builder, select, time::sleep};
+use tokio::{
+    runtime::Builder,
+    select,
+    time::{sleep, timeout},
+};
 use tonic::transport::{Channel, Endpoint};
 use tracing::{info, warn};
 
@@ -20,6 +24,8 @@ use crate::{
 
 /// How long calls that are cut have to tell their clients.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long, behind the last call, a control plane is looked for that can be told how calls ended.
+const REPORTS_GRACE: Duration = Duration::from_secs(5);
 
 /// The data plane can't start.
 #[derive(Debug, Error)]
@@ -136,9 +142,12 @@ async fn serve_thread<L: Listener>(
         server::serve(listener, plane.clone(), shutdown.soft.clone()).await;
         plane.calls.close();
         plane.calls.wait().await;
+        // What is not told by then is lost, and its loss is logged.
+        let _ = timeout(REPORTS_GRACE, plane.reports().drained()).await;
     };
     select! {
         () = served => {}
+        () = plane.reports().tell(&plane.services) => {}
         () = patience(&plane, &shutdown) => match plane.calls.len() {
             0 => {}
             calls => warn!(calls, "the shutdown broke calls off"),

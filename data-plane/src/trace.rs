@@ -146,6 +146,7 @@ impl Trace {
             | Output::CloseService
             | Output::DropService
             | Output::Ended(_)
+            | Output::Report(_)
             | Output::Consult(_)
             | Output::CancelConsult(_)
             | Output::Head(_)
@@ -184,7 +185,7 @@ impl Trace {
         }
         self.call.set("luthien.held_ms", stats.held_us as f64 / 1e3);
         if let Some(failure) = stats.service_failure {
-            self.call.fail(metrics::service_failure(failure));
+            self.call.fail(failure.name());
         } else if let Some(error) = error {
             self.call.fail(error);
         }

@@ -63,6 +63,7 @@ impl<'a> Watch<'a> {
             | Output::Tell(_)
             | Output::CloseService
             | Output::DropService
+            | Output::Report(_)
             | Output::Consult(_)
             | Output::CancelConsult(_)
             | Output::Head(_)

@@ -268,6 +268,7 @@ impl Run {
                 | Output::CloseService
                 | Output::DropService
                 | Output::Ended(_)
+                | Output::Report(_)
                 | Output::Consult(_)
                 | Output::CancelConsult(_)
                 | Output::CancelUpstream

@@ -88,7 +88,7 @@ fn consultation(rig: &Rig, input: &mut Input<'_>) -> Consultation {
         Step::BlockStopped(block),
         if input.below(4) == 3 { Step::Failed(CallError::default()) } else { Step::Ended },
     ];
-    Consultation { id, events: steps.map(Event::from).to_vec() }
+    Consultation { id, events: steps.map(Event::from).to_vec(), reused: false }
 }
 
 fn ended(written: u64) -> CallEnded {
@@ -101,5 +101,6 @@ fn ended(written: u64) -> CallEnded {
         upstream_first_us: 1,
         client_first_us: 2,
         ended_us: 3,
+        opened: None,
     }
 }

@@ -41,6 +41,14 @@ CREATE TABLE texts (
 );
 CREATE INDEX texts_by_words ON texts USING GIN (words);
 
+-- The words of a text; of one with more of them than Postgres keeps together, those at its beginning.
+CREATE FUNCTION words_of(said TEXT) RETURNS TSVECTOR LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN to_tsvector('simple', said);
+EXCEPTION WHEN program_limit_exceeded THEN
+    RETURN to_tsvector('simple', left(said, 32768));
+END $$;
+
 ALTER TABLE calls ADD COLUMN period BIGINT NOT NULL DEFAULT 0;
 -- The policies that did or noted something, as a JSON list. NULL: none, or from before this.
 ALTER TABLE calls ADD COLUMN acted TEXT;

@@ -10,7 +10,7 @@ use tonic::{
 };
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
-use crate::{Malformed, ToService, wire};
+use crate::{Malformed, ToService, message::CallReport, wire};
 
 /// What a stream has at least; it grows to what its messages need.
 const BUFFER: usize = 512;
@@ -74,18 +74,63 @@ impl From<ToService> for Encoded {
     }
 }
 
-/// The proxy's codec: [`Encoded`] messages go out as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ProxyCodec;
+/// A report as it goes over the wire, as often as it has to be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedReport(Bytes);
 
-impl Codec for ProxyCodec {
-    type Encode = Encoded;
-    type Decode = wire::EnforceResponse;
-    type Encoder = Verbatim;
-    type Decoder = ProstDecoder<wire::EnforceResponse>;
+impl EncodedReport {
+    /// How many bytes it is.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+}
 
-    fn encoder(&mut self) -> Verbatim {
-        Verbatim
+impl From<CallReport> for EncodedReport {
+    fn from(report: CallReport) -> Self {
+        Self(wire::CallReport::from(report).encode_to_vec().into())
+    }
+}
+
+impl From<Encoded> for Bytes {
+    fn from(Encoded(bytes): Encoded) -> Self {
+        bytes
+    }
+}
+
+impl From<EncodedReport> for Bytes {
+    fn from(EncodedReport(bytes): EncodedReport) -> Self {
+        bytes
+    }
+}
+
+/// The proxy's codec for a call.
+pub type ProxyCodec = AsIs<Encoded, wire::EnforceResponse>;
+
+/// The proxy's codec for reports.
+pub type ReportCodec = AsIs<EncodedReport, wire::CallReported>;
+
+/// A codec with which what is encoded already goes out as it is: that is `E`; it decodes `D`.
+#[derive(Debug)]
+pub struct AsIs<E, D>(PhantomData<fn(E) -> D>);
+
+impl<E, D> Default for AsIs<E, D> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E, D> Codec for AsIs<E, D>
+where
+    E: Into<Bytes> + Send + 'static,
+    D: prost::Message + Default + Send + 'static,
+{
+    type Encode = E;
+    type Decode = D;
+    type Encoder = Verbatim<E>;
+    type Decoder = ProstDecoder<D>;
+
+    fn encoder(&mut self) -> Verbatim<E> {
+        Verbatim(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -94,15 +139,15 @@ impl Codec for ProxyCodec {
 }
 
 /// Writes what is encoded already.
-#[derive(Clone, Copy, Debug)]
-pub struct Verbatim;
+#[derive(Debug)]
+pub struct Verbatim<E>(PhantomData<fn(E)>);
 
-impl Encoder for Verbatim {
-    type Item = Encoded;
+impl<E: Into<Bytes>> Encoder for Verbatim<E> {
+    type Item = E;
     type Error = Status;
 
-    fn encode(&mut self, Encoded(bytes): Encoded, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(bytes);
+    fn encode(&mut self, item: E, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(item.into());
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod event;
 mod from_service;
+mod report;
 mod request;
 mod to_service;
 

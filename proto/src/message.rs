@@ -4,7 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    event::{BlockDelta, BlockStarted, Chunk, Event, FinishReason, Kind},
+    event::{BlockDelta, BlockStarted, Chunk, Event, FinishReason, Kind, Usage},
     json::Extras,
     request::{Content, Dialect, Message, Request, Sampling, Tool},
 };
@@ -55,6 +55,8 @@ pub struct Consultation {
     pub id: String,
     /// What the model said; not empty, and the last one is the last of a response.
     pub events: Vec<Event>,
+    /// Whether it said so to an equal question before, and was not asked again.
+    pub reused: bool,
 }
 
 /// From the policy service: a message, and how many Chunks and Block messages it has taken so far.
@@ -96,6 +98,8 @@ pub struct Consult {
     pub credentials: Credentials,
     /// How long the answer may take, in milliseconds; `None`: as long as the proxy lets it.
     pub deadline_ms: Option<u64>,
+    /// Whether the answer to an equal question of the same session will do.
+    pub reuse: bool,
 }
 
 /// With whose credentials a model is consulted.
@@ -211,6 +215,84 @@ pub struct CallEnded {
     pub client_first_us: u64,
     /// The end.
     pub ended_us: u64,
+    /// What passed unjudged.
+    pub opened: Option<Opened>,
+}
+
+/// What was released without the verdict that it was owed: an operator wrote so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The seq of its first chunk; 0: the response was not read.
+    pub first: u64,
+    /// The seq of its last chunk.
+    pub last: u64,
+    /// How many chunks were owed a verdict and had none.
+    pub chunks: u64,
+    /// Why nobody judged it.
+    pub cause: ServiceFailure,
+    /// The same, for people; never content.
+    pub reason: String,
+}
+
+/// What went wrong with the policy service of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceFailure {
+    /// None admitted the call.
+    NotAdmitted,
+    /// It was lost during the call.
+    Lost,
+    /// It broke the protocol, or did not decide in time or within the limits.
+    Faulted,
+    /// It did not say that the record of the call is complete.
+    NotRecorded,
+}
+
+impl ServiceFailure {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::NotAdmitted, Self::Lost, Self::Faulted, Self::NotRecorded];
+
+    /// The name, as the record and metrics spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotAdmitted => "not_admitted",
+            Self::Lost => "lost",
+            Self::Faulted => "faulted",
+            Self::NotRecorded => "not_recorded",
+        }
+    }
+}
+
+/// How a call ended that no service had at its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallReport {
+    /// One more than that of the call's last stream; at least 1.
+    pub epoch: u32,
+    /// As it was told.
+    pub started: Box<CallStarted>,
+    /// Whether [`Self::leave_request_out`] was done.
+    pub request_left_out: bool,
+    /// As a service would have been told.
+    pub ended: CallEnded,
+    /// What kept a service from having it.
+    pub cause: ServiceFailure,
+    /// The same, for people; never content.
+    pub reason: String,
+    /// The revision of the Admission as it was applied; empty: there was none.
+    pub revision: String,
+    /// The policies of that.
+    pub pipeline: Vec<String>,
+    /// What the call has cost, as far as that is known.
+    pub usage: Option<Usage>,
+}
+
+impl CallReport {
+    /// Takes out what the request says, and gives it back. What remains is what lists and filters need.
+    pub fn leave_request_out(&mut self) -> Request {
+        let Request { model, stream, choices, .. } = &self.started.request;
+        let outline = Request { model: model.clone(), stream: *stream, choices: *choices, ..Request::default() };
+        self.request_left_out = true;
+        std::mem::replace(&mut self.started.request, outline)
+    }
 }
 
 /// How a call ended, as the client saw it.

@@ -6,6 +6,7 @@
 mod consult;
 mod content;
 mod deltas;
+mod report;
 mod request;
 mod resumed;
 mod step;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
 pub use deltas::{DeltaEntry, Deltas, Piece};
+pub use report::{OpenedEntry, ReportEntry};
 pub(crate) use request::to_json as request_json;
 pub use resumed::{InterestEntry, ResumedEntry};
 pub(crate) use step::{merge_usage, step_json, step_name, usage_json};
@@ -62,6 +64,8 @@ pub enum EntryBody {
     Coverage(CoverageEntry),
     /// Last and once: how the call ended.
     Outcome(OutcomeEntry),
+    /// Behind the request, in an epoch of its own: how a call ended that no control plane had at its end.
+    Report(Box<ReportEntry>),
 }
 
 /// What the client asked for.
@@ -300,6 +304,9 @@ pub struct OutcomeEntry {
     /// What the proxy did against the protocol, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// What passed unjudged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<OpenedEntry>,
     /// The HTTP status that the client got; 0: none.
     pub status: u16,
     /// The HTTP status that the upstream gave; 0: none.

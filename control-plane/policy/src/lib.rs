@@ -20,8 +20,8 @@ mod stage;
 pub use config::{BindingConfig, OnFailure, PolicyConfig, PolicySetConfig, WhenConfig};
 pub use entry::{
     AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, DeltaEntry, Deltas,
-    Entry, EntryBody, InterestEntry, NoteEntry, OutcomeEntry, PartEntry, Piece, PolicyCoverage, RequestEntry,
-    ResumedEntry, StepEntry, Tally, VerdictEntry,
+    Entry, EntryBody, InterestEntry, NoteEntry, OpenedEntry, OutcomeEntry, PartEntry, Piece, PolicyCoverage,
+    ReportEntry, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry,
 };
 pub use policies::kinds;
 pub use policy::{

@@ -126,6 +126,7 @@ impl Session {
                 upstream_first_us: 0,
                 client_first_us: 0,
                 ended_us: 0,
+                opened: None,
             });
         }
     }
@@ -299,6 +300,7 @@ impl Session {
             outcome: ended.outcome.name(),
             reason: ended.reason.clone(),
             fault: self.fault.map(|fault| fault.to_string()),
+            opened: ended.opened.clone().map(Into::into),
             status: ended.status,
             upstream_status: ended.upstream_status,
             written: ended.written,

@@ -8,9 +8,9 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use luthien_policy::BuildError;
 use serde_json::json;
-use tracing::error;
+use tracing::{error, warn};
 
-use crate::record::StoreError;
+use crate::record::{StoreError, Trouble};
 
 /// A status, and a message for whoever asked.
 #[derive(Debug)]
@@ -70,6 +70,10 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(reason: StoreError) -> Self {
+        if Trouble::of(&reason) == Trouble::Outage {
+            warn!(%reason, "the database can't be asked at present");
+            return Self::unavailable(format!("the database can't be asked at present: {reason}"));
+        }
         error!(error = %reason, "the database can't be read or written");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the database can't be read or written; the log says why")
     }

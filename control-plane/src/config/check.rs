@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
     thread,
     time::Duration,
 };
@@ -12,13 +11,12 @@ use luthien_policy::{Audit, BuildError, PolicySet, PolicySetConfig};
 use luthien_service::config::ByteSize;
 
 use super::{
-    Config, Invalid, Limits, Section, Timeouts,
+    Config, Database, Invalid, Limits, Section, Timeouts,
     section::{AuditSection, LimitsSection, TimeoutsSection},
 };
 
 const GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8001);
-const DATABASE: &str = "sqlite://luthien.db";
 const THREADS_MAX: usize = 1024;
 /// A CallStarted has a request in it; below this no client's call would fit.
 const MESSAGE_MIN: usize = 64 << 10;
@@ -38,7 +36,7 @@ impl Section {
             grpc_listen: address("grpc_listen", self.grpc_listen.as_deref(), GRPC, self.insecure)?,
             http_listen: address("http_listen", self.http_listen.as_deref(), HTTP, self.insecure)?,
             threads: threads(self.threads)?,
-            database: database(self.database.as_deref().unwrap_or(DATABASE))?,
+            database: Database::check(self.database.as_deref(), self.journal, self.journal_max)?,
             audit: match self.audit {
                 AuditSection::Relaxed => Audit::Relaxed,
                 AuditSection::Strict => Audit::Strict,
@@ -76,19 +74,6 @@ fn threads(count: Option<usize>) -> Result<NonZeroUsize, Invalid> {
         Some(count) => NonZeroUsize::new(count)
             .filter(|count| count.get() <= THREADS_MAX)
             .ok_or_else(|| Invalid::new("threads", format!("a number from 1 to {THREADS_MAX} is needed"))),
-    }
-}
-
-fn database(url: &str) -> Result<PathBuf, Invalid> {
-    let invalid = |reason: &str| Err(Invalid::new("database", reason));
-    match url.split_once("://") {
-        Some(("sqlite", path)) if path.contains('?') => invalid("options after `?` are not known here"),
-        Some(("sqlite", "" | ":memory:")) => invalid("a record needs a file: sqlite://luthien.db"),
-        Some(("sqlite", path)) => Ok(path.into()),
-        Some(("postgres" | "postgresql", _)) => {
-            invalid("Postgres is not available in this version; only sqlite:// is, as in sqlite://luthien.db")
-        }
-        Some(_) | None => invalid("the database is sqlite:// and a path, as in sqlite://luthien.db"),
     }
 }
 
@@ -131,6 +116,8 @@ fn policies(config: PolicySetConfig) -> Result<PolicySet, Invalid> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use expect_test::{Expect, expect};
     use luthien_service::config::Document;
 
@@ -150,7 +137,7 @@ mod tests {
     fn everything_has_a_default() {
         let config = load("  {}").unwrap();
         assert_eq!((config.grpc_listen, config.http_listen), (GRPC, HTTP));
-        assert_eq!(config.database, PathBuf::from("luthien.db"));
+        assert!(matches!(config.database, Database::Sqlite(path) if path == Path::new("luthien.db")));
         assert_eq!(
             (config.audit, config.limits, config.timeouts),
             (Audit::Relaxed, Limits::default(), Timeouts::default())
@@ -176,7 +163,7 @@ mod tests {
         assert_eq!(config.http_listen.to_string(), "0.0.0.0:80");
         assert_eq!(config.threads.get(), 3);
         assert!(config.admin_token.unwrap().matches("sesame"));
-        assert_eq!(config.database, PathBuf::from("/var/lib/luthien.db"));
+        assert!(matches!(config.database, Database::Sqlite(path) if path == Path::new("/var/lib/luthien.db")));
         assert_eq!((config.audit, config.limits.message), (Audit::Strict, 1 << 20));
         assert_eq!(config.timeouts.lease, Duration::from_millis(200));
     }
@@ -198,17 +185,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_available_is_said_to_be_so() {
+    fn a_database_on_a_server_has_a_journal_before_it() {
+        let load = |section| match load(section).unwrap().database {
+            Database::Postgres { options, journal, journal_bytes_max } => (options, journal, journal_bytes_max),
+            Database::Sqlite(path) => panic!("{}", path.display()),
+        };
+        let (options, journal, bytes) = load("  database: postgres://me:secret@db.example/record?sslmode=require");
+        assert_eq!((options.get_host(), options.get_database()), ("db.example", Some("record")));
+        assert_eq!((journal.to_str().unwrap(), bytes), ("luthien-journal", 10 << 30));
+        let (_, journal, bytes) = load("  database: postgresql://db\n  journal: /var/j\n  journal_max: 64MiB");
+        assert_eq!((journal.to_str().unwrap(), bytes), ("/var/j", 64 << 20));
+    }
+
+    #[test]
+    fn an_address_of_a_database_that_cannot_be_used_is_not_repeated() {
         check(
-            "  database: postgres://db/luthien",
-            &expect![
-                "luthien.yaml:2:13: control_plane.database: Postgres is not available in this version; only sqlite:// is, as in sqlite://luthien.db"
-            ],
+            "  database: postgres://me:secret@db/record?sslmode=maybe",
+            &expect![[
+                r#"luthien.yaml:2:13: control_plane.database: this is no address of a database: error with configuration: error with configuration: unknown value "maybe" for `ssl_mode`"#
+            ]],
         );
         check(
-            "  journal: ./journal",
+            "  database: 'postgres://me:secret@db:port/record'",
             &expect![
-                "luthien.yaml:2:3: control_plane.journal: unknown key; expected one of grpc_listen, http_listen, insecure, threads, admin, database, audit, policies, pipeline, bindings, limits, timeouts"
+                "luthien.yaml:2:13: control_plane.database: this is no address of a database: error with configuration: invalid port number"
             ],
         );
     }
@@ -280,6 +280,8 @@ mod tests {
             ("  threads: 0", "control_plane.threads"),
             ("  database: luthien.db", "control_plane.database"),
             ("  database: 'sqlite://'", "control_plane.database"),
+            ("  journal: ''", "control_plane.journal"),
+            ("  journal_max: 1MiB", "control_plane.journal_max"),
             ("  limits: { message: 1KiB }", "control_plane.limits.message"),
             ("  timeouts: { lease: 0s }", "control_plane.timeouts.lease"),
         ] {

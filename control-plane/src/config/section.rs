@@ -1,5 +1,7 @@
 //! The section as it is written.
 
+use std::path::PathBuf;
+
 use luthien_policy::{BindingConfig, PolicyConfig};
 use luthien_service::{
     Secret,
@@ -18,6 +20,8 @@ pub struct Section {
     pub(super) threads: Option<usize>,
     pub(super) admin: AdminSection,
     pub(super) database: Option<String>,
+    pub(super) journal: Option<PathBuf>,
+    pub(super) journal_max: Option<ByteSize>,
     pub(super) audit: AuditSection,
     pub(super) policies: Vec<PolicyConfig>,
     pub(super) pipeline: Vec<String>,

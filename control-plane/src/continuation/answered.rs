@@ -62,8 +62,24 @@ impl Answered {
 
     /// Takes note of an entry of the call.
     pub fn note(&mut self, entry: &EntryBody) {
-        if let EntryBody::Outcome(_) = entry {
-            self.running = None;
+        match entry {
+            EntryBody::Outcome(_) => self.running = None,
+            EntryBody::Report(report) => {
+                self.running = None;
+                // What the client got of it nobody here knows.
+                self.changed |= self.conversation.is_some() && report.upstream_status != 0;
+            }
+            EntryBody::Resumed(_)
+            | EntryBody::Request(_)
+            | EntryBody::Admission(_)
+            | EntryBody::Block(_)
+            | EntryBody::Part(_)
+            | EntryBody::Step(_)
+            | EntryBody::Verdict(_)
+            | EntryBody::Note(_)
+            | EntryBody::Consult(_)
+            | EntryBody::Interest(_)
+            | EntryBody::Coverage(_) => {}
         }
         let Some(running) = &mut self.running else { return };
         if !running.is_kept && self.conversation.is_none() {
@@ -81,7 +97,8 @@ impl Answered {
             | EntryBody::Consult(_)
             | EntryBody::Interest(_)
             | EntryBody::Coverage(_)
-            | EntryBody::Outcome(_) => {}
+            | EntryBody::Outcome(_)
+            | EntryBody::Report(_) => {}
         }
     }
 

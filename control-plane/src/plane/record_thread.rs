@@ -3,7 +3,6 @@
 use std::{
     io,
     net::TcpListener,
-    path::PathBuf,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
@@ -20,14 +19,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService as _;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::{Failed, StartError};
+use super::{Failed, StartError, kept::Kept};
 use crate::{
     admin::{self, Admin, AdminToken},
+    config::Database,
     continuation::Continuations,
     metrics::Metrics,
     policies::{Keeper, Policies},
     policy_service::PolicyService,
-    record::{Recorder, Sqlite, Store, Writer},
+    record::{Recorder, Writer},
 };
 
 /// How long the store is tried at the end, if it fails.
@@ -38,7 +38,7 @@ const KEEPER_CLOSE_MAX: Duration = Duration::from_secs(1);
 const ADMIN_CLOSE_MAX: Duration = Duration::from_millis(200);
 
 pub(super) struct RecordThread {
-    pub(super) database: PathBuf,
+    pub(super) database: Database,
     pub(super) audit: Audit,
     pub(super) listener: TcpListener,
     pub(super) token: AdminToken,
@@ -62,7 +62,7 @@ pub(super) struct Ways {
 
 /// What the thread begins with.
 struct Opened {
-    sqlite: Arc<Sqlite>,
+    kept: Kept,
     keeper: Keeper,
     policies: Policies,
 }
@@ -85,7 +85,7 @@ impl RecordThread {
     }
 
     async fn run(self, set: PolicySet, begun: &mpsc::SyncSender<Result<Ways, StartError>>) -> Result<(), Failed> {
-        let Opened { sqlite, keeper, policies } = match self.open(set).await {
+        let Opened { kept, keeper, policies } = match self.open(set).await {
             Ok(opened) => opened,
             Err(error) => {
                 // Whoever started the thread waits for this.
@@ -93,7 +93,7 @@ impl RecordThread {
                 return Ok(());
             }
         };
-        let store: Arc<dyn Store> = sqlite.clone();
+        let store = Arc::clone(&kept.store);
         self.announce().await;
         let give_up = CancellationToken::new();
         let (writer, recorder) = Writer::new(Arc::clone(&store));
@@ -103,13 +103,17 @@ impl RecordThread {
         };
         let writing = tokio::spawn(writer.run(self.finish.clone(), give_up.clone()));
         let keeping = tokio::spawn(keeper.run(self.finish.clone()));
-        let admin = self.serve_admin(sqlite, recorder.clone(), policies.clone())?;
+        let shipping = kept.shipping.as_ref().map(|shipping| shipping.start(self.audit, &recorder));
+        let admin = self.serve_admin(&kept, recorder.clone(), policies.clone())?;
         let (continuations, lookups) = Continuations::new(Arc::clone(&store));
         tokio::spawn(lookups.run());
         let _ = begun.send(Ok(Ways { recorder: recorder.clone(), policies, continuations }));
 
         self.finish.cancelled().await;
         flush(writing, &give_up).await?;
+        if let Some(shipping) = shipping {
+            shipping.finish().await;
+        }
         let _ = timeout(KEEPER_CLOSE_MAX, keeping).await;
         let _ = timeout(ADMIN_CLOSE_MAX, admin).await;
         store.close().await;
@@ -120,9 +124,10 @@ impl RecordThread {
     }
 
     async fn open(&self, set: PolicySet) -> Result<Opened, StartError> {
-        let sqlite = Arc::new(Sqlite::open_for(self.audit, &self.database).await?);
-        let (keeper, policies) = Keeper::start(set, sqlite.clone(), self.metrics.clone()).await?;
-        Ok(Opened { sqlite, keeper, policies })
+        let kept = Kept::open(&self.database, self.audit).await?;
+        let memory = kept.memory.clone();
+        let (keeper, policies) = Keeper::start(set, Arc::clone(&kept.sets), self.metrics.clone(), memory).await?;
+        Ok(Opened { kept, keeper, policies })
     }
 
     /// Tells health checks that calls are taken; and, at a shutdown, that they are not, before any is handed over.
@@ -144,15 +149,16 @@ impl RecordThread {
 
     fn serve_admin(
         &self,
-        sqlite: Arc<Sqlite>,
+        kept: &Kept,
         recorder: Recorder,
         policies: Policies,
     ) -> Result<JoinHandle<io::Result<()>>, Failed> {
         let listener = self.listener.try_clone().and_then(tokio::net::TcpListener::from_std).map_err(Failed::Admin)?;
         let loopback = listener.local_addr().map_err(Failed::Admin)?.ip().is_loopback();
         let router = admin::router(Admin {
-            store: sqlite.clone(),
-            sets: sqlite,
+            store: Arc::clone(&kept.store),
+            sets: Arc::clone(&kept.sets),
+            journal: kept.shipping.as_ref().map(|shipping| Arc::clone(&shipping.journal)),
             policies,
             recorder,
             token: self.token.clone(),

@@ -1,6 +1,8 @@
 //! Keeps the sets of a process and those of the store the same: the one task that asks the store.
 
 use std::{
+    io,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -14,8 +16,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Current, InUse, Lookup, Policies, SetStore, StoredSet};
-use crate::{metrics::Metrics, record::StoreError};
+use super::{
+    Current, InUse, Lookup, Policies, SetStore, StoredSet,
+    remembered::{Memory, Remembered},
+};
+use crate::{
+    metrics::Metrics,
+    record::{StoreError, Trouble},
+};
 
 /// A set that another control plane made current is used within this time, and what it takes to build it.
 const POLL: Duration = Duration::from_millis(500);
@@ -29,6 +37,9 @@ pub(crate) struct Keeper {
     policies: Policies,
     store: Arc<dyn SetStore>,
     lookups: mpsc::UnboundedReceiver<Lookup>,
+    /// Of the configuration file.
+    file: StoredSet,
+    memory: Option<Memory>,
 }
 
 /// There is no set to begin with.
@@ -44,6 +55,14 @@ pub enum CannotStart {
         revision: String,
         /// Why.
         source: Unusable,
+    },
+    /// The store can't be asked, and neither can the own memory.
+    #[error("{}: {source}; without it the policies of the file are used", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
     },
 }
 
@@ -65,30 +84,36 @@ pub enum Unusable {
 }
 
 impl Keeper {
-    /// The sets of a process whose file has `set`. They are the same for all control planes of the store.
+    /// The sets of a process whose file has `set`. They are the same for all control planes of the store. One that can't be
+    /// asked at present is asked later: until then there is the set that was current last as far as it is remembered here,
+    /// or else that of the file.
     pub(crate) async fn start(
         set: PolicySet,
         store: Arc<dyn SetStore>,
         metrics: Arc<Metrics>,
+        memory: Option<Memory>,
     ) -> Result<(Self, Policies), CannotStart> {
-        let current = store.begin(&StoredSet::now(&set)).await?;
-        let set = match current.revision == set.revision() {
-            true => set,
-            false => {
-                let unusable = |source| CannotStart::Unusable { revision: current.revision.clone(), source };
-                info!(revision = current.revision, "the policies are those that were last set with the API");
-                load(&*store, &current.revision).await?.map_err(unusable)?
+        let file = StoredSet::now(&set);
+        let (set, told) = match store.begin(&file).await {
+            Ok(current) => (current_set(set, &current, &*store).await?, Some(current)),
+            Err(error) if Trouble::of(&error) == Trouble::Outage => {
+                warn!(%error, "the store can't be asked which policies are current");
+                (remembered_set(set, memory.as_ref()).await?, None)
             }
+            Err(error) => return Err(error.into()),
         };
+        if told.is_some() {
+            remember(memory.as_ref(), &set, &file);
+        }
         let (sender, lookups) = mpsc::unbounded_channel();
-        let policies = Policies::new(set, Some(current), metrics, Some(sender));
-        Ok((Self { policies: policies.clone(), store, lookups }, policies))
+        let policies = Policies::new(set, told, metrics, Some(sender));
+        Ok((Self { policies: policies.clone(), store, lookups, file, memory }, policies))
     }
 
     /// Works until `finish`. None of its three works waits for another: a store may read while it can't write.
     pub(crate) async fn run(self, finish: CancellationToken) {
-        let Self { policies, store, mut lookups } = self;
-        let kept = Kept { policies, store };
+        let Self { policies, store, mut lookups, file, memory } = self;
+        let kept = Kept { policies, store, file, memory };
         tokio::select! {
             () = finish.cancelled() => {}
             () = kept.find(&mut lookups) => {}
@@ -103,6 +128,8 @@ impl Keeper {
 struct Kept {
     policies: Policies,
     store: Arc<dyn SetStore>,
+    file: StoredSet,
+    memory: Option<Memory>,
 }
 
 impl Kept {
@@ -143,12 +170,20 @@ impl Kept {
         loop {
             poll.tick().await;
             // A store that can't be read is told by the record, which needs it more often.
-            let Ok(Some(current)) = self.store.current().await else { continue };
+            let Ok(Some(current)) = self.current().await else { continue };
             if self.policies.shown().1.as_ref() == Some(&current) {
                 self.policies.fail(None);
             } else if unusable.as_ref() != Some(&current) {
                 unusable = self.take_over(current).await;
             }
+        }
+    }
+
+    /// Which set is current. A store that could not be asked at the start hears first what the file has.
+    async fn current(&self) -> Result<Option<Current>, StoreError> {
+        match self.policies.unconfirmed() {
+            Some(_) => self.store.begin(&StoredSet { now_us: now_us(), ..self.file.clone() }).await.map(Some),
+            None => self.store.current().await,
         }
     }
 
@@ -158,6 +193,7 @@ impl Kept {
         match load(&*self.store, revision).await {
             Ok(Ok(set)) => {
                 info!(revision, source = current.source.name(), "other policies are current");
+                remember(self.memory.as_ref(), &set, &self.file);
                 self.policies.make_current(set, current);
                 None
             }
@@ -199,6 +235,37 @@ impl StoredSet {
     /// A set as it is at this moment.
     pub(crate) fn now(set: &PolicySet) -> Self {
         Self { revision: set.revision().to_owned(), config: set.config().canonical().to_string(), now_us: now_us() }
+    }
+}
+
+/// The set that is current, of a process whose file has another one or the same.
+async fn current_set(file: PolicySet, current: &Current, store: &dyn SetStore) -> Result<PolicySet, CannotStart> {
+    if current.revision == file.revision() {
+        return Ok(file);
+    }
+    let unusable = |source| CannotStart::Unusable { revision: current.revision.clone(), source };
+    info!(revision = current.revision, "the policies are those that were last set with the API");
+    load(store, &current.revision).await?.map_err(unusable)
+}
+
+/// The set that was current last, unless the file has another one than then: as the store would tell.
+async fn remembered_set(file: PolicySet, memory: Option<&Memory>) -> Result<PolicySet, CannotStart> {
+    let Some(memory) = memory else { return Ok(file) };
+    let path = memory.path().to_owned();
+    let remembered = memory.load().map_err(|source| CannotStart::Memory { path, source })?;
+    match remembered {
+        Some(Remembered { revision, config, file_revision }) if file_revision == file.revision() => {
+            build(config).await.map_err(|source| CannotStart::Unusable { revision, source })
+        }
+        Some(_) | None => Ok(file),
+    }
+}
+
+/// Another time the store may not be there to tell.
+fn remember(memory: Option<&Memory>, set: &PolicySet, file: &StoredSet) {
+    let saved = memory.map_or(Ok(()), |memory| memory.save(set, &file.revision));
+    if let Err(error) = saved {
+        error!(%error, "which policies are current can't be remembered");
     }
 }
 

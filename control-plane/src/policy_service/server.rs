@@ -6,26 +6,28 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::future::BoxFuture;
 use luthien_proto::{
     codec::SmallBuffers,
-    wire::{EnforceRequest, EnforceResponse},
+    wire::{CallReport, CallReported, EnforceRequest, EnforceResponse},
 };
 use luthien_service::telemetry::parse_traceparent;
 use tokio_util::task::TaskTracker;
 use tonic::{
     Request, Response, Status, Streaming,
     body::Body,
-    server::{Grpc, NamedService, StreamingService},
+    server::{Grpc, NamedService, StreamingService, UnaryService},
 };
 
 use super::{
     Answer, PolicyService,
     conversation::{self, Gates},
-    replies,
+    replies, reporting,
 };
 
-/// The method.
+/// The methods.
 const ENFORCE: &str = "/luthien.v1.PolicyService/Enforce";
+const REPORT: &str = "/luthien.v1.PolicyService/Report";
 
 /// Begins a conversation for each stream.
 #[derive(Clone)]
@@ -56,13 +58,32 @@ impl tower::Service<http::Request<Body>> for Enforcer {
 
     fn call(&mut self, request: http::Request<Body>) -> Answer {
         let enforcer = self.clone();
-        if request.uri().path() != ENFORCE {
-            return Box::pin(async { Ok(Status::unimplemented("no such method").into_http()) });
+        let limit = enforcer.service.message_bytes_max;
+        match request.uri().path() {
+            ENFORCE => Box::pin(async move {
+                let mut grpc = Grpc::new(SmallBuffers::default()).max_decoding_message_size(limit);
+                Ok(grpc.streaming(enforcer, request).await)
+            }),
+            REPORT => Box::pin(async move {
+                let mut grpc = Grpc::new(SmallBuffers::default()).max_decoding_message_size(limit);
+                Ok(grpc.unary(enforcer, request).await)
+            }),
+            _ => Box::pin(async { Ok(Status::unimplemented("no such method").into_http()) }),
         }
+    }
+}
+
+/// Reports are taken as long as there is a record to put them on.
+impl UnaryService<CallReport> for Enforcer {
+    type Response = CallReported;
+    type Future = BoxFuture<'static, Result<Response<CallReported>, Status>>;
+
+    fn call(&mut self, request: Request<CallReport>) -> Self::Future {
+        // Tracked as a call is: the record is kept open for it.
+        let reported = self.calls.spawn(reporting::report(self.service.clone(), request.into_inner()));
         Box::pin(async move {
-            let limit = enforcer.service.message_bytes_max;
-            let mut grpc = Grpc::new(SmallBuffers::default()).max_decoding_message_size(limit);
-            Ok(grpc.streaming(enforcer, request).await)
+            let lost = |_| Status::internal("the report could not be taken");
+            reported.await.map_err(lost)?.map(Response::new)
         })
     }
 }

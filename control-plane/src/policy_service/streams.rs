@@ -51,6 +51,13 @@ impl Streams {
         Ok(Place { streams: self.clone(), call_id, stream })
     }
 
+    /// The call is over, after as many streams as that: none of them is of any use.
+    pub(super) fn supersede(&self, call_id: Uuid, epoch: u32) {
+        let streams = self.lock();
+        let of_call = streams.get(&call_id).into_iter().flatten();
+        of_call.filter(|stream| stream.epoch < epoch).for_each(|stream| stream.superseded.cancel());
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Vec<Arc<Stream>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,6 +100,20 @@ mod tests {
         assert!(is_superseded(&first) && !is_superseded(&third) && !is_superseded(&other));
         assert_eq!(streams.enter(one, 1).err(), Some(NoPlace::Late));
         assert_eq!(streams.enter(one, 2).err(), Some(NoPlace::Taken));
+    }
+
+    #[test]
+    fn a_call_that_is_over_supersedes_its_streams_and_leaves_nothing() {
+        let streams = Streams::default();
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (lost, other) = (streams.enter(one, 1).unwrap(), streams.enter(two, 0).unwrap());
+        streams.supersede(one, 1);
+        assert!(!is_superseded(&lost));
+        streams.supersede(one, 2);
+        assert!(is_superseded(&lost) && !is_superseded(&other));
+        drop((lost, other));
+        streams.supersede(one, 2);
+        assert!(streams.lock().is_empty());
     }
 
     #[test]

@@ -28,6 +28,19 @@ pub struct Batch {
     pub texts: Vec<Text>,
 }
 
+impl Batch {
+    /// This, and then that.
+    pub(super) fn and(mut self, then: Self) -> Self {
+        let Self { summaries, entries, messages, histories, texts } = then;
+        self.summaries.extend(summaries);
+        self.entries.extend(entries);
+        self.messages.extend(messages);
+        self.histories.extend(histories);
+        self.texts.extend(texts);
+        self
+    }
+}
+
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {

@@ -10,6 +10,7 @@ mod schema;
 mod sessions;
 mod sets;
 mod shared;
+mod trouble;
 
 use std::{
     sync::{PoisonError, RwLock},
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::continuation::Asked;
 use line::{Line, in_time};
+pub(crate) use trouble::Trouble;
 
 /// How long a goodbye may take.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -90,7 +92,7 @@ impl Postgres {
 
     /// Writes a batch, whole or not at all, and how far a journal is written with it. A connection that fails is not used
     /// again; nothing is tried again here.
-    pub(super) async fn put(&self, batch: &Batch, mark: Option<&Mark>) -> Result<Written, StoreError> {
+    pub(crate) async fn put(&self, batch: &Batch, mark: Option<&Mark>) -> Result<Written, StoreError> {
         let mut kept = self.writer.lock().await;
         let mut writer = match kept.take() {
             Some(writer) => writer,
@@ -123,13 +125,13 @@ impl Writer {
 
 /// How far a journal is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// Which journal.
-    pub(super) journal: Uuid,
+    pub(crate) journal: Uuid,
     /// The last of its batches that is written with this.
-    pub(super) shipped: i64,
+    pub(crate) shipped: i64,
     /// The SHA-256 of what is written with this: another process that has the same journal has not written that.
-    pub(super) digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 async fn write(connection: &mut PgConnection, batch: &Batch, mark: Option<&Mark>) -> Result<Written, StoreError> {
@@ -147,11 +149,13 @@ async fn write(connection: &mut PgConnection, batch: &Batch, mark: Option<&Mark>
     Ok(Written { conflicts })
 }
 
-/// Notes how far a journal is written. False: the very same is noted already.
+/// Notes how far a journal is written; that it was written further stays noted, when it is written again. False: the very
+/// same is noted already.
 async fn set_mark(connection: &mut PgConnection, Mark { journal, shipped, digest }: &Mark) -> Result<bool, StoreError> {
     let set = sqlx::query(
         "INSERT INTO journals (journal, shipped, digest, shipped_at) VALUES ($1, $2, $3, now()) \
-         ON CONFLICT (journal) DO UPDATE SET shipped = $2, digest = $3, shipped_at = now() \
+         ON CONFLICT (journal) DO UPDATE SET shipped = GREATEST(journals.shipped, $2), shipped_at = now(), \
+            digest = CASE WHEN $2 >= journals.shipped THEN $3 ELSE journals.digest END \
          WHERE (journals.shipped, journals.digest) IS DISTINCT FROM ($2, $3)",
     );
     let set = set.bind(journal).bind(shipped).bind(digest.as_slice()).execute(connection).await?;

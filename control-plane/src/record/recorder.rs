@@ -105,7 +105,17 @@ impl Recorder {
     pub fn call(&self, summary: Summary) -> CallRecord {
         let (made, ready, said) = (Vec::new(), Vec::new(), Said::default());
         let progress = Progress(watch::Sender::new(Some(0)));
-        CallRecord { recorder: self.clone(), summary, made, ready, said, next_seq: 0, progress, stage: Stage::New }
+        CallRecord {
+            recorder: self.clone(),
+            epoch: summary.epoch,
+            summary,
+            made,
+            ready,
+            said,
+            next_seq: 0,
+            progress,
+            stage: Stage::New,
+        }
     }
 
     /// What there is to count about the record.
@@ -140,6 +150,8 @@ impl Recorder {
 /// The record of one stream of a call. Dropped before it is closed, the call stays on record as running.
 pub struct CallRecord {
     recorder: Recorder,
+    /// That of the entries.
+    epoch: u32,
     summary: Summary,
     /// Made and not turned into text yet: that can wait until the proxy has its answer.
     made: Vec<luthien_policy::Entry>,
@@ -238,7 +250,7 @@ impl CallRecord {
     }
 
     fn send(&self, what: What) {
-        let Summary { call_id, epoch, .. } = self.summary;
+        let (call_id, epoch) = (self.summary.call_id, self.epoch);
         if let Err(unsent) = self.recorder.queue.send(Item { call_id, epoch, at: Instant::now(), what })
             && let What::Entries { entries, .. } = unsent.0.what
         {
@@ -268,6 +280,7 @@ impl NewEntry {
             EntryBody::Interest(_) => "interest",
             EntryBody::Coverage(_) => "coverage",
             EntryBody::Outcome(_) => "outcome",
+            EntryBody::Report(_) => "report",
         };
         let body = match request_in(&mut entry.body) {
             Some(request) => NewBody::Requesting { weight: weight(request), body: Box::new(entry.body) },
@@ -306,7 +319,8 @@ pub(super) fn request_in(body: &mut EntryBody) -> Option<&mut Value> {
         | EntryBody::Note(_)
         | EntryBody::Interest(_)
         | EntryBody::Coverage(_)
-        | EntryBody::Outcome(_) => None,
+        | EntryBody::Outcome(_)
+        | EntryBody::Report(_) => None,
     }
 }
 
@@ -328,6 +342,7 @@ pub struct NotDurable;
 /// How the writing goes.
 pub struct Health {
     failing: Mutex<Option<String>>,
+    not_ready: Mutex<Option<String>>,
     entries_lost: AtomicU64,
     entries_written: Counter,
     conflicts: Counter,
@@ -339,6 +354,7 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             failing: Mutex::default(),
+            not_ready: Mutex::default(),
             entries_lost: AtomicU64::new(0),
             entries_written: Counter::default(),
             conflicts: Counter::default(),
@@ -350,7 +366,13 @@ impl Default for Health {
 impl Health {
     /// Why nothing can be written at present.
     pub fn failing(&self) -> Option<String> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failing.or_else(|| self.not_ready.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Why nothing is to be put on record at first.
+    pub(crate) fn is_not_ready(&self, reason: Option<String>) {
+        *self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     /// How many entries will never be written.

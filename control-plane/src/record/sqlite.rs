@@ -22,6 +22,7 @@ use futures_util::future::BoxFuture;
 use luthien_policy::Audit;
 use sqlx::{
     Connection as _, SqliteConnection, SqlitePool,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use uuid::Uuid;
@@ -76,6 +77,18 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), writer, readers })
     }
 
+    /// The connection that writes. A transaction that SQLite gave up by itself, as it does when the disk is full, goes on
+    /// for ever by sqlx's count: such a connection is replaced.
+    async fn to_write(&self) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
+        let connection = self.writer.acquire().await?;
+        if !connection.is_in_transaction() {
+            return Ok(connection);
+        }
+        // That it can't be closed in good order either is no news.
+        let _ = connection.close().await;
+        self.writer.acquire().await
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -85,7 +98,7 @@ impl Sqlite {
 impl Store for Sqlite {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.writer.acquire().await?;
+            let mut connection = self.to_write().await?;
             let mut transaction = immediate(&mut connection).await?;
             shared::add_messages(&mut transaction, &batch.messages).await?;
             shared::add_histories(&mut transaction, &batch.histories).await?;
@@ -132,7 +145,7 @@ impl Store for Sqlite {
     }
 }
 
-fn synchronous(audit: Audit) -> SqliteSynchronous {
+pub(super) fn synchronous(audit: Audit) -> SqliteSynchronous {
     match audit {
         Audit::Relaxed => SqliteSynchronous::Normal,
         Audit::Strict => SqliteSynchronous::Full,
@@ -146,7 +159,7 @@ async fn immediate(connection: &mut SqliteConnection) -> Result<sqlx::Transactio
 
 /// Makes the file, readable by its owner only: it holds what people say to models. SQLite gives its side files the same
 /// mode.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! What is known of a call at a glance.
 
-use luthien_policy::{EntryBody, NoteEntry, OutcomeEntry};
+use luthien_policy::{EntryBody, NoteEntry, OpenedEntry, OutcomeEntry, ReportEntry};
 use luthien_proto::message::{CallStarted, Outcome, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -162,6 +162,7 @@ impl Summary {
                 self.note_all(&outcome.annotations);
                 self.end(outcome);
             }
+            EntryBody::Report(report) => self.reported(report),
         }
     }
 
@@ -174,15 +175,29 @@ impl Summary {
     }
 
     fn end(&mut self, ended: &OutcomeEntry) {
-        let present = |us: u64| (us != 0).then_some(us);
         self.ended_at_us = present(ended.ended_us).map(|us| self.started_at_us.saturating_add_unsigned(us));
         self.outcome = Some(outcome_from_name(ended.outcome).unwrap_or(Outcome::Unknown));
-        self.reason = ended.fault.clone().or_else(|| non_empty(&ended.reason));
+        self.reason = ended.fault.clone().or_else(|| reason(&ended.reason, ended.opened.as_ref()));
         self.status = (ended.status != 0).then_some(ended.status);
         self.upstream_status = (ended.upstream_status != 0).then_some(ended.upstream_status);
         self.upstream_first_us = present(ended.upstream_first_us);
         self.client_first_us = present(ended.client_first_us);
         self.tokens = ended.usage.as_ref().map(Tokens::new).unwrap_or_default();
+    }
+
+    /// What a report says. A stream that heard the end knows more of the call than this, whatever its epoch.
+    fn reported(&mut self, report: &ReportEntry) {
+        self.epoch = 0;
+        self.revision = non_empty(&report.revision);
+        self.pipeline = self.revision.as_ref().map(|_| report.pipeline.clone());
+        self.ended_at_us = present(report.ended_us).map(|us| self.started_at_us.saturating_add_unsigned(us));
+        self.outcome = Some(outcome_from_name(report.outcome).unwrap_or(Outcome::Unknown));
+        self.reason = reason(&report.reason, report.opened.as_ref());
+        self.status = (report.status != 0).then_some(report.status);
+        self.upstream_status = (report.upstream_status != 0).then_some(report.upstream_status);
+        self.upstream_first_us = present(report.upstream_first_us);
+        self.client_first_us = present(report.client_first_us);
+        self.tokens = report.usage.as_ref().map(Tokens::new).unwrap_or_default();
     }
 
     fn note_all(&mut self, notes: &[NoteEntry]) {
@@ -236,6 +251,16 @@ pub(crate) fn severity_from_name(name: &str) -> Option<Severity> {
 /// Those that are at least so grave.
 pub(super) fn severities_from(least: Severity) -> Vec<Severity> {
     SEVERITIES.into_iter().filter(|severity| *severity >= least).collect()
+}
+
+/// What went wrong; of what passed unjudged, why.
+fn reason(reason: &str, opened: Option<&OpenedEntry>) -> Option<String> {
+    let unjudged = |opened: &OpenedEntry| format!("{} chunks passed unjudged: {}", opened.chunks, opened.reason);
+    non_empty(reason).or_else(|| opened.map(unjudged))
+}
+
+fn present(us: u64) -> Option<u64> {
+    (us != 0).then_some(us)
 }
 
 /// Outcomes by their names.

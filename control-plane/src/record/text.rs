@@ -50,6 +50,10 @@ impl Said {
                 self.add(&outcome.reason);
                 self.notes(&outcome.annotations);
             }
+            EntryBody::Report(report) => {
+                self.add(&report.why);
+                self.add(&report.reason);
+            }
         }
     }
 

@@ -190,7 +190,7 @@ impl Stream {
 
     /// The last message of a proxy.
     pub fn end(&mut self, outcome: Outcome) {
-        self.tell(ended(outcome));
+        self.tell(ToService::CallEnded(call_ended(outcome)));
         self.requests = None;
     }
 
@@ -239,13 +239,19 @@ pub fn resumed(epoch: u32, admission: Option<Admission>, settled: u64) -> ToServ
 }
 
 fn started_by(call_id: Uuid, capabilities: &[&str]) -> ToService {
+    let capabilities = capabilities.iter().map(|&capability| capability.to_owned()).collect();
+    ToService::CallStarted(Box::new(CallStarted { capabilities, ..call_started(call_id) }))
+}
+
+/// What a proxy says of a call that begins.
+pub fn call_started(call_id: Uuid) -> CallStarted {
     let content = Content::from(ContentBlock::Text("Hello?".into()));
     let message = Message { role: "user".into(), content: vec![content], extras: Default::default() };
-    ToService::CallStarted(Box::new(CallStarted {
+    CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
-        capabilities: capabilities.iter().map(|&capability| capability.to_owned()).collect(),
+        capabilities: Vec::new(),
         headers: Vec::new(),
         call_id,
         started_at_us: 1_700_000_000_000_000,
@@ -262,7 +268,7 @@ fn started_by(call_id: Uuid, capabilities: &[&str]) -> ToService {
             messages: vec![message],
             ..Default::default()
         },
-    }))
+    }
 }
 
 /// A whole response of one text.
@@ -280,8 +286,9 @@ pub fn response(text: &str) -> ToService {
     ToService::Chunks((1..).zip(steps).map(chunk).collect())
 }
 
-fn ended(outcome: Outcome) -> ToService {
-    ToService::CallEnded(CallEnded {
+/// What a proxy says of its end.
+pub fn call_ended(outcome: Outcome) -> CallEnded {
+    CallEnded {
         outcome,
         written: 6,
         reason: String::new(),
@@ -290,5 +297,6 @@ fn ended(outcome: Outcome) -> ToService {
         upstream_first_us: 10,
         client_first_us: 20,
         ended_us: 30,
-    })
+        opened: None,
+    }
 }

@@ -8,4 +8,5 @@ mod calls;
 mod harness;
 mod lifecycle;
 mod policies;
+mod reports;
 mod resume;

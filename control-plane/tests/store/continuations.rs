@@ -99,6 +99,7 @@ fn outcome() -> EntryBody {
         outcome: "delivered",
         reason: String::new(),
         fault: None,
+        opened: None,
         status: 200,
         upstream_status: 200,
         written: 9,

@@ -5,6 +5,7 @@
 mod conformance;
 mod continuations;
 mod faults;
+mod journal;
 mod messages;
 mod postgres;
 mod sets;

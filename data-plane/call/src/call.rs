@@ -7,6 +7,7 @@ mod fault;
 mod heard;
 mod judged;
 mod life;
+mod reported;
 mod service;
 mod source;
 mod stream;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use luthien_proto::{
     Event, Request,
     codec::Encoded,
-    message::{CallEnded, CallStarted, Consult, FailureMode, FromService},
+    message::{CallEnded, CallReport, CallStarted, Consult, FailureMode, FromService},
 };
 
 use crate::conversion::Response;
@@ -27,7 +28,7 @@ pub use consults::ConsultLimits;
 pub use heard::Heard;
 pub use life::Call;
 
-pub use crate::stats::{Fate, HELD_BOUNDS_US, ServiceFailure, Stats, UpstreamFailure};
+pub use crate::stats::{Fate, HELD_BOUNDS_US, Stats, UpstreamFailure};
 
 /// What a call begins with.
 #[derive(Debug)]
@@ -162,6 +163,9 @@ pub enum Output {
     DropService,
     /// The call is over for the client and the upstream. Once, before the last that the policy service is told.
     Ended(CallEnded),
+    /// What a policy service has to be told of the call, once one can be heard: none had it at its end. Once at most, and just
+    /// before [`Output::Done`].
+    Report(Box<CallReport>),
     /// The call is admitted: send the request upstream; if there is another one here, that.
     Forward(Option<Box<Request>>),
     /// Ask a model a question.

@@ -76,6 +76,8 @@ pub struct Gate {
     end: End,
     /// Nothing is held any more, by what an operator wrote.
     open: bool,
+    /// The first and the last chunk that so went without its verdict.
+    opened: Option<(u64, u64)>,
     stats: Stats,
 }
 
@@ -136,6 +138,7 @@ impl Gate {
             held_chunks: 0,
             end: End::No,
             open: false,
+            opened: None,
             stats: Stats::default(),
         }
     }
@@ -196,7 +199,10 @@ impl Gate {
             match (&fate, self.end) {
                 (Fate::Held(_), End::No) => {} // counted when it is settled
                 (_, End::Due(_) | End::Taken) => self.stats.count(kind, stats::Fate::Withheld),
-                (_, End::No) if level == Level::Gate => self.stats.count(kind, stats::Fate::Opened),
+                (_, End::No) if level == Level::Gate => {
+                    self.note_opened(seq);
+                    self.stats.count(kind, stats::Fate::Opened);
+                }
                 (_, End::No) => self.stats.count(kind, stats::Fate::Unjudged),
             }
             slots.push(Slot { seq, kind, fate });
@@ -254,7 +260,25 @@ impl Gate {
     /// Passes all that is held and all that will come: what an operator wrote for the loss of the policy service.
     pub fn open(&mut self) {
         self.open = true;
+        let held = self.frames.iter().flat_map(|frame| &frame.slots).filter(|slot| slot.is_held());
+        let seqs: Vec<u64> = held.map(|slot| slot.seq).collect();
+        seqs.into_iter().for_each(|seq| self.note_opened(seq));
         self.settle(u64::MAX, 0, stats::Fate::Opened, Fate::Passed);
+    }
+
+    /// The first and the last chunk that passed without the verdict that it was owed, and how many did.
+    pub fn opened(&self) -> Option<(u64, u64, u64)> {
+        self.opened.map(|(first, last)| (first, last, self.stats.total(stats::Fate::Opened)))
+    }
+
+    /// The last chunk that came.
+    pub fn last_seq(&self) -> u64 {
+        self.next_seq - 1
+    }
+
+    fn note_opened(&mut self, seq: u64) {
+        let (first, _) = self.opened.unwrap_or((seq, seq));
+        self.opened = Some((first, seq));
     }
 
     /// Whether nothing is held any more, whatever was wanted.

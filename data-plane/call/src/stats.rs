@@ -1,6 +1,6 @@
 //! What became of a call's chunks, in numbers.
 
-use luthien_proto::event::Kind;
+use luthien_proto::{event::Kind, message::ServiceFailure};
 
 /// The upper bounds of the buckets in which the times of holding are counted, in microseconds; above the last there is one
 /// more bucket.
@@ -42,19 +42,6 @@ impl Fate {
             Self::Withheld => "withheld",
         }
     }
-}
-
-/// What went wrong with the policy service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceFailure {
-    /// None admitted the call.
-    NotAdmitted,
-    /// It was lost during the call.
-    Lost,
-    /// It broke the protocol, or did not decide in time or within the limits.
-    Faulted,
-    /// It did not say that the record of the call is complete.
-    NotRecorded,
 }
 
 /// What went wrong with the upstream.

@@ -259,6 +259,7 @@ impl Rig {
                 | Output::CloseService
                 | Output::DropService
                 | Output::Ended(_)
+                | Output::Report(_)
                 | Output::Consult(_)
                 | Output::CancelConsult(_)
                 | Output::CancelUpstream => {}

@@ -141,6 +141,7 @@ impl From<Consult> for wire::Consult {
             upstream: consult.upstream,
             credentials: wire::Credentials::from(consult.credentials).into(),
             deadline_ms: consult.deadline_ms.unwrap_or(0),
+            reuse: consult.reuse,
         }
     }
 }
@@ -158,6 +159,7 @@ impl TryFrom<wire::Consult> for Consult {
             request: message(consult.request, "request")?,
             upstream: consult.upstream,
             deadline_ms: Some(consult.deadline_ms).filter(|&limit| limit != 0),
+            reuse: consult.reuse,
         })
     }
 }

@@ -9,7 +9,8 @@ use super::Malformed;
 use crate::{
     event::{FinishReason, Finished, Kind, Step, ToolForm},
     message::{
-        AdmissionDecision, Decision, FailureMode, FromService, Level, Limits, Outcome, Reply, Severity, ToService,
+        AdmissionDecision, CallReport, Decision, FailureMode, FromService, Level, Limits, Outcome, Reply, Severity,
+        ToService,
     },
     wire,
 };
@@ -33,6 +34,11 @@ proptest! {
     #[test]
     fn what_the_service_says_survives_the_wire(message in arbitrary::from_service()) {
         prop_assert_eq!(read_response(&message.clone().into()), Ok(message));
+    }
+
+    #[test]
+    fn what_the_proxy_reports_survives_the_wire(report in arbitrary::call_report()) {
+        prop_assert_eq!(CallReport::try_from(wire::CallReport::from(report.clone())), Ok(report));
     }
 
     #[test]
@@ -207,9 +213,28 @@ fn a_malformed_message_of_the_proxy_is_refused_with_its_field_and_reason() {
             })),
             "call_ended.status: 70000 is no HTTP status",
         ),
+        (
+            request(wire::enforce_request::Message::CallEnded(wire::CallEnded {
+                opened: Some(wire::Opened { first: 3, last: 2, ..Default::default() }),
+                ..Default::default()
+            })),
+            "call_ended.opened.last: before the first",
+        ),
     ];
     for (message, expected) in cases {
         assert_eq!(read_request(&message).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn a_report_that_lacks_what_it_tells_of_is_malformed() {
+    let report = wire::CallReport { epoch: 1, ..Default::default() };
+    let cases = [
+        (wire::CallReport::default(), "epoch: a call that is reported had a stream before"),
+        (report, "call_started: not set"),
+    ];
+    for (report, expected) in cases {
+        assert_eq!(CallReport::try_from(report).unwrap_err().to_string(), expected);
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Malformed, each, extras, extras_text, message, nested, set, status, 
 use crate::{
     event::{BlockDelta, Chunk, Event},
     json::Extras,
-    message::{Applied, Block, CallEnded, CallResumed, CallStarted, Consultation, Header, Outcome, ToService},
+    message::{Applied, Block, CallEnded, CallResumed, CallStarted, Consultation, Header, Opened, Outcome, ToService},
     request::Dialect,
     wire,
 };
@@ -74,8 +74,8 @@ impl TryFrom<wire::CallResumed> for CallResumed {
 }
 
 impl From<Consultation> for wire::Consultation {
-    fn from(Consultation { id, events }: Consultation) -> Self {
-        Self { id, events: to_each(events) }
+    fn from(Consultation { id, events, reused }: Consultation) -> Self {
+        Self { id, events: to_each(events), reused }
     }
 }
 
@@ -88,7 +88,7 @@ impl TryFrom<wire::Consultation> for Consultation {
         if lasts != 1 || !events.last().is_some_and(|event| event.step.is_last()) {
             return Err(Malformed::new("events", "the last one, and no other, has to be Ended or Failed"));
         }
-        Ok(Self { id: consultation.id, events })
+        Ok(Self { id: consultation.id, events, reused: consultation.reused })
     }
 }
 
@@ -211,6 +211,7 @@ impl From<CallEnded> for wire::CallEnded {
             upstream_first_us: ended.upstream_first_us,
             client_first_us: ended.client_first_us,
             ended_us: ended.ended_us,
+            opened: ended.opened.map(Into::into),
         }
     }
 }
@@ -228,7 +229,27 @@ impl TryFrom<wire::CallEnded> for CallEnded {
             upstream_first_us: ended.upstream_first_us,
             client_first_us: ended.client_first_us,
             ended_us: ended.ended_us,
+            opened: ended.opened.map(|opened| nested(opened, "opened")).transpose()?,
         })
+    }
+}
+
+impl From<Opened> for wire::Opened {
+    fn from(Opened { first, last, chunks, cause, reason }: Opened) -> Self {
+        Self { first, last, chunks, cause: wire::ServiceFailure::from(cause).into(), reason }
+    }
+}
+
+impl TryFrom<wire::Opened> for Opened {
+    type Error = Malformed;
+
+    fn try_from(opened: wire::Opened) -> Result<Self, Malformed> {
+        let cause = opened.cause().into();
+        let wire::Opened { first, last, chunks, reason, .. } = opened;
+        if last < first {
+            return Err(Malformed::new("last", "before the first"));
+        }
+        Ok(Self { first, last, chunks, cause, reason })
     }
 }
 

@@ -80,7 +80,9 @@ impl Process {
     /// # Panics
     /// When it can't be started.
     pub fn start(program: Program, folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(program.path());
+        let mut command = Command::new("/bin/sh");
+        // What grows beyond a limit of file sizes is told so, and not killed.
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program.path());
         command.current_dir(folder).args(args).env_clear().envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.name()));
@@ -139,6 +141,22 @@ impl Process {
             }
         }
         panic!("{} does not stand still", self.program.name());
+    }
+
+    /// No file that it writes may grow beyond that, as on a disk that is full; `None`: any may. Those who can't say so to
+    /// the system are told why.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<(), String> {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut prlimit = Command::new("prlimit");
+        prlimit.arg("--pid").arg(self.child.id().to_string()).arg(format!("--fsize={limit}:"));
+        let output = prlimit.output().map_err(|error| format!("prlimit: {error}"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!("prlimit: {}", String::from_utf8_lossy(&output.stderr))),
+        }
     }
 
     /// Kills it, without any warning, and waits until it is gone.

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use luthien_proto::wire::{
-    self, Admission, CallEnded, CallStarted, Chunk, EnforceRequest, EnforceResponse, Event, Forward, Interest, Level,
-    Verdict, Working, admission, enforce_request, enforce_response,
+    self, Admission, CallEnded, CallReport, CallReported, CallStarted, Chunk, EnforceRequest, EnforceResponse, Event,
+    Forward, Interest, Level, Verdict, Working, admission, enforce_request, enforce_response,
     policy_service_server::{PolicyService as Rpc, PolicyServiceServer},
     verdict,
 };
@@ -19,6 +19,7 @@ use super::within;
 pub struct PolicyService {
     address: SocketAddr,
     calls: mpsc::Receiver<Conversation>,
+    reports: mpsc::Receiver<CallReport>,
     serving: JoinHandle<()>,
 }
 
@@ -28,15 +29,16 @@ impl PolicyService {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on the loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (sender, calls) = mpsc::channel(16);
+        let (reported, reports) = mpsc::channel(16);
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<PolicyServiceServer<Service>>().await;
         let serving = tokio::spawn(async move {
-            let policies = PolicyServiceServer::new(Service(sender));
+            let policies = PolicyServiceServer::new(Service(sender, reported));
             let server = tonic::transport::Server::builder().add_service(health).add_service(policies);
             let served = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
             served.expect("the listener works for as long as the test");
         });
-        Self { address, calls, serving }
+        Self { address, calls, reports, serving }
     }
 
     /// Where it listens, for a configuration.
@@ -53,6 +55,11 @@ impl PolicyService {
             other => panic!("the proxy began with {other:?}"),
         }
     }
+
+    /// Waits for the next report of a call that nobody had at its end.
+    pub async fn report(&mut self) -> CallReport {
+        within("a report at the policy service", self.reports.recv()).await.expect("the service runs")
+    }
 }
 
 impl Drop for PolicyService {
@@ -61,7 +68,7 @@ impl Drop for PolicyService {
     }
 }
 
-struct Service(mpsc::Sender<Conversation>);
+struct Service(mpsc::Sender<Conversation>, mpsc::Sender<CallReport>);
 
 #[tonic::async_trait]
 impl Rpc for Service {
@@ -75,6 +82,11 @@ impl Rpc for Service {
         let call = Conversation { from: request.into_inner(), to: Some(sender), seen: 0 };
         self.0.send(call).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn report(&self, report: Request<CallReport>) -> Result<Response<CallReported>, Status> {
+        self.1.send(report.into_inner()).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(CallReported {}))
     }
 }
 

@@ -6,7 +6,7 @@ use luthien_tests::{
     peers::{Gate, eventually, upstream::Reply, upstream::Upstream},
     validate::{Dialect, sse},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn asks(dialect: Dialect) -> [Ask; 2] {
@@ -55,6 +55,83 @@ async fn calls_go_on_when_the_control_plane_is_back() {
         (answer.status == 200).then_some(answer)
     });
     answer.await.stream(dialect).await;
+}
+
+/// The same control plane, started again.
+async fn back(gateway: &Gateway) -> ControlPlane {
+    let section = json!({"grpc_listen": gateway.control.grpc.to_string()});
+    ControlPlane::start(gateway.folder(), "back", &section).await
+}
+
+/// What the report says that is on record of a call.
+async fn reported(control: &ControlPlane, call_id: &str) -> (String, Value) {
+    let record = control.record(call_id).await;
+    let mut report = record.call["report"].clone();
+    (record.outcome().to_owned(), report["body"].take())
+}
+
+#[tokio::test]
+async fn a_refused_call_is_on_record_when_the_control_plane_is_back() {
+    let mut gateway = Setup::noop().start().await;
+    gateway.control.process.kill();
+    let answer = gateway.ask(Ask::streamed(Dialect::Anthropic)).await;
+    assert_eq!(answer.status, 503);
+    let (outcome, report) = reported(&back(&gateway).await, &answer.header("x-luthien-call-id")).await;
+    assert_eq!(
+        (outcome.as_str(), &report["cause"], &report["status"]),
+        ("failed", &json!("not_admitted"), &json!(503))
+    );
+    assert_eq!(report["opened"], Value::Null);
+    let metrics = Ask::get("/metrics").send(gateway.data.address).await.complete().await;
+    let page = String::from_utf8(metrics).unwrap();
+    assert!(page.contains("luthien_data_plane_reports_total{outcome=\"told\"} 1\n"), "{page}");
+    assert!(page.contains("luthien_data_plane_reports_waiting 0\n"), "{page}");
+}
+
+#[tokio::test]
+async fn a_call_that_ended_closed_is_on_record_when_the_control_plane_is_back() {
+    let mut gateway = Setup::replacing_cool().start().await;
+    let dialect = Dialect::OpenAi;
+    let body = fixtures::streamed(dialect, "text");
+    let (first, rest) = sse::split_behind(&body, "re, the radi");
+    let gate = Gate::new();
+    gateway.upstream.answer(Reply::sse().send(first).wait(&gate).send(rest));
+    let mut answer = gateway.ask(Ask::streamed(dialect)).await;
+    answer.until("re, the radi").await;
+    gateway.control.process.kill();
+    gate.open();
+    let call_id = answer.header("x-luthien-call-id").to_owned();
+    answer.failed_stream(dialect).await;
+    let (outcome, report) = reported(&back(&gateway).await, &call_id).await;
+    assert_eq!((outcome.as_str(), &report["cause"]), ("failed", &json!("lost")));
+    assert_eq!((&report["pipeline"], &report["opened"]), (&json!(["words"]), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_passed_unjudged_is_on_record_when_the_control_plane_is_back() {
+    let config = json!({"replacements": [["cool", "radical"]]});
+    let policy = json!({"name": "words", "kind": "string_replacement", "on_failure": "open", "config": config});
+    let mut gateway = Setup::pipeline(&[policy]).start().await;
+    let dialect = Dialect::Anthropic;
+    let body = fixtures::streamed(dialect, "text");
+    let (first, rest) = sse::split_behind(&body, "re, the radi");
+    let gate = Gate::new();
+    gateway.upstream.answer(Reply::sse().send(first).wait(&gate).send(rest));
+    let mut answer = gateway.ask(Ask::streamed(dialect)).await;
+    answer.until("re, the radi").await;
+    gateway.control.process.kill();
+    gate.open();
+    let call_id = answer.header("x-luthien-call-id").to_owned();
+    answer.stream(dialect).await;
+    let (outcome, report) = reported(&back(&gateway).await, &call_id).await;
+    assert_eq!((outcome.as_str(), &report["cause"]), ("delivered", &json!("lost")));
+    let opened = &report["opened"];
+    assert_eq!(opened["cause"], "lost");
+    let count = |field: &str| opened[field].as_u64().unwrap();
+    assert_eq!(
+        (count("chunks"), count("last")),
+        (count("last") - count("first") + 1, report["written"].as_u64().unwrap())
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! End to end: real clients' requests, real planes, a scripted provider; every output is read by the strict readers.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod audit;
 mod bad_requests;
 mod bytes;
 mod configuration;
@@ -10,6 +11,7 @@ mod debug_logging;
 mod dialects;
 mod diff;
 mod disconnect;
+mod disk;
 mod gemini;
 mod held;
 mod leaves;

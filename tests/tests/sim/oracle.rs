@@ -9,7 +9,7 @@ use crate::{
     client::{self, End, Got},
     expect::Expected,
     hear::{self, Heard},
-    plan::{Call, Dialect, Plan, Trouble},
+    plan::{Call, Dialect, Plan},
     world::{Run, UPSTREAM_KEY},
 };
 
@@ -94,8 +94,7 @@ fn may_fail(plan: &Plan, call: &Call) -> bool {
 
 /// Whether the connection may end without a word. A whole response that nobody judges is given on as it comes.
 fn may_break(plan: &Plan, call: &Call) -> bool {
-    (call.is_cut() && !call.streamed)
-        || plan.faults.iter().any(|fault| fault.trouble == Trouble::CrashData(call.data_plane))
+    (call.is_cut() && !call.streamed) || plan.loses(call.data_plane)
 }
 
 /// A response that ended well satisfies the strictest reader.

@@ -117,6 +117,11 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.trouble, Trouble::CrashData(_)))
     }
 
+    /// Whether that data plane is killed.
+    pub fn loses(&self, data_plane: usize) -> bool {
+        self.faults.iter().any(|fault| fault.trouble == Trouble::CrashData(data_plane))
+    }
+
     /// Whether a response may end with an error for its size.
     pub fn may_outgrow(&self, call: &Call) -> bool {
         self.may_outgrow_window(call) || call.is_flooded() && self.loses_control_plane()
@@ -241,7 +246,8 @@ impl Call {
         self
     }
 
-    fn is_flooded(&self) -> bool {
+    /// Whether the model says more than anybody keeps.
+    pub fn is_flooded(&self) -> bool {
         self.looks_away > 0
     }
 

@@ -15,6 +15,7 @@ use luthien_control_plane::{
     record::{Store, Writer},
 };
 use luthien_policy::{Audit, PolicySet};
+use luthien_proto::message::Outcome;
 use luthien_service::Shutdown;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +41,7 @@ const TICK: Duration = Duration::from_millis(4);
 /// When nobody should have anything left to do.
 const PATIENCE: Duration = Duration::from_secs(400);
 /// What planes have to put on record how the last call ended.
-const AFTERWARDS: Duration = Duration::from_secs(45);
+const AFTERWARDS: Duration = Duration::from_secs(90);
 
 /// What is left of a run.
 pub struct Run {
@@ -82,7 +83,7 @@ pub fn run(plan: &Plan) -> Run {
         }
     };
     let end = sim.elapsed() + AFTERWARDS;
-    while finished.is_ok() && sim.elapsed() < end && !(faults.are_over() && is_recorded(&store, &trace)) {
+    while finished.is_ok() && sim.elapsed() < end && !(faults.are_over() && is_recorded(&plan, &store, &trace)) {
         faults.apply(&mut sim, &trace);
         if let Err(error) = sim.step() {
             trace.note(format!("afterwards: {error}"));
@@ -112,15 +113,19 @@ fn align_tasks() {
     while number().is_ok_and(|number| number % 64 != 0) {}
 }
 
-/// Whether it is on record how each call ended that went to its upstream.
-fn is_recorded(store: &Memory, trace: &Trace) -> bool {
-    let ended = |id: &str| {
+/// Whether it is on record how each call ended that went to its upstream. Of one whose data plane was killed nobody knows.
+fn is_recorded(plan: &Plan, store: &Memory, trace: &Trace) -> bool {
+    let ended = |id: &str, data_plane: usize| {
         let id = id.parse().unwrap_or_default();
-        store.look(|kept| kept.summaries.get(&id).is_some_and(|summary| summary.outcome.is_some()))
+        let outcome = store.look(|kept| kept.summaries.get(&id).and_then(|summary| summary.outcome));
+        outcome.is_some_and(|outcome| outcome != Outcome::Unknown || plan.loses(data_plane))
     };
     trace.look(|seen| {
-        let calls = seen.clients.iter().zip(&seen.upstreams).filter(|(_, upstream)| !upstream.asked.is_empty());
-        calls.filter_map(|(client, _)| client.call_id.as_deref()).all(ended)
+        let calls = seen.clients.iter().zip(&seen.upstreams).zip(&plan.calls);
+        let asked = calls.filter(|((_, upstream), _)| !upstream.asked.is_empty());
+        asked
+            .filter_map(|((client, _), call)| Some((client.call_id.as_deref()?, call.data_plane)))
+            .all(|(id, data_plane)| ended(id, data_plane))
     })
 }
 

@@ -59,7 +59,7 @@ pub struct ConsultBlockEntry {
 impl ConsultEntry {
     /// A question that nobody has answered yet.
     pub(crate) fn asked(policy: &str, consult: &Consult, now_us: u64) -> Self {
-        let Consult { id, request, upstream, credentials, deadline_ms: _ } = consult;
+        let Consult { id, request, upstream, credentials, deadline_ms: _, reuse: _ } = consult;
         Self {
             policy: policy.to_owned(),
             id: id.clone(),

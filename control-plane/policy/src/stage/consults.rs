@@ -65,7 +65,7 @@ impl Asking<'_> {
             self.consults.running.insert(number);
             let Question { request, upstream, credentials, deadline } = question;
             let deadline_ms = deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1));
-            let consult = Consult { id: id(policy, number), request, upstream, credentials, deadline_ms };
+            let consult = Consult { id: id(policy, number), request, upstream, credentials, deadline_ms, reuse: false };
             self.to.push(Ask::Consult { policy: policy.to_owned(), consult: Box::new(consult) });
         }
         ConsultId(number)

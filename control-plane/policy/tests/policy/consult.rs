@@ -145,14 +145,15 @@ fn whoever_has_ended_the_response_needs_no_answers() {
     proxy.respond(&response([text(0, ["one"]), text(1, ["two"])]), &[1]);
     assert_eq!(read(&proxy.released), ["failed: policy panics failed"]);
     assert_eq!(proxy.cancelled, ["a/1"]);
-    let late = Consultation { id: "a/1".to_owned(), events: response([text(0, ["yes"])]) };
+    let late = Consultation { id: "a/1".to_owned(), events: response([text(0, ["yes"])]), reused: false };
     proxy.session.handle(ToService::Consultation(late)).expect("one that is on its way may still come");
 }
 
 #[test]
 fn an_answer_that_nobody_asked_for_is_a_fault() {
-    let consultation =
-        |id: &str| ToService::Consultation(Consultation { id: id.to_owned(), events: response([text(0, ["yes"])]) });
+    let consultation = |id: &str| {
+        ToService::Consultation(Consultation { id: id.to_owned(), events: response([text(0, ["yes"])]), reused: false })
+    };
     for id in ["a/2", "b/1", "a", "a/01", "a/1/1", "/1"] {
         let mut proxy = pipeline([judge("a")]);
         proxy.respond(&response([text(0, ["one"])])[..4], &[1]);

@@ -341,7 +341,7 @@ impl Proxy {
     /// A model answers a consult.
     pub fn consulted(&mut self, id: &str, events: Vec<Event>) {
         assert!(self.running.remove(id), "{id} does not run");
-        self.tell(ToService::Consultation(Consultation { id: id.to_owned(), events }));
+        self.tell(ToService::Consultation(Consultation { id: id.to_owned(), events, reused: false }));
         self.release();
     }
 
@@ -405,6 +405,7 @@ impl Proxy {
             upstream_first_us: 900,
             client_first_us: 1100,
             ended_us: (self.seq + 1) * 1000,
+            opened: None,
         };
         self.session.handle(ToService::CallEnded(ended)).unwrap();
         self.rest()

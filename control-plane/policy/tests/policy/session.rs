@@ -43,6 +43,7 @@ fn ended() -> ToService {
         upstream_first_us: 0,
         client_first_us: 0,
         ended_us: 0,
+        opened: None,
     })
 }
 

@@ -16,7 +16,7 @@ use words::Budget;
 #[derive(Serialize)]
 pub(in crate::admin) struct DiffView {
     call_id: Uuid,
-    /// `null`: the call runs, or its control plane died before it ended; there may be more to come.
+    /// `null`: the call runs, or its data plane died with its control plane; there may be more to come.
     outcome: Option<&'static str>,
     request: RequestDiff,
     response: ResponseDiff,

@@ -34,7 +34,7 @@ struct CallView {
     omitted: Vec<String>,
     revision: Option<String>,
     pipeline: Option<Vec<String>>,
-    /// `null`: the call runs, or its control plane died before it ended.
+    /// `null`: the call runs, or its data plane died with its control plane.
     outcome: Option<&'static str>,
     reason: Option<String>,
     status: Option<u16>,
@@ -66,6 +66,8 @@ pub(in crate::admin) struct FullCallView {
     epoch: u32,
     /// All that have entries.
     epochs: Vec<u32>,
+    /// What the proxy reported of the end, whatever the epoch; `null`: there was no need to.
+    report: Option<EntryView>,
     entries: Vec<EntryView>,
 }
 
@@ -87,11 +89,11 @@ impl From<Page> for PageView {
 impl FullCallView {
     /// With the entries of that epoch, and perhaps how its blocks came.
     pub(super) fn new(epoch: u32, deltas: bool, call: FullCall) -> Self {
-        let epochs = call.epochs();
+        let (epochs, report) = (call.epochs(), call.report().cloned().map(EntryView::from));
         let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch);
         let entries = entries.map(|entry| if deltas { entry } else { without_deltas(entry) });
         let entries = entries.map(EntryView::from).collect();
-        Self { call: call.summary.into(), epoch, epochs, entries }
+        Self { call: call.summary.into(), epoch, epochs, report, entries }
     }
 }
 

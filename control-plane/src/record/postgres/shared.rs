@@ -67,7 +67,7 @@ async fn add_texts(connection: &mut PgConnection, texts: &[Text]) -> Result<(), 
     let mut rows: Vec<&Text> = texts.iter().collect();
     rows.sort_by_key(|said| (said.call_id, said.epoch, said.seq));
     sqlx::query(
-        "INSERT INTO texts (call_id, epoch, seq, words) SELECT call_id, epoch, seq, to_tsvector('simple', said) \
+        "INSERT INTO texts (call_id, epoch, seq, words) SELECT call_id, epoch, seq, words_of(said) \
          FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) AS new (call_id, epoch, seq, said) \
          ON CONFLICT DO NOTHING",
     )

@@ -12,7 +12,7 @@ use crate::{
 impl SetStore for Sqlite {
     fn begin<'a>(&'a self, set: &'a StoredSet) -> BoxFuture<'a, Result<Current, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.writer.acquire().await?;
+            let mut connection = self.to_write().await?;
             let mut transaction = immediate(&mut connection).await?;
             keep(&mut transaction, set).await?;
             sqlx::query(
@@ -40,7 +40,7 @@ impl SetStore for Sqlite {
         set: &'a StoredSet,
     ) -> BoxFuture<'a, Result<Replaced, StoreError>> {
         Box::pin(async move {
-            let mut connection = self.writer.acquire().await?;
+            let mut connection = self.to_write().await?;
             let mut transaction = immediate(&mut connection).await?;
             let before = current(&mut transaction).await?.ok_or(sqlx::Error::RowNotFound)?;
             if expected.is_some_and(|expected| expected != before.revision) {
@@ -67,7 +67,7 @@ impl SetStore for Sqlite {
 
     fn touch<'a>(&'a self, sets: &'a [StoredSet]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut connection = self.writer.acquire().await?;
+            let mut connection = self.to_write().await?;
             let mut transaction = immediate(&mut connection).await?;
             for set in sets {
                 keep(&mut transaction, set).await?;

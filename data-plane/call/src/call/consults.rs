@@ -136,5 +136,5 @@ impl Consults {
 /// The answer to a question that is not asked.
 fn refused(id: String, message: String) -> Consultation {
     let error = CallError { status: 429, message, ..CallError::default() };
-    Consultation { id, events: vec![Event::from(Step::Failed(error))] }
+    Consultation { id, events: vec![Event::from(Step::Failed(error))], reused: false }
 }

@@ -158,6 +158,16 @@ impl Judged {
         self.gate.is_open()
     }
 
+    /// The first and the last chunk that passed since, though a verdict was owed, and how many there were.
+    pub fn opened(&self) -> Option<(u64, u64, u64)> {
+        self.gate.opened()
+    }
+
+    /// The last chunk that came.
+    pub fn last_seq(&self) -> u64 {
+        self.gate.last_seq()
+    }
+
     /// Drops all that is held, and all that comes.
     pub fn shut(&mut self) {
         self.gate.shut();

@@ -6,7 +6,9 @@ use luthien_proto::{
     ToService,
     codec::Encoded,
     event::{CallError, Started},
-    message::{Admission, Applied, CallEnded, CallStarted, FailureMode, Interest, Level, Outcome, capability},
+    message::{
+        Admission, Applied, CallEnded, CallStarted, FailureMode, Interest, Level, Outcome, ServiceFailure, capability,
+    },
     request::Dialect,
 };
 
@@ -16,13 +18,14 @@ use super::{
     consults::Consults,
     fault::Fault,
     judged::{Judged, Recipient},
+    reported::{Opening, Unheard},
     stream::Stream,
 };
 use crate::{
     conversion::{Arriving, Response, id_prefix},
     dialect,
     reporter::Reporter,
-    stats::{ServiceFailure, Stats, UpstreamFailure},
+    stats::{Stats, UpstreamFailure},
     upstream::{Passage, Reader},
 };
 
@@ -64,6 +67,10 @@ pub struct Call {
     /// Whether the call can't be resumed, because more was told than is kept.
     pub(super) outgrown: bool,
     pub(super) service_failure: Option<ServiceFailure>,
+    /// Why something passes, or passed, unjudged.
+    pub(super) opening: Option<Opening>,
+    /// Why no service will have heard of the end.
+    pub(super) unheard: Option<Unheard>,
     pub(super) upstream_failure: Option<UpstreamFailure>,
     pub(super) out: VecDeque<Output>,
 }
@@ -172,6 +179,8 @@ impl Call {
             resumed: 0,
             outgrown: false,
             service_failure: None,
+            opening: None,
+            unheard: None,
             upstream_failure: None,
             out: VecDeque::from([Output::OpenService, Output::Tell(started)]),
         };
@@ -403,6 +412,7 @@ impl Call {
             upstream_first_us: self.marks.upstream_first_us,
             client_first_us: self.marks.client_first_us,
             ended_us: self.elapsed_us(),
+            opened: self.passed_unjudged(),
         }
     }
 

@@ -7,7 +7,7 @@ use luthien_proto::{
     event::{CallError, Kind, Step},
     message::{
         Admission, AdmissionDecision, Consult, Consultation, Decision, Edit, FailureMode, Forward, FromService,
-        Interest, Level, Limits, Outcome, Reject, Reply, Verdict, capability,
+        Interest, Level, Limits, Outcome, Reject, Reply, ServiceFailure, Verdict, capability,
     },
 };
 
@@ -17,8 +17,9 @@ use super::{
     fault::Fault,
     judged::Judged,
     life::{Call, Client, Service, Upstream},
+    reported::Unheard,
 };
-use crate::{edits, reporter::Reporter, stats::ServiceFailure, upstream::Arrival};
+use crate::{edits, reporter::Reporter, upstream::Arrival};
 
 /// A window for less would never let the upstream be read, or be full of a keepalive.
 const LEAST_WINDOW: usize = 64;
@@ -163,7 +164,7 @@ impl Call {
     pub(super) fn consulted(&mut self, id: String, events: Vec<Event>) {
         let (is_awaited, next) = self.consults.answered(&id);
         if is_awaited && matches!(self.service, Service::Judging) {
-            self.reporter.consulted(Consultation { id, events });
+            self.reporter.consulted(Consultation { id, events, reused: false });
         }
         self.out.extend(next.map(Output::Consult));
     }
@@ -218,6 +219,9 @@ impl Call {
                     self.reopen();
                 }
             }
+            Loss::Lost(why) if self.outgrown => {
+                self.give_stream_up(format!("{why}; more had been told than is kept for another one"));
+            }
             Loss::Lost(why) | Loss::Refused(why) => self.give_stream_up(why),
         }
     }
@@ -238,6 +242,11 @@ impl Call {
                 self.service = Service::Gone;
                 self.trouble = Some(format!("the record of the call may be incomplete: {why}"));
                 self.service_failure.get_or_insert(ServiceFailure::NotRecorded);
+                let cause = match self.admission {
+                    Some(_) => ServiceFailure::NotRecorded,
+                    None => ServiceFailure::NotAdmitted,
+                };
+                self.unheard = Some(Unheard { cause, reason: why });
             }
             Service::Asked | Service::Judging | Service::Unheeded => self.service_lost(why),
             Service::Gone | Service::Closed => {}
@@ -246,25 +255,29 @@ impl Call {
 
     fn service_lost(&mut self, why: String) {
         let asked = std::mem::replace(&mut self.service, Service::Gone) == Service::Asked;
-        let (mode, fault) = match asked {
-            true => (self.on_loss, Fault::NotAdmitted(why)),
-            false => (self.failure_mode, Fault::Lost(why)),
+        let (mode, cause, fault) = match asked {
+            true => (self.on_loss, ServiceFailure::NotAdmitted, Fault::NotAdmitted(why.clone())),
+            false => (self.failure_mode, ServiceFailure::Lost, Fault::Lost(why.clone())),
         };
-        self.service_failure.get_or_insert(if asked { ServiceFailure::NotAdmitted } else { ServiceFailure::Lost });
+        self.unheard = Some(Unheard { cause, reason: why.clone() });
+        self.service_failure.get_or_insert(cause);
         self.trouble.get_or_insert_with(|| fault.reason());
         self.cancel_consults();
         // What was not told is told to nobody, and must not fill the window.
         self.reporter = Reporter::new(self.limits.batch);
         let ungated = !asked && !self.judged.gates();
         match mode {
-            FailureMode::Open if asked => self.forward(&Forward {
-                interest: Interest::all(Level::Record),
-                failure_mode: FailureMode::Open,
-                limits: Limits::default(),
-                known_kinds: Kind::ALL.to_vec(),
-                edits: Vec::new(),
-            }),
-            FailureMode::Open => self.judged.open(),
+            FailureMode::Open if asked => {
+                self.forward(&Forward {
+                    interest: Interest::all(Level::Record),
+                    failure_mode: FailureMode::Open,
+                    limits: Limits::default(),
+                    known_kinds: Kind::ALL.to_vec(),
+                    edits: Vec::new(),
+                });
+                self.let_pass(cause, why);
+            }
+            FailureMode::Open => self.let_pass(cause, why),
             // Nothing is held: the client has what the upstream says, only the record of it ends here.
             FailureMode::Closed if ungated => {}
             FailureMode::Closed => self.end_closed(&fault),
@@ -289,7 +302,9 @@ impl Call {
         self.trouble = Some(fault.reason());
         match self.failure_mode {
             // What was to end the response and can't be written leaves nothing to be opened.
-            FailureMode::Open if !self.judged.is_ended_by_policy() => self.judged.open(),
+            FailureMode::Open if !self.judged.is_ended_by_policy() => {
+                self.let_pass(ServiceFailure::Faulted, fault.reason())
+            }
             FailureMode::Open | FailureMode::Closed => self.end_closed(fault),
         }
     }

@@ -21,6 +21,8 @@ impl Call {
                 }
                 Service::Gone => {
                     self.service = Service::Closed;
+                    let report = self.take_report();
+                    self.out.extend(report.map(Output::Report));
                     self.out.push_back(Output::Done(self.trouble.take().map_or(Ok(()), Err)));
                 }
                 Service::Told | Service::Closed => {}

@@ -26,6 +26,7 @@ fn question(id: &str) -> Box<Consult> {
         upstream: String::new(),
         credentials: Credentials::Configured,
         deadline_ms: None,
+        reuse: false,
     })
 }
 

@@ -18,6 +18,7 @@ mod items;
 mod metamorphic;
 mod property;
 mod relay;
+mod reports;
 mod resume;
 mod rig;
 mod stats;

@@ -10,8 +10,8 @@ use luthien_call::{
 use luthien_proto::{
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Chunk, Delta, Event, Kind, Step},
     message::{
-        Admission, AdmissionDecision, CallEnded, CallStarted, Consult, Decision, FailureMode, Forward, FromService,
-        Interest, Level, Limits as ServiceLimits, Outcome, Reply, ToService, Verdict,
+        Admission, AdmissionDecision, CallEnded, CallReport, CallStarted, Consult, Decision, FailureMode, Forward,
+        FromService, Interest, Level, Limits as ServiceLimits, Outcome, Reply, ToService, Verdict,
     },
     request::{Dialect, Request},
 };
@@ -33,6 +33,7 @@ pub struct Rig {
     /// Whether the client's body is complete (`true`) or broken off.
     pub finished: Option<bool>,
     pub upstream_cancelled: bool,
+    pub report: Option<Box<CallReport>>,
     pub done: Option<Result<(), String>>,
     seen: u64,
     settled: u64,
@@ -139,6 +140,7 @@ impl Rig {
             written: Vec::new(),
             finished: None,
             upstream_cancelled: false,
+            report: None,
             done: None,
             seen: 0,
             settled: 0,
@@ -263,6 +265,9 @@ impl Rig {
                 }
                 Output::CloseService => self.closed_service = true,
                 Output::DropService | Output::Ended(_) => {}
+                Output::Report(report) => {
+                    assert!(self.report.replace(report).is_none(), "a call is reported once");
+                }
                 Output::Forward(edited) => self.forwarded.push(edited),
                 Output::Consult(question) => self.consults.push(*question),
                 Output::CancelConsult(id) => self.cancelled_consults.push(id),

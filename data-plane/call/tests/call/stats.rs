@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use luthien_call::call::{Fate, Input, ServiceFailure, Stats};
+use luthien_call::call::{Fate, Input, Stats};
 use luthien_proto::{
     event::{BlockDelta, BlockKey, Delta, Kind, Step},
-    message::{Decision, FailureMode, Interest, Level},
+    message::{Decision, FailureMode, Interest, Level, ServiceFailure},
     request::Dialect,
 };
 

@@ -11,9 +11,9 @@ use crate::{
     },
     json::Extras,
     message::{
-        Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Consult,
-        Consultation, Credentials, Decision, Edit, FailureMode, Forward, FromService, Header, Interest, Level, Limits,
-        Outcome, Reject, Reply, Severity, ToService, Verdict,
+        Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallReport, CallResumed, CallStarted,
+        Consult, Consultation, Credentials, Decision, Edit, FailureMode, Forward, FromService, Header, Interest, Level,
+        Limits, Opened, Outcome, Reject, Reply, ServiceFailure, Severity, ToService, Verdict,
     },
     request::{
         Content, ContentBlock, Dialect, Message, OutputFormat, Reasoning, ReasoningMode, Request, Sampling,
@@ -363,21 +363,53 @@ fn call_ended() -> BoxedStrategy<CallEnded> {
         Outcome::Unknown,
     ]);
     let times = (any::<u64>(), any::<u64>(), any::<u64>());
-    (outcome, any::<u64>(), text(), any::<u16>(), any::<u16>(), times)
-        .prop_map(
-            |(outcome, written, reason, status, upstream_status, (upstream_first_us, client_first_us, ended_us))| {
-                CallEnded {
-                    outcome,
-                    written,
-                    reason,
-                    status,
-                    upstream_status,
-                    upstream_first_us,
-                    client_first_us,
-                    ended_us,
-                }
-            },
-        )
+    (outcome, any::<u64>(), text(), any::<u16>(), any::<u16>(), times, option::of(opened()))
+        .prop_map(|(outcome, written, reason, status, upstream_status, times, opened)| {
+            let (upstream_first_us, client_first_us, ended_us) = times;
+            CallEnded {
+                outcome,
+                written,
+                reason,
+                status,
+                upstream_status,
+                upstream_first_us,
+                client_first_us,
+                ended_us,
+                opened,
+            }
+        })
+        .boxed()
+}
+
+fn opened() -> BoxedStrategy<Opened> {
+    (any::<u32>(), any::<u32>(), any::<u64>(), select(ServiceFailure::ALL.to_vec()), text())
+        .prop_map(|(first, more, chunks, cause, reason)| Opened {
+            first: first.into(),
+            last: u64::from(first) + u64::from(more),
+            chunks,
+            cause,
+            reason,
+        })
+        .boxed()
+}
+
+pub fn call_report() -> BoxedStrategy<CallReport> {
+    let judges = (text(), vec(text(), 0..2));
+    let why = (select(ServiceFailure::ALL.to_vec()), text());
+    (1..u32::MAX, call_started(), any::<bool>(), call_ended(), why, judges, option::of(usage()))
+        .prop_map(|(epoch, started, request_left_out, ended, (cause, reason), (revision, pipeline), usage)| {
+            CallReport {
+                epoch,
+                started: Box::new(started),
+                request_left_out,
+                ended,
+                cause,
+                reason,
+                revision,
+                pipeline,
+                usage,
+            }
+        })
         .boxed()
 }
 
@@ -407,10 +439,10 @@ fn call_resumed() -> BoxedStrategy<CallResumed> {
 fn consultation() -> BoxedStrategy<Consultation> {
     let last = prop_oneof![Just(Step::Ended), call_error().prop_map(Step::Failed)].prop_map(Event::from);
     let before = event().prop_filter("not the last", |event| !event.step.is_last());
-    (text(), vec(before, 0..3), last)
-        .prop_map(|(id, mut events, last)| {
+    (text(), vec(before, 0..3), last, any::<bool>())
+        .prop_map(|(id, mut events, last, reused)| {
             events.push(last);
-            Consultation { id, events }
+            Consultation { id, events, reused }
         })
         .boxed()
 }
@@ -430,13 +462,14 @@ fn edit() -> BoxedStrategy<Edit> {
 
 fn consult() -> BoxedStrategy<Consult> {
     let credentials = select(vec![Credentials::Caller, Credentials::Configured]);
-    ("[a-z]{1,8}", request(), text(), credentials, option::of(1..u64::MAX))
-        .prop_map(|(id, request, upstream, credentials, deadline_ms)| Consult {
+    ("[a-z]{1,8}", request(), text(), credentials, option::of(1..u64::MAX), any::<bool>())
+        .prop_map(|(id, request, upstream, credentials, deadline_ms, reuse)| Consult {
             id,
             request,
             upstream,
             credentials,
             deadline_ms,
+            reuse,
         })
         .boxed()
 }
