@@ -2,6 +2,7 @@
 
 mod demo;
 mod planes;
+mod replay;
 mod style;
 mod up;
 
@@ -33,7 +34,20 @@ enum Command {
     /// Starts both planes and a scripted upstream on free ports of this machine, and shows beside each other what the
     /// model said, what the client's socket got, and what is on record.
     Demo(demo::Args),
+    /// Run other policies over calls that are on record, and tell what they would decide otherwise
+    ///
+    /// Reads the record that the configuration names, or an export of it, and changes nothing. The calls are judged by the
+    /// same code that judges them while they run; what policies asked models is answered from the record. Nothing is sent
+    /// anywhere.
+    #[command(after_help = REPLAY_HELP)]
+    Replay(replay::Args),
 }
+
+const REPLAY_HELP: &str = "\
+Examples:
+  luthien replay --config luthien.yaml --policies candidate.yaml --since 7d
+  luthien replay --config luthien.yaml --policies candidate.yaml --model 'gpt-5' --jsonl differences.jsonl
+  luthien replay --from export.jsonl --policies candidate.yaml --fail-on-diff     in CI: 1 if anything differs";
 
 const UP_HELP: &str = "\
 Examples:
@@ -45,7 +59,8 @@ Examples:
 fn main() -> ExitCode {
     let cli = Cli::parse();
     luthien_service::exit::run(|| match cli.command {
-        Command::Up(args) => up::run(&args),
-        Command::Demo(args) => demo::run(&args),
+        Command::Up(args) => up::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Replay(args) => replay::run(&args),
     })
 }

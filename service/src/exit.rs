@@ -1,6 +1,6 @@
 //! How a program ends: 0, 1 for a failure, 2 for its use or configuration.
 
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 
 use thiserror::Error;
 
@@ -19,9 +19,9 @@ impl Usage {
 }
 
 /// Runs a program. An error is told on stderr, with its causes and what to do about it, and becomes the exit code.
-pub fn run(main: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+pub fn run<T: Termination>(main: impl FnOnce() -> anyhow::Result<T>) -> ExitCode {
     match main() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(end) => end.report(),
         Err(error) => {
             let (code, text) = report(&error);
             eprint!("{text}");

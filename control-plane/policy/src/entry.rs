@@ -19,11 +19,12 @@ use serde_json::{Map, Value};
 
 pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
+pub(crate) use content::form_from_name;
 pub use deltas::{DeltaEntry, Deltas, Piece};
 pub use report::{OpenedEntry, ReportEntry};
 pub(crate) use request::to_json as request_json;
 pub use resumed::{InterestEntry, ResumedEntry};
-pub(crate) use step::{merge_usage, step_json, step_name, usage_json};
+pub(crate) use step::{merge_usage, reason_from_name, step_json, step_name, usage_json};
 
 /// One durable item of the record of a call, in the order in which it was made.
 #[derive(Clone, Debug, Serialize)]

@@ -13,6 +13,7 @@ mod draft;
 mod entry;
 mod policies;
 mod policy;
+pub mod replay;
 mod session;
 mod set;
 mod stage;

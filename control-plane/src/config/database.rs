@@ -1,11 +1,15 @@
 //! Where the record is kept.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use luthien_service::config::ByteSize;
 use sqlx::postgres::PgConnectOptions;
 
 use super::Invalid;
+use crate::record::{Postgres, Sqlite, Store, StoreError};
 
 const SQLITE: &str = "sqlite://luthien.db";
 const JOURNAL: &str = "luthien-journal";
@@ -30,6 +34,21 @@ pub enum Database {
 }
 
 impl Database {
+    /// Opens the record for those who only read it. What waits in a journal is not in it yet.
+    ///
+    /// # Errors
+    /// It is not there, or can't be opened.
+    pub async fn open_for_reading(&self) -> Result<Arc<dyn Store>, StoreError> {
+        match self {
+            Self::Sqlite(path) => {
+                // To open it would make it.
+                path.metadata().map_err(|source| StoreError::File { path: path.display().to_string(), source })?;
+                Ok(Arc::new(Sqlite::open(path).await?))
+            }
+            Self::Postgres { options, .. } => Ok(Arc::new(Postgres::open(options.as_ref().clone()).await?)),
+        }
+    }
+
     pub(super) fn check(
         url: Option<&str>,
         journal: Option<PathBuf>,

@@ -8,7 +8,7 @@ use serde::{
 };
 use thiserror::Error;
 
-/// A length of time, written as whole numbers with units: `200ms`, `5s`, `1m30s`, `2h`. A number without a unit is
+/// A length of time, written as whole numbers with units: `200ms`, `5s`, `1m30s`, `2h`, `7d`. A number without a unit is
 /// refused: nobody can tell what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HumanDuration(pub Duration);
@@ -27,7 +27,8 @@ const DURATION: &str = "a duration with its unit, such as 200ms, 5s or 1m30s";
 const SIZE: &str = "a number of bytes, such as 65536, 64KiB or 16MiB";
 
 impl HumanDuration {
-    const UNITS: [(&'static str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    const UNITS: [(&'static str, u64); 5] =
+        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
     /// So many milliseconds.
     pub const fn millis(millis: u64) -> Self {

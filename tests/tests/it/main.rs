@@ -25,6 +25,7 @@ mod protocol;
 mod record;
 mod relay;
 mod replacement;
+mod replay;
 mod sdk;
 mod takeover;
 mod tool_judge;

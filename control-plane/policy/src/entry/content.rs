@@ -102,6 +102,12 @@ impl ContentEntry {
     }
 }
 
+/// The form of that name.
+pub(crate) fn form_from_name(name: &str) -> Option<ToolForm> {
+    let forms = [ToolForm::Function, ToolForm::Custom, ToolForm::Legacy, ToolForm::Server];
+    forms.into_iter().find(|known| form(*known) == name)
+}
+
 pub(super) fn form(form: ToolForm) -> &'static str {
     match form {
         ToolForm::Function => "function",

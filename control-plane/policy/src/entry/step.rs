@@ -110,6 +110,15 @@ fn insert_extras(map: &mut Map<String, Value>, name: &str, extras: &Extras) {
     }
 }
 
+/// The reason of that name.
+pub(crate) fn reason_from_name(name: &str) -> Option<FinishReason> {
+    use FinishReason::{
+        ContentFilter, ContextWindow, EndTurn, MaxTokens, Other, Pause, Refusal, StopSequence, ToolUse,
+    };
+    let reasons = [EndTurn, MaxTokens, StopSequence, ToolUse, Refusal, ContentFilter, ContextWindow, Pause, Other];
+    reasons.into_iter().find(|reason| reason_name(*reason) == name)
+}
+
 fn reason_name(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::EndTurn => "end_turn",

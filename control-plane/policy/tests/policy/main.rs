@@ -16,6 +16,7 @@ mod pipeline;
 mod proxy;
 mod record;
 mod replacement;
+mod replay;
 mod response;
 mod resume;
 mod rules;

@@ -1,0 +1,124 @@
+//! `luthien replay`: what would other policies have decided?
+
+mod calls;
+mod report;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use luthien_policy::{
+    PolicySet, PolicySetConfig,
+    replay::{self, Difference, Next, Recorded, Replay},
+};
+use luthien_service::config::{ConfigArgs, Document, File};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::Value;
+use tokio::runtime::Builder;
+use uuid::Uuid;
+
+use calls::{Calls, Which};
+use report::Report;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The policies to try: a file with `policies`, `pipeline` and `bindings`, or a whole configuration
+    #[arg(long, value_name = "FILE")]
+    policies: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    which: Which,
+    /// Write a line of JSON for each call to this file; `-`: to stdout, instead of the table
+    #[arg(long, value_name = "FILE")]
+    jsonl: Option<PathBuf>,
+    /// End with exit code 1 if anything would be decided otherwise, or could not be judged
+    #[arg(long)]
+    fail_on_diff: bool,
+}
+
+/// What came of a call.
+#[derive(Serialize)]
+struct Replayed {
+    call_id: Uuid,
+    started_at: String,
+    model: String,
+    /// Where the policies decide otherwise.
+    differences: Vec<Difference>,
+    /// How many questions to models have no answer on record: what depends on them was decided as if they had failed.
+    unanswered: usize,
+    /// Whether the response on record ends where the policies of then ended it.
+    is_cut: bool,
+    /// Why it could not be judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let set = Arc::new(policies(&args.policies)?);
+    let runtime = Builder::new_current_thread().enable_all().build().context("can't start a thread")?;
+    runtime.block_on(async {
+        let mut report = Report::new(args.jsonl.as_deref())?;
+        let mut calls = Calls::open(&args.config, &args.which).await?;
+        while let Some(call) = calls.next().await? {
+            report.progress(calls.share(&call));
+            report.add(&judge(&set, &call))?;
+        }
+        calls.close().await;
+        let differs = report.finish()?;
+        Ok(if differs && args.fail_on_diff { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    })
+}
+
+/// The section `control_plane`, as far as it is about policies.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Section {
+    policies: Vec<luthien_policy::PolicyConfig>,
+    pipeline: Vec<String>,
+    bindings: Vec<luthien_policy::BindingConfig>,
+}
+
+fn policies(path: &PathBuf) -> anyhow::Result<PolicySet> {
+    let document = Document::load(path)?;
+    let (config, prefix) = match document.get::<File<IgnoredAny, Section>>() {
+        Ok(File { control_plane: Some(section), .. }) => {
+            let Section { policies, pipeline, bindings } = section;
+            (PolicySetConfig { policies, pipeline, bindings }, "control_plane.")
+        }
+        Ok(File { control_plane: None, .. }) | Err(_) => (document.get::<PolicySetConfig>()?, ""),
+    };
+    PolicySet::build(config).map_err(|error| document.error_at(&format!("{prefix}{}", error.key), error.why).into())
+}
+
+fn judge(set: &Arc<PolicySet>, call: &Value) -> Replayed {
+    let judged = Recorded::read(call).map_err(anyhow::Error::from).and_then(|recorded| {
+        let (decided, unanswered) = decide(Replay::begin(set.clone(), &recorded))?;
+        Ok((replay::differences(&recorded.decided, &decided), unanswered, recorded.is_cut))
+    });
+    let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
+    let (call_id, started_at, model) = (text("call_id").parse().unwrap_or_default(), text("started_at"), text("model"));
+    match judged {
+        Ok((differences, unanswered, is_cut)) => {
+            Replayed { call_id, started_at, model, differences, unanswered, is_cut, error: None }
+        }
+        Err(error) => Replayed {
+            call_id,
+            started_at,
+            model,
+            differences: Vec::new(),
+            unanswered: 0,
+            is_cut: false,
+            error: Some(format!("{error:#}")),
+        },
+    }
+}
+
+/// What is decided where questions without an answer fail; and how many of them there are.
+fn decide(mut replay: Replay) -> anyhow::Result<(replay::Decided, usize)> {
+    loop {
+        match replay.next()? {
+            Next::Done(decided) => return Ok((decided, replay.asked())),
+            Next::Ask(consult) => replay.fail(&consult.id, "its answer is not on record")?,
+        }
+    }
+}

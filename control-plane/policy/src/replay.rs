@@ -1,0 +1,165 @@
+//! Other policies over a call that is on record: what would they have decided?
+//!
+//! A [`Recorded`] is read from the JSON of a call, as the API and its exports show it. [`Replay`] runs a session over it, the
+//! same that judges calls while they run; questions to models are answered from the record. [`differences`] says where
+//! what was decided is not the same.
+
+mod answers;
+mod decided;
+mod json;
+mod read;
+mod request;
+mod response;
+
+use std::sync::Arc;
+
+use luthien_proto::{
+    Chunk, Event,
+    message::{AdmissionDecision, CallEnded, CallStarted, Consult, Consultation, Reply, ToService},
+};
+use serde_json::Value;
+
+use answers::Answers;
+pub use decided::{Decided, Difference, Side, differences};
+pub use json::Unreadable;
+
+use crate::{Before, Output, PolicySet, Session};
+
+/// A call that is on record.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    started: CallStarted,
+    chunks: Vec<Chunk>,
+    ended: CallEnded,
+    answers: Answers,
+    /// What was decided.
+    pub decided: Decided,
+    /// Whether the model might have said more, had the policies let it.
+    pub is_cut: bool,
+}
+
+/// A session over a recorded call.
+pub struct Replay {
+    session: Session,
+    chunks: Vec<Chunk>,
+    ended: Option<CallEnded>,
+    answers: Answers,
+    /// Questions that the record has no answer to, of which nobody has been told.
+    unanswered: Vec<Consult>,
+    /// Those that somebody is to answer.
+    asked: usize,
+    /// The entries that the session made.
+    entries: Vec<Value>,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Next {
+    /// A question that was not asked then: it is to be answered by [`Replay::answer`].
+    Ask(Box<Consult>),
+    /// All was decided.
+    Done(Decided),
+}
+
+impl Recorded {
+    /// Reads a call with its entries, as `GET /api/calls/{id}` and exports have it.
+    ///
+    /// # Errors
+    /// It has no request on record, or is not what luthien writes.
+    pub fn read(call: &Value) -> Result<Self, Unreadable> {
+        read::call(call)
+    }
+
+    /// When it began: microseconds since 1970.
+    pub fn started_at_us(&self) -> i64 {
+        self.started.started_at_us
+    }
+}
+
+impl Replay {
+    /// Begins to judge a call anew.
+    pub fn begin(set: Arc<PolicySet>, recorded: &Recorded) -> Self {
+        let Recorded { started, chunks, ended, answers, .. } = recorded.clone();
+        let session = Session::begin_with(set, started, Before::default());
+        Self { session, chunks, ended: Some(ended), answers, unanswered: Vec::new(), asked: 0, entries: Vec::new() }
+    }
+
+    /// What is to be done next.
+    ///
+    /// # Errors
+    /// The record tells of a response that can't be.
+    pub fn next(&mut self) -> Result<Next, crate::Fault> {
+        loop {
+            let is_over = self.drain()?;
+            if is_over {
+                return Ok(Next::Done(Decided::of(&self.entries)));
+            }
+            if let Some(consult) = self.unanswered.pop() {
+                self.asked += 1;
+                return Ok(Next::Ask(Box::new(consult)));
+            }
+            if let Some(ended) = self.ended.take_if(|_| self.chunks.is_empty()) {
+                self.session.handle(ToService::CallEnded(ended))?;
+            } else {
+                self.session.handle(ToService::Chunks(std::mem::take(&mut self.chunks)))?;
+            }
+        }
+    }
+
+    /// Answers a question: with what a model said, or with how it failed.
+    ///
+    /// # Errors
+    /// The answer is none that can be.
+    pub fn answer(&mut self, id: &str, events: Vec<Event>) -> Result<(), crate::Fault> {
+        self.session.handle(ToService::Consultation(Consultation { id: id.to_owned(), events, reused: false }))
+    }
+
+    /// Answers a question: nobody could be asked.
+    ///
+    /// # Errors
+    /// It was not asked.
+    pub fn fail(&mut self, id: &str, why: &str) -> Result<(), crate::Fault> {
+        self.answer(id, vec![answers::failed(why.to_owned())])
+    }
+
+    /// How many questions the record had no answer to.
+    pub fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// Takes what the session says; whether the call is over.
+    fn drain(&mut self) -> Result<bool, crate::Fault> {
+        while let Some(output) = self.session.poll() {
+            match output {
+                Output::Ended => return Ok(true),
+                Output::Record(entry) => self.entries.extend(serde_json::to_value(&entry.body)),
+                Output::Say(said) => self.hear(said.message)?,
+            }
+        }
+        Ok(false)
+    }
+
+    fn hear(&mut self, reply: Reply) -> Result<(), crate::Fault> {
+        match reply {
+            Reply::Consult(consult) => match self.answers.of(&consult) {
+                Some(events) => self.answer(&consult.id, events),
+                None => {
+                    self.unanswered.push(*consult);
+                    Ok(())
+                }
+            },
+            Reply::CancelConsult(id) => {
+                self.unanswered.retain(|consult| consult.id != id);
+                Ok(())
+            }
+            Reply::Admission(admission) => {
+                // A call that is rejected has no response.
+                if matches!(admission.decision, AdmissionDecision::Reject(_)) {
+                    self.chunks.clear();
+                }
+                Ok(())
+            }
+            Reply::Verdict(_) | Reply::Working | Reply::Interest(_) => Ok(()),
+        }
+    }
+}
