@@ -52,6 +52,19 @@ impl Said {
         }
     }
 
+    /// Adds what the body of an entry says, but for the request.
+    pub(super) fn body(&mut self, body: &Value) {
+        if body["type"] == "part" {
+            return;
+        }
+        const SPOKEN: [&str; 8] =
+            ["message", "summary", "details", "answer", "error", "reason", "annotations", "original"];
+        SPOKEN.iter().for_each(|field| self.json(&body[*field]));
+        if body["unchanged"] != true {
+            self.json(&body["final"]);
+        }
+    }
+
     /// Adds the texts in a JSON value.
     pub(super) fn json(&mut self, json: &Value) {
         match json {
