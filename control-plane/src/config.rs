@@ -14,6 +14,8 @@ use luthien_service::{
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
+use crate::record::Redaction;
+
 pub use database::Database;
 pub use section::Section;
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub database: Database,
     /// Whether what is said of calls waits until it is on record.
     pub audit: Audit,
+    /// What is masked before it is put on record.
+    pub redaction: Redaction,
     /// What opens the admin API; `None`: a token is made and kept beside the database.
     pub admin_token: Option<Secret>,
     /// The policies, checked.

@@ -97,6 +97,7 @@ impl ControlPlane {
         let record = RecordThread {
             database: config.database,
             audit: config.audit,
+            redaction: config.redaction,
             listener: admin,
             token: admin_token.clone(),
             metrics: metrics.clone(),

@@ -10,9 +10,11 @@ use std::{
 use luthien_policy::{Audit, BuildError, PolicySet, PolicySetConfig};
 use luthien_service::config::ByteSize;
 
+use crate::record::Redaction;
+
 use super::{
     Config, Database, Invalid, Limits, Section, Timeouts,
-    section::{AuditSection, LimitsSection, TimeoutsSection},
+    section::{AuditSection, LimitsSection, RedactSection, TimeoutsSection},
 };
 
 const GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
@@ -41,6 +43,7 @@ impl Section {
                 AuditSection::Relaxed => Audit::Relaxed,
                 AuditSection::Strict => Audit::Strict,
             },
+            redaction: redaction(&self.redact)?,
             admin_token: self.admin.token,
             policies,
             hands_over: true,
@@ -75,6 +78,14 @@ fn threads(count: Option<usize>) -> Result<NonZeroUsize, Invalid> {
             .filter(|count| count.get() <= THREADS_MAX)
             .ok_or_else(|| Invalid::new("threads", format!("a number from 1 to {THREADS_MAX} is needed"))),
     }
+}
+
+fn redaction(section: &[RedactSection]) -> Result<Redaction, Invalid> {
+    let patterns = section.iter().map(|RedactSection { name, pattern }| (name.as_str(), pattern.as_deref()));
+    Redaction::new(patterns).map_err(|(at, why)| {
+        let key = if why.is_of_name() { "name" } else { "pattern" };
+        Invalid::new(format_args!("redact[{at}].{key}"), why.to_string())
+    })
 }
 
 fn limits(section: LimitsSection) -> Result<Limits, Invalid> {
@@ -271,6 +282,38 @@ mod tests {
                 "luthien.yaml:3:17: control_plane.bindings[0].when.modle: unknown key; expected one of model, client, route, header"
             ],
         );
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_used_is_named_with_its_key_and_line() {
+        check(
+            r"  redact:
+    - { name: api_keys }
+    - { name: employee, pattern: 'E-(\d{6}' }",
+            &expect![[r#"
+                luthien.yaml:4:34: control_plane.redact[1].pattern: regex parse error:
+                    E-(\d{6}
+                      ^
+                error: unclosed group"#]],
+        );
+        check(
+            "  redact: [{ name: api_key }]",
+            &expect![
+                "luthien.yaml:2:20: control_plane.redact[0].name: there is no pattern, and none of that name is built in: there are api_keys, bearer_tokens, private_keys"
+            ],
+        );
+        check(
+            "  redact: [{ name: 'what is it', pattern: x }]",
+            &expect![
+                "luthien.yaml:2:20: control_plane.redact[0].name: a name is made of a-z, A-Z, 0-9, `_` and `-`, 64 at most"
+            ],
+        );
+        check(
+            "  redact: [{ name: all, pattern: 'x*' }]",
+            &expect!["luthien.yaml:2:34: control_plane.redact[0].pattern: it matches the empty text"],
+        );
+        let config = load(r"  redact: [{ name: private_keys }, { name: employee, pattern: 'E-\d{6}' }]").unwrap();
+        assert_eq!(format!("{:?}", config.redaction), r#"["private_keys", "employee"]"#);
     }
 
     #[test]

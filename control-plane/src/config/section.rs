@@ -23,6 +23,7 @@ pub struct Section {
     pub(super) journal: Option<PathBuf>,
     pub(super) journal_max: Option<ByteSize>,
     pub(super) audit: AuditSection,
+    pub(super) redact: Vec<RedactSection>,
     pub(super) policies: Vec<PolicyConfig>,
     pub(super) pipeline: Vec<String>,
     pub(super) bindings: Vec<BindingConfig>,
@@ -45,6 +46,16 @@ pub(super) enum AuditSection {
     Relaxed,
     /// They do.
     Strict,
+}
+
+/// What is masked before it is put on record.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RedactSection {
+    pub(super) name: String,
+    /// Without one the name is that of a pattern that is built in.
+    #[serde(default)]
+    pub(super) pattern: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
     policies::{Keeper, Policies},
     policy_service::PolicyService,
-    record::{Recorder, Writer},
+    record::{Recorder, Redaction, Writer},
 };
 
 /// How long the store is tried at the end, if it fails.
@@ -40,6 +40,7 @@ const ADMIN_CLOSE_MAX: Duration = Duration::from_millis(200);
 pub(super) struct RecordThread {
     pub(super) database: Database,
     pub(super) audit: Audit,
+    pub(super) redaction: Redaction,
     pub(super) listener: TcpListener,
     pub(super) token: AdminToken,
     pub(super) metrics: Arc<Metrics>,
@@ -97,6 +98,7 @@ impl RecordThread {
         self.announce().await;
         let give_up = CancellationToken::new();
         let (writer, recorder) = Writer::new(Arc::clone(&store));
+        let writer = writer.redacting(&self.redaction);
         let writer = match self.audit {
             Audit::Relaxed => writer,
             Audit::Strict => writer.at_once(),

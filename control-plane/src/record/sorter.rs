@@ -2,10 +2,15 @@
 
 use std::time::SystemTime;
 
+use luthien_policy::EntryBody;
+use serde_json::Value;
+use uuid::Uuid;
+
 use super::{
-    Batch, Entry, EntryKey, Period, Summary, Text,
+    Batch, Entry, EntryKey, Period, Redaction, Summary, Text,
     messages::{Known, take_out},
     recorder::{NewBody, NewEntry, request_in, to_text},
+    redact::Redactor,
     text::Said,
 };
 
@@ -13,11 +18,17 @@ use super::{
 pub(super) struct Sorter {
     period: Period,
     known: Known,
+    redactor: Option<Redactor>,
 }
 
 impl Sorter {
     pub(super) fn new() -> Self {
-        Self { period: Period::default(), known: Known::new() }
+        Self { period: Period::default(), known: Known::new(), redactor: None }
+    }
+
+    /// What matches is masked.
+    pub(super) fn redact(&mut self, redaction: &Redaction) {
+        self.redactor = Redactor::new(redaction);
     }
 
     /// Time has gone on.
@@ -30,22 +41,53 @@ impl Sorter {
         }
     }
 
-    pub(super) fn summary(&self, summary: Summary) -> Summary {
+    pub(super) fn summary(&self, mut summary: Summary) -> Summary {
+        if let Some(redactor) = &self.redactor {
+            redactor.summary(&mut summary);
+        }
         Summary { period: self.period, ..summary }
+    }
+
+    /// Nothing more comes of a stream.
+    pub(super) fn closed(&mut self, call_id: Uuid, epoch: u32) {
+        if let Some(redactor) = &mut self.redactor {
+            redactor.closed(call_id, epoch);
+        }
     }
 
     /// Adds entries of a call, and what they are found by.
     pub(super) fn entries(&mut self, first: EntryKey, entries: Vec<NewEntry>, mut said: Said, batch: &mut Batch) {
         let EntryKey { call_id, epoch, seq: first_seq } = first;
+        if self.redactor.is_some() {
+            // What is found must not be more than what is on record.
+            said = Said::default();
+        }
         for (seq, NewEntry { at_us, kind, body }) in (first_seq..).zip(entries) {
-            let body = match body {
-                NewBody::Text(body) => body,
-                NewBody::Requesting { mut body, .. } => {
-                    if let Some(request) = request_in(&mut body) {
-                        let new = take_out(request, self.period, &mut self.known, batch);
-                        new.iter().for_each(|message| said.json(message));
-                    }
+            let body = match (body, &mut self.redactor) {
+                (NewBody::Text(body), None) => body,
+                (NewBody::Requesting { mut body, .. }, None) => {
+                    let request = request_in(&mut body);
+                    request.into_iter().for_each(|request| self.request(request, &mut said, batch));
                     to_text(kind, &body)
+                }
+                (NewBody::Text(body), Some(redactor)) => {
+                    let mut body = serde_json::from_str(&body).unwrap_or_default();
+                    redactor.entry(call_id, epoch, &mut body);
+                    said.body(&body);
+                    body.to_string()
+                }
+                (NewBody::Requesting { body, .. }, Some(redactor)) => {
+                    let mut body = to_value(kind, &body);
+                    redactor.entry(call_id, epoch, &mut body);
+                    said.body(&body);
+                    let requests = ["request", "sent"].map(|field| body.get_mut(field).map(Value::take));
+                    for (field, request) in ["request", "sent"].into_iter().zip(requests) {
+                        if let Some(mut request @ Value::Object(_)) = request {
+                            self.request(&mut request, &mut said, batch);
+                            body[field] = request;
+                        }
+                    }
+                    body.to_string()
                 }
             };
             batch.entries.push(Entry { call_id, epoch, seq, at_us, kind: kind.into(), body });
@@ -53,4 +95,13 @@ impl Sorter {
         let text = said.into_text().map(|text| Text { call_id, epoch, seq: first_seq, text });
         batch.texts.extend(text);
     }
+
+    fn request(&mut self, request: &mut Value, said: &mut Said, batch: &mut Batch) {
+        let new = take_out(request, self.period, &mut self.known, batch);
+        new.iter().for_each(|message| said.json(message));
+    }
+}
+
+fn to_value(kind: &str, body: &EntryBody) -> Value {
+    serde_json::from_str(&to_text(kind, body)).unwrap_or_default()
 }

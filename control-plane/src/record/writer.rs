@@ -14,7 +14,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::{
-    Batch, EntryKey, Health, Recorder, Store, StoreError, Written,
+    Batch, EntryKey, Health, Recorder, Redaction, Store, StoreError, Written,
     recorder::{Item, Progress, Shared, What},
     sorter::Sorter,
 };
@@ -66,6 +66,13 @@ impl Writer {
     #[must_use]
     pub fn at_once(self) -> Self {
         Self { linger: Duration::ZERO, ..self }
+    }
+
+    /// What matches is masked before it is written.
+    #[must_use]
+    pub fn redacting(mut self, redaction: &Redaction) -> Self {
+        self.sorter.redact(redaction);
+        self
     }
 
     /// Writes until `finish`, then what is still queued. A store that fails is tried again and again, until `give_up`;
@@ -143,6 +150,7 @@ impl Group {
             }
             What::Closed { summary, durable } => {
                 self.batch.summaries.extend(summary.map(|summary| sorter.summary(*summary)));
+                sorter.closed(call_id, epoch);
                 self.waiting.push(durable);
             }
         }

@@ -8,5 +8,6 @@ mod faults;
 mod journal;
 mod messages;
 mod postgres;
+mod redact;
 mod sets;
 mod sqlite;

@@ -303,7 +303,7 @@ fn a_judged_call_is_on_record() {
         {"type":"verdict","first":2,"through":2,"chunks":1,"dropped":0,"decision":"replace","policies":["guard"],"cancel_upstream":false}
         {"type":"block","choice":0,"block":2147483648,"kind":"text","first":2,"last":2,"arrived_us":7000,"stopped":true,"unchanged":false,"original":null,"final":{"text":"no rm (0.9): it says so"}}
         {"type":"verdict","first":3,"through":4,"chunks":2,"dropped":2,"decision":"drop","policies":["guard"],"annotations":[{"policy":"guard","seq":4,"severity":"warning","summary":"refused a call of rm: probability of harm 0.9","details":{"tool":"rm","threshold":0.6,"probability":0.9,"explanation":"it says so"}}],"cancel_upstream":false}
-        {"type":"block","choice":0,"block":0,"kind":"tool_call","tool":"rm","first":2,"last":4,"arrived_us":2000,"stopped":true,"unchanged":false,"original":{"id":"call_0","name":"rm","form":"function","arguments":"{}"},"final":null}
+        {"type":"block","choice":0,"block":0,"kind":"tool_call","tool":"rm","first":2,"last":4,"arrived_us":2000,"stopped":true,"unchanged":false,"original":{"id":"call_0","name":"rm","form":"function","arguments":"{}"},"final":null,"deltas":[[1,1000,2],[1,1000,"stop"]]}
     "#]].assert_eq(&lines);
 }
 
