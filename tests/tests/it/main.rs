@@ -4,6 +4,7 @@
 mod audit;
 mod bad_requests;
 mod bytes;
+mod compose;
 mod configuration;
 mod continuations;
 mod credentials;
