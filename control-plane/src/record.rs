@@ -12,6 +12,8 @@
 //! writes to the [`Store`].
 
 mod batch;
+mod conversation;
+mod fields;
 mod hash;
 mod journal;
 mod journaled;
@@ -22,6 +24,7 @@ mod postgres;
 mod query;
 mod recorder;
 mod redact;
+mod sessions;
 mod sorter;
 mod sqlite;
 mod summary;
@@ -36,18 +39,21 @@ use uuid::Uuid;
 use crate::continuation::Asked;
 
 pub use batch::{Batch, Entry, EntryKey, History, Message, Text, Written};
+pub use conversation::{Conversation, Turn};
+pub(crate) use fields::Fields;
 pub use hash::{Hash, NotAHash};
 pub use journal::{Journal, Shipper, Waiting};
 pub use journaled::Journaled;
 pub use period::Period;
 pub use postgres::Postgres;
 pub(crate) use postgres::Trouble;
-pub use query::{Cursor, Ended, Query};
+pub use query::{Cursor, Ended, Query, Search};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use redact::{BUILTIN, Redaction, Unusable};
+pub use sessions::{Session, SessionCursor, SessionPage, SessionQuery};
 pub use sqlite::Sqlite;
-pub(crate) use summary::outcome_from_name;
 pub use summary::{Summary, Tokens};
+pub(crate) use summary::{outcome_from_name, severity_from_name};
 pub use writer::Writer;
 
 /// Where the record is kept. Everything may be repeated without changing anything.
@@ -60,6 +66,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// All that is on record of a call.
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>>;
+
+    /// A page of sessions, that with the latest call first.
+    fn sessions<'a>(&'a self, query: &'a SessionQuery) -> BoxFuture<'a, Result<SessionPage, StoreError>>;
+
+    /// The calls of a session in the order in which they began, from behind `after` and at most `limit`, each with what is
+    /// new in it. `None`: there is no such session.
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Option<Conversation>, StoreError>>;
 
     /// The calls by which it can be told what another one goes on from, newest first, [`CONTINUED_MAX`] at most: those with
     /// that response; those of that conversation that changed something, or of which it is not known.

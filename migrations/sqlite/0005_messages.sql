@@ -50,7 +50,7 @@ CREATE TABLE texts (
     seq                 INTEGER NOT NULL,
     UNIQUE (call_id, epoch, seq)
 ) STRICT;
-CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'unicode61');
+CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 0');
 
 ALTER TABLE calls ADD COLUMN period INTEGER NOT NULL DEFAULT 0;
 -- The policies that did or noted something, as a JSON list. NULL: none, or from before this.

@@ -5,6 +5,7 @@
 
 mod consult;
 mod content;
+mod deltas;
 mod report;
 mod request;
 mod resumed;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value};
 pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
 pub(crate) use content::form_from_name;
+pub use deltas::{DeltaEntry, Deltas, Piece};
 pub use report::{OpenedEntry, ReportEntry};
 pub(crate) use request::to_json as request_json;
 pub use resumed::{InterestEntry, ResumedEntry};
@@ -157,6 +159,9 @@ pub struct BlockEntry {
     /// As the policies settled it; `null`: nothing of it was let through.
     #[serde(rename = "final")]
     pub settled: Option<ContentEntry>,
+    /// How the original came. Of a block that was only recorded, when it stopped.
+    #[serde(skip_serializing_if = "Deltas::is_empty")]
+    pub deltas: Deltas,
 }
 
 /// A part of a block of the response.

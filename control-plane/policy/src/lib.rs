@@ -20,9 +20,9 @@ mod stage;
 
 pub use config::{BindingConfig, OnFailure, PolicyConfig, PolicySetConfig, WhenConfig};
 pub use entry::{
-    AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, Entry, EntryBody,
-    InterestEntry, NoteEntry, OpenedEntry, OutcomeEntry, PartEntry, PolicyCoverage, ReportEntry, RequestEntry,
-    ResumedEntry, StepEntry, Tally, VerdictEntry,
+    AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, DeltaEntry, Deltas,
+    Entry, EntryBody, InterestEntry, NoteEntry, OpenedEntry, OutcomeEntry, PartEntry, Piece, PolicyCoverage,
+    ReportEntry, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry,
 };
 pub use policies::kinds;
 pub use policy::{

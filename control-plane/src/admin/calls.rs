@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{Admin, error::ApiError};
 use crate::record::FullCall;
 use diff::DiffView;
+use params::Shown;
 use view::{FullCallView, PageView};
 
 /// Calls at a glance, newest first.
@@ -32,11 +33,11 @@ pub(super) async fn show(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<FullCallView>, ApiError> {
-    let epoch = params::epoch(&query.unwrap_or_default()).map_err(ApiError::bad_request)?;
+    let Shown { epoch, deltas } = params::shown(&query.unwrap_or_default()).map_err(ApiError::bad_request)?;
     let call = find(&admin, &id).await?;
     match epoch {
-        None => Ok(Json(FullCallView::new(call.epoch(), call))),
-        Some(epoch) if call.epochs().contains(&epoch) => Ok(Json(FullCallView::new(epoch, call))),
+        None => Ok(Json(FullCallView::new(call.epoch(), deltas, call))),
+        Some(epoch) if call.epochs().contains(&epoch) => Ok(Json(FullCallView::new(epoch, deltas, call))),
         Some(epoch) => Err(ApiError::not_found(format!("call {id} has no entries of epoch {epoch}"))),
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{Batch, FullCall, Journal, Page, Postgres, Query, Store, StoreError, Summary, Written};
+use super::{
+    Batch, Conversation, Cursor, FullCall, Journal, Page, Postgres, Query, SessionPage, SessionQuery, Store,
+    StoreError, Summary, Written,
+};
 use crate::continuation::Asked;
 
 /// Postgres with a journal before it. What was written is read when a [`Shipper`](super::Shipper) has brought it there.
@@ -36,6 +39,19 @@ impl Store for Journaled {
 
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
         self.postgres.call(id)
+    }
+
+    fn sessions<'a>(&'a self, query: &'a SessionQuery) -> BoxFuture<'a, Result<SessionPage, StoreError>> {
+        self.postgres.sessions(query)
+    }
+
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Option<Conversation>, StoreError>> {
+        self.postgres.session(id, after, limit)
     }
 
     fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {

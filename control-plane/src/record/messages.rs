@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Batch, Hash, History, Message, Period};
 pub(super) use known::Known;
-pub(super) use references::{Reference, put_back, references};
+pub(super) use references::{Reference, inline_messages, put_back, references};
 
 /// Puts references in the place of what a request repeats, and into the batch what may not be on record yet. Tells what
 /// of its messages is new.

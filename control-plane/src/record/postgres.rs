@@ -7,6 +7,7 @@ mod line;
 mod read;
 mod rows;
 mod schema;
+mod sessions;
 mod sets;
 mod shared;
 mod trouble;
@@ -25,7 +26,9 @@ use tokio::sync::Mutex;
 
 use uuid::Uuid;
 
-use super::{Batch, FullCall, Page, Query, Store, StoreError, Summary, Written};
+use super::{
+    Batch, Conversation, Cursor, FullCall, Page, Query, SessionPage, SessionQuery, Store, StoreError, Summary, Written,
+};
 use crate::continuation::Asked;
 use line::{Line, in_time};
 pub(crate) use trouble::Trouble;
@@ -176,6 +179,27 @@ impl Store for Postgres {
         Box::pin(async move {
             let mut line = self.line().await?;
             let answer = read::call(&mut line, id).await;
+            line.hand_back(answer)
+        })
+    }
+
+    fn sessions<'a>(&'a self, query: &'a SessionQuery) -> BoxFuture<'a, Result<SessionPage, StoreError>> {
+        Box::pin(async move {
+            let mut line = self.line().await?;
+            let answer = in_time(sessions::sessions(&mut line, query)).await;
+            line.hand_back(answer)
+        })
+    }
+
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Option<Conversation>, StoreError>> {
+        Box::pin(async move {
+            let mut line = self.line().await?;
+            let answer = sessions::conversation(&mut line, id, after, limit).await;
             line.hand_back(answer)
         })
     }

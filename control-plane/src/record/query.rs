@@ -1,8 +1,10 @@
 //! Which calls are asked for.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use luthien_proto::message::Outcome;
+use luthien_proto::message::{Outcome, Severity};
 use uuid::Uuid;
+
+use super::text::words;
 
 /// Which calls, and how many. A filter that is `None` matches every call.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +21,14 @@ pub struct Query {
     pub upstream: Option<String>,
     /// How it ended.
     pub outcome: Option<Ended>,
+    /// The session that it belongs to.
+    pub session: Option<String>,
+    /// At least so grave is the gravest note on it.
+    pub severity: Option<Severity>,
+    /// A policy that decided more than to pass, or noted something.
+    pub policy: Option<String>,
+    /// What was said in it.
+    pub text: Option<Search>,
     /// Began then or later: microseconds since 1970.
     pub since_us: Option<i64>,
     /// Began earlier.
@@ -54,11 +64,37 @@ impl Default for Query {
             route: None,
             upstream: None,
             outcome: None,
+            session: None,
+            severity: None,
+            policy: None,
+            text: None,
             since_us: None,
             until_us: None,
             after: None,
             limit: Self::LIMIT_DEFAULT,
         }
+    }
+}
+
+/// Words that were said in a call, all of them, in whatever part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search(Vec<String>);
+
+impl Search {
+    /// Reads words, and phrases between double quotes. `None`: there is no word.
+    pub fn parse(text: &str) -> Option<Self> {
+        let quoted = text.split('"').zip([false, true].into_iter().cycle());
+        let phrases = quoted.flat_map(|(part, is_phrase)| match is_phrase {
+            true => vec![words(part).collect::<Vec<_>>().join(" ")],
+            false => part.split_whitespace().map(|part| words(part).collect::<Vec<_>>().join(" ")).collect(),
+        });
+        let phrases: Vec<String> = phrases.filter(|phrase| !phrase.is_empty()).collect();
+        (!phrases.is_empty()).then_some(Self(phrases))
+    }
+
+    /// Each a word, or words that follow one another.
+    pub(super) fn phrases(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 }
 

@@ -6,6 +6,7 @@
 mod read;
 mod rows;
 mod schema;
+mod sessions;
 mod sets;
 mod shared;
 mod texts;
@@ -28,7 +29,9 @@ use uuid::Uuid;
 
 use crate::continuation::Asked;
 
-use super::{Batch, FullCall, Page, Query, Store, StoreError, Summary, Written};
+use super::{
+    Batch, Conversation, Cursor, FullCall, Page, Query, SessionPage, SessionQuery, Store, StoreError, Summary, Written,
+};
 
 /// How long a statement waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,6 +110,19 @@ impl Store for Sqlite {
 
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
         Box::pin(read::call(&self.readers, id))
+    }
+
+    fn sessions<'a>(&'a self, query: &'a SessionQuery) -> BoxFuture<'a, Result<SessionPage, StoreError>> {
+        Box::pin(sessions::sessions(&self.readers, query))
+    }
+
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Option<Conversation>, StoreError>> {
+        Box::pin(sessions::conversation(&self.readers, id, after, limit))
     }
 
     fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {

@@ -240,11 +240,17 @@ pub(crate) fn outcome_from_name(name: &str) -> Option<Outcome> {
         .find(|outcome| outcome.name() == name)
 }
 
+/// The severities, rising.
+pub(super) const SEVERITIES: [Severity; 4] = [Severity::Debug, Severity::Info, Severity::Warning, Severity::Error];
+
 /// The severity of that name.
-pub(super) fn severity_from_name(name: &str) -> Option<Severity> {
-    [Severity::Debug, Severity::Info, Severity::Warning, Severity::Error]
-        .into_iter()
-        .find(|severity| severity.name() == name)
+pub(crate) fn severity_from_name(name: &str) -> Option<Severity> {
+    SEVERITIES.into_iter().find(|severity| severity.name() == name)
+}
+
+/// Those that are at least so grave.
+pub(super) fn severities_from(least: Severity) -> Vec<Severity> {
+    SEVERITIES.into_iter().filter(|severity| *severity >= least).collect()
 }
 
 /// What went wrong; of what passed unjudged, why.

@@ -6,12 +6,17 @@ use serde_json::Value;
 /// The longest text that is made of what is handed over at once; what is beyond is not found.
 const BYTES_MAX: usize = 256 << 10;
 /// A word that is longer is no word: an image, a key, a proof.
-const WORD_MAX: usize = 512;
+const WORD_MAX: usize = 128;
 /// Fields whose texts are for machines.
 const SILENT: [&str; 9] =
     ["id", "type", "role", "form", "data", "media_type", "signature", "redacted", "redacted_thinking"];
 
-/// A text in the making.
+/// The words of a text, in small letters: what every store's index takes for words, whatever its locale.
+pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// A text in the making: words, with a space between them.
 #[derive(Debug, Default)]
 pub(super) struct Said(String);
 
@@ -90,11 +95,11 @@ impl Said {
             return;
         }
         let text = &text[..text.floor_char_boundary(room)];
-        for word in text.split_whitespace().filter(|word| word.len() <= WORD_MAX) {
+        for word in words(text).filter(|word| word.len() <= WORD_MAX) {
             if !self.0.is_empty() {
                 self.0.push(' ');
             }
-            self.0.push_str(word);
+            self.0.push_str(&word);
         }
     }
 

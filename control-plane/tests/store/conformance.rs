@@ -4,7 +4,8 @@ use luthien_control_plane::{
     continuation::{Answered, Asked, Withheld},
     policies::SetStore,
     record::{
-        Batch, Ended, Entry, EntryKey, Hash, History, Message, Period, Query, Store, Summary, Text, Tokens, Written,
+        Batch, Ended, Entry, EntryKey, Hash, History, Message, Period, Query, Search, Session, SessionCursor,
+        SessionQuery, Store, Summary, Text, Tokens, Written,
     },
 };
 use luthien_policy::{EntryBody, NoteEntry};
@@ -34,6 +35,10 @@ macro_rules! for_each_promise {
             the_same_summary_is_kept_in_whatever_order_they_are_written
             a_running_call_is_known_as_it_was_last_told_of
             filters_match_what_they_name
+            calls_are_found_by_words_that_were_said_in_them
+            sessions_are_listed_that_with_the_latest_call_first
+            a_session_tells_its_conversation_once
+            a_history_that_was_rewritten_tells_what_is_new_in_it
             a_cursor_stays_where_it_is_when_calls_are_added
             calls_that_began_at_the_same_moment_are_all_listed_once
             many_entries_fit_in_one_batch
@@ -209,13 +214,25 @@ pub async fn a_running_call_is_known_as_it_was_last_told_of(database: &impl Data
 pub async fn filters_match_what_they_name(database: &impl Database) {
     let store = database.open().await;
     let calls = [
-        Summary { model: "a".into(), client: Some("ci".into()), ..call(1) },
-        Summary { model: "b".into(), dialect: "anthropic-messages".into(), ..call(2) },
+        Summary {
+            model: "a".into(),
+            client: Some("ci".into()),
+            session: Some("s".into()),
+            severity: Some(Severity::Info),
+            ..call(1)
+        },
+        Summary {
+            model: "b".into(),
+            dialect: "anthropic-messages".into(),
+            severity: Some(Severity::Error),
+            acted: vec!["guard".into(), "it's \"a\"".into()],
+            ..call(2)
+        },
         Summary { route: "*".into(), upstream: "other".into(), outcome: Some(Outcome::Failed), ..call(3) },
     ];
     open(&store, &calls).await;
     let base = Query::default;
-    let cases: [(Query, &[u128]); 11] = [
+    let cases: [(Query, &[u128]); 18] = [
         (base(), &[3, 2, 1]),
         (Query { model: Some("a".into()), ..base() }, &[1]),
         (Query { model: Some("A".into()), ..base() }, &[]),
@@ -225,12 +242,157 @@ pub async fn filters_match_what_they_name(database: &impl Database) {
         (Query { upstream: Some("other".into()), model: Some("a".into()), ..base() }, &[]),
         (Query { outcome: Some(Ended::As(Outcome::Failed)), ..base() }, &[3]),
         (Query { outcome: Some(Ended::Not), ..base() }, &[2, 1]),
+        (Query { session: Some("s".into()), ..base() }, &[1]),
+        (Query { session: Some(id(2).to_string()), ..base() }, &[2]),
+        (Query { severity: Some(Severity::Debug), ..base() }, &[2, 1]),
+        (Query { severity: Some(Severity::Warning), ..base() }, &[2]),
+        (Query { policy: Some("it's \"a\"".into()), ..base() }, &[2]),
+        (Query { policy: Some("guar".into()), ..base() }, &[]),
+        (Query { policy: Some("guard".into()), severity: Some(Severity::Info), ..base() }, &[2]),
         (Query { since_us: Some(2_000), ..base() }, &[3, 2]),
         (Query { until_us: Some(2_000), ..base() }, &[1]),
     ];
     for (query, expected) in cases {
         assert_eq!(listed(&store, &query).await, expected, "{query:?}");
     }
+}
+
+pub async fn calls_are_found_by_words_that_were_said_in_them(database: &impl Database) {
+    let store = database.open().await;
+    let said = |n, seq, text: &str| Text { call_id: id(n), epoch: 0, seq, text: text.into() };
+    let texts = vec![
+        said(1, 0, "please run rm rf on etc passwd"),
+        said(1, 2, "no ménage à trois"),
+        said(2, 0, "rf rm words words"),
+        said(3, 0, "and or not near text"),
+    ];
+    let batch = Batch { summaries: vec![call(1), call(2), call(3)], texts, ..Batch::default() };
+    for _ in 0..2 {
+        store.write(&batch).await.unwrap();
+    }
+    let found = async |text: &str| {
+        listed(&store, &Query { text: Some(Search::parse(text).unwrap()), ..Query::default() }).await
+    };
+    for (text, expected) in [
+        ("rm -rf", &[2, 1][..]),
+        ("\"rm -rf\"", &[1]),
+        ("/etc/passwd", &[1]),
+        ("passwd etc", &[1]),
+        // In different parts of the call.
+        ("Passwd MÉNAGE", &[1]),
+        ("menage", &[]),
+        ("passwd words", &[]),
+        ("pass", &[]),
+        ("AND", &[3]),
+        ("NOT text:*", &[3]),
+        ("NEAR(text) ^OR {a}", &[]),
+    ] {
+        assert_eq!(found(text).await, expected, "{text}");
+    }
+    assert_eq!(Search::parse(" \" - \" */"), None);
+}
+
+pub async fn sessions_are_listed_that_with_the_latest_call_first(database: &impl Database) {
+    let store = database.open().await;
+    let of = |n, session: &str| Summary { session: Some(session.into()), ..call(n) };
+    let tokens = Tokens { input: Some(10), output: Some(2), ..Tokens::default() };
+    let calls = [
+        Summary { tokens, outcome: Some(Outcome::Delivered), severity: Some(Severity::Warning), ..of(1, "a") },
+        of(2, "b \"ü\""),
+        Summary {
+            tokens,
+            model: "other".into(),
+            client: Some("ci".into()),
+            severity: Some(Severity::Info),
+            ..of(5, "a")
+        },
+        call(4),
+    ];
+    open(&store, &calls).await;
+    open(&store, &calls[..1]).await;
+    let ask = async |calls: Query, after: Option<SessionCursor>| {
+        store.sessions(&SessionQuery { calls, after }).await.unwrap()
+    };
+    let all = ask(Query::default(), None).await;
+    let ids: Vec<_> = all.sessions.iter().map(|session| session.id.clone()).collect();
+    assert_eq!(ids, ["a".to_owned(), id(4).to_string(), "b \"ü\"".to_owned()]);
+    assert_eq!(all.next, None);
+    let mut session = all.sessions[0].clone();
+    session.models.sort();
+    let tokens = Tokens { input: Some(20), output: Some(4), ..Tokens::default() };
+    let expected = Session {
+        id: "a".into(),
+        first_at_us: 1_000,
+        last_at_us: 5_000,
+        calls: 2,
+        running: 1,
+        tokens,
+        models: vec!["gpt".into(), "other".into()],
+        clients: vec!["ci".into()],
+        severity: Some(Severity::Warning),
+    };
+    assert_eq!(session, expected);
+
+    let limit = |limit| Query { limit, ..Query::default() };
+    let first = ask(limit(2), None).await;
+    let cursor = SessionCursor::from_text(&first.next.unwrap().to_text());
+    // A new one is before the cursor.
+    open(&store, &[of(6, "c")]).await;
+    let rest = ask(limit(2), cursor).await;
+    assert_eq!(rest.sessions, all.sessions[2..]);
+    assert_eq!(rest.next, None);
+    let failed = Query { outcome: Some(Ended::As(Outcome::Delivered)), ..Query::default() };
+    assert_eq!(ask(failed, None).await.sessions, [all.sessions[0].clone()]);
+}
+
+pub async fn a_session_tells_its_conversation_once(database: &impl Database) {
+    let store = database.open().await;
+    let said: Vec<String> = ["hi", "hello", "go on", "done", "go on"].map(|text| json!({"t": text}).to_string()).into();
+    let turn = async |n, messages: &[String]| {
+        let session = Some("s".to_owned());
+        let (mut batch, request) = request_of(n, messages);
+        batch.summaries = vec![Summary { session, ..call(n) }];
+        batch.entries = vec![request, entry(id(n), 1, "{}")];
+        store.write(&batch).await.unwrap();
+    };
+    turn(1, &said[..1]).await;
+    turn(3, &said).await;
+    turn(2, &said[..3]).await;
+    let told = async |after, limit| store.session("s", after, limit).await.unwrap();
+    let whole = told(None, 9).await.unwrap();
+    let messages: Vec<_> = whole.turns.iter().map(|turn| turn.messages.clone()).collect();
+    assert_eq!(messages, [said[..1].to_vec(), said[1..3].to_vec(), said[3..].to_vec()]);
+    assert_eq!(ids(&whole.turns.iter().map(|turn| turn.call.clone()).collect::<Vec<_>>()), [1, 2, 3]);
+    assert_eq!(whole.turns[1].entries, [entry(id(2), 1, "{}")]);
+    assert_eq!(whole.next, None);
+    let first = told(None, 2).await.unwrap();
+    assert_eq!(first.turns, whole.turns[..2]);
+    assert_eq!(told(first.next, 2).await.unwrap().turns, whole.turns[2..]);
+    assert_eq!(store.session("t", None, 9).await.unwrap(), None);
+}
+
+pub async fn a_history_that_was_rewritten_tells_what_is_new_in_it(database: &impl Database) {
+    let store = database.open().await;
+    let text = |text: &str| json!({ "t": text }).to_string();
+    let requests: [&[&str]; 4] =
+        [&["a", "b", "c"], &["summary of a and b", "c", "d"], &["a", "b", "c", "e"], &["a", "a"]];
+    for (n, messages) in (1..).zip(requests) {
+        let messages: Vec<String> = messages.iter().copied().map(text).collect();
+        let (mut batch, request) = request_of(n, &messages);
+        batch.summaries = vec![Summary { session: Some("s".into()), ..call(n) }];
+        batch.entries = vec![request];
+        store.write(&batch).await.unwrap();
+    }
+    // As it was before messages were kept apart.
+    let body = r#"{"type":"request","request":{"messages":[{"t":"a"}, {"t":"f"}]}}"#;
+    let summaries = vec![Summary { session: Some("s".into()), ..call(5) }];
+    let entries = vec![Entry { kind: "request".into(), ..entry(id(5), 0, body) }];
+    store.write(&Batch { summaries, entries, ..Batch::default() }).await.unwrap();
+
+    let told = store.session("s", None, 9).await.unwrap().unwrap();
+    let messages: Vec<_> = told.turns.iter().map(|turn| turn.messages.clone()).collect();
+    let expected: [&[&str]; 5] = [&["a", "b", "c"], &["summary of a and b", "d"], &["e"], &["a"], &["f"]];
+    assert_eq!(messages, expected.map(|messages| messages.iter().copied().map(text).collect::<Vec<_>>()));
 }
 
 pub async fn a_cursor_stays_where_it_is_when_calls_are_added(database: &impl Database) {
@@ -328,6 +490,21 @@ const PERIOD: Period = Period::from_number(20_000_001);
 
 fn message(body: &str) -> Message {
     Message { period: PERIOD, hash: Hash::of(body), body: body.into() }
+}
+
+/// The entry of a request with those messages, and what it refers to.
+fn request_of(n: u128, messages: &[String]) -> (Batch, Entry) {
+    let (mut batch, mut parent) = (Batch::default(), None);
+    for (length, body) in (1..).zip(messages) {
+        let message = message(body);
+        let hash = Hash::of_history(parent, message.hash);
+        batch.histories.push(History { period: PERIOD, hash, parent, message: message.hash, length });
+        batch.messages.push(message);
+        parent = Some(hash);
+    }
+    let history = json!({"history": parent, "period": PERIOD});
+    let body = json!({"type": "request", "request": {"messages": history}}).to_string();
+    (batch, Entry { kind: "request".into(), ..entry(id(n), 0, &body) })
 }
 
 /// What goes with entries of a call.

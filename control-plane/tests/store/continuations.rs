@@ -6,7 +6,7 @@ use luthien_control_plane::{
     continuation::{Continuations, Withheld},
     record::{Sqlite, Summary},
 };
-use luthien_policy::{Before, BlockEntry, ContentEntry, EntryBody, OutcomeEntry, StepEntry};
+use luthien_policy::{Before, BlockEntry, ContentEntry, Deltas, EntryBody, OutcomeEntry, StepEntry};
 use luthien_proto::{
     json::Extras,
     message::{Admission, AdmissionDecision, CallStarted, Edit, FailureMode, Forward, Interest, Level, Limits},
@@ -90,6 +90,7 @@ fn block(kind: &'static str, original: Option<ContentEntry>, settled: Option<Con
         unchanged: original == settled,
         original,
         settled,
+        deltas: Deltas::default(),
     }))
 }
 

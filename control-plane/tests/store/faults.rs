@@ -11,7 +11,10 @@ use std::{
 use futures_util::{FutureExt as _, future::BoxFuture};
 use luthien_control_plane::{
     continuation::Asked,
-    record::{Batch, FullCall, Page, Query, Recorder, Sqlite, Store, StoreError, Summary, Writer, Written},
+    record::{
+        Batch, Conversation, Cursor, FullCall, Page, Query, Recorder, SessionPage, SessionQuery, Sqlite, Store,
+        StoreError, Summary, Writer, Written,
+    },
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -189,6 +192,19 @@ impl Store for Flaky {
 
     fn call(&self, id: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
         self.inner.call(id)
+    }
+
+    fn sessions<'a>(&'a self, query: &'a SessionQuery) -> BoxFuture<'a, Result<SessionPage, StoreError>> {
+        self.inner.sessions(query)
+    }
+
+    fn session<'a>(
+        &'a self,
+        id: &'a str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Option<Conversation>, StoreError>> {
+        self.inner.session(id, after, limit)
     }
 
     fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {

@@ -47,6 +47,13 @@ impl ControlPlane {
 
     /// The same, with more in its environment.
     pub async fn start_with(folder: &Path, name: &str, section: &Value, env: &[(String, String)]) -> Self {
+        let plane = Self::begin(folder, name, section, env).await;
+        ready(plane.admin).await;
+        plane
+    }
+
+    /// The same of one that may not be ready for long.
+    pub async fn begin(folder: &Path, name: &str, section: &Value, env: &[(String, String)]) -> Self {
         let mut config = json!({
             "grpc_listen": "127.0.0.1:0",
             "http_listen": "127.0.0.1:0",
@@ -54,10 +61,13 @@ impl ControlPlane {
             "database": format!("sqlite://{}", folder.join("luthien.db").display()),
         });
         merge(&mut config, section);
-        let process = start(Program::ControlPlane, folder, name, &json!({"control_plane": config}), env);
+        Self::of(start(Program::ControlPlane, folder, name, &json!({"control_plane": config}), env)).await
+    }
+
+    /// One that was started otherwise, as soon as it is ready. It logs as JSON.
+    pub async fn of(process: Process) -> Self {
         let grpc = listening(&process, "policy").await;
         let admin = listening(&process, "admin").await;
-        ready(admin).await;
         Self { process, grpc, admin }
     }
 
@@ -114,7 +124,11 @@ impl DataPlane {
     pub async fn start_with(folder: &Path, name: &str, section: &Value, env: &[(String, String)]) -> Self {
         let mut config = json!({"listen": "127.0.0.1:0"});
         merge(&mut config, section);
-        let process = start(Program::DataPlane, folder, name, &json!({"data_plane": config}), env);
+        Self::of(start(Program::DataPlane, folder, name, &json!({"data_plane": config}), env)).await
+    }
+
+    /// One that was started otherwise, as soon as it is ready. It logs as JSON.
+    pub async fn of(process: Process) -> Self {
         let address = listening(&process, "").await;
         ready(address).await;
         Self { process, address }

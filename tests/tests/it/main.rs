@@ -4,6 +4,7 @@
 mod audit;
 mod bad_requests;
 mod bytes;
+mod compose;
 mod configuration;
 mod continuations;
 mod credentials;
@@ -21,6 +22,7 @@ mod one_process;
 mod pairs;
 mod planes;
 mod policies;
+mod postgres;
 mod protocol;
 mod record;
 mod relay;

@@ -11,7 +11,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use luthien_control_plane::{
     continuation::Asked,
-    record::{Batch, Entry, FullCall, Hash, Message, Page, Query, Store, StoreError, Summary, Written},
+    record::{
+        Batch, Conversation, Cursor, Entry, FullCall, Hash, Message, Page, Query, SessionPage, SessionQuery, Store,
+        StoreError, Summary, Written,
+    },
 };
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -104,6 +107,19 @@ impl Store for Memory {
     }
 
     fn call(&self, _: Uuid) -> BoxFuture<'_, Result<Option<FullCall>, StoreError>> {
+        Box::pin(async { Err(failure()) })
+    }
+
+    fn sessions<'a>(&'a self, _: &'a SessionQuery) -> BoxFuture<'a, Result<SessionPage, StoreError>> {
+        Box::pin(async { Err(failure()) })
+    }
+
+    fn session<'a>(
+        &'a self,
+        _: &'a str,
+        _: Option<Cursor>,
+        _: u32,
+    ) -> BoxFuture<'a, Result<Option<Conversation>, StoreError>> {
         Box::pin(async { Err(failure()) })
     }
 

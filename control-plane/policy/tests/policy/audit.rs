@@ -128,7 +128,7 @@ fn a_block_is_on_record_in_parts_until_it_is_whole() {
         {"type":"verdict","first":4,"through":4,"chunks":1,"dropped":0,"decision":"replace","policies":["brand"],"cancel_upstream":false}
         {"type":"part","choice":0,"block":0,"kind":"text","first":4,"last":4,"unchanged":false,"original":{"text":"ol"},"final":{"text":"radical"}}
         {"type":"part","choice":0,"block":0,"kind":"text","first":5,"last":5,"unchanged":true,"original":{"text":"!"}}
-        {"type":"block","choice":0,"block":0,"kind":"text","first":1,"last":6,"arrived_us":1000,"stopped":true,"unchanged":false,"original":{"text":"so cool!"},"final":{"text":"so radical!"}}
+        {"type":"block","choice":0,"block":0,"kind":"text","first":1,"last":6,"arrived_us":1000,"stopped":true,"unchanged":false,"original":{"text":"so cool!"},"final":{"text":"so radical!"},"deltas":[[1,1000,3],[1,1000,2],[1,1000,2],[1,1000,1],[1,1000,"stop"]]}
     "#]]
     .assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
 }

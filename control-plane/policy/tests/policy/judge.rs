@@ -151,6 +151,25 @@ fn equal_calls_are_asked_about_once() {
 }
 
 #[test]
+fn what_was_answered_before_will_do_but_not_for_what_is_asked_again() {
+    let mut proxy = judged(json!({ "retries": 2 }));
+    let calls = [tool(0, "rm", &["{}"]), tool(1, "ls", &["{}"])];
+    proxy.respond(&response(calls), &[9]);
+    let (rm, ls) = (about(&proxy, "rm"), about(&proxy, "ls"));
+    proxy.answer_again(&rm, "well");
+    proxy.answer(&ls, &opinion(0.1));
+    let again = about(&proxy, "rm");
+    let reuse = [&rm, &ls, &again].map(|id| proxy.consults[id].reuse);
+    assert_eq!(reuse, [true, true, false]);
+    proxy.answer(&again, &opinion(0.9));
+    assert_eq!(read(&proxy.released), ["text: no rm (0.9): it says so", "call ls: {}"]);
+    let entries = proxy.end();
+    let consults = entries.iter().map(|entry| &entry["body"]).filter(|body| body["type"] == "consult");
+    let told: Vec<_> = consults.map(|body| (body["id"].as_str().unwrap(), body["reused"].as_bool())).collect();
+    assert_eq!(told, [(rm.as_str(), Some(true)), (ls.as_str(), None), (again.as_str(), None)]);
+}
+
+#[test]
 fn an_answer_that_is_no_opinion_is_asked_for_again_and_then_counts_as_none() {
     let answers: [fn(&mut Proxy, &str); 4] = [
         |proxy, id| proxy.answer(id, "harmless, I promise"),
@@ -284,7 +303,7 @@ fn a_judged_call_is_on_record() {
         {"type":"verdict","first":2,"through":2,"chunks":1,"dropped":0,"decision":"replace","policies":["guard"],"cancel_upstream":false}
         {"type":"block","choice":0,"block":2147483648,"kind":"text","first":2,"last":2,"arrived_us":7000,"stopped":true,"unchanged":false,"original":null,"final":{"text":"no rm (0.9): it says so"}}
         {"type":"verdict","first":3,"through":4,"chunks":2,"dropped":2,"decision":"drop","policies":["guard"],"annotations":[{"policy":"guard","seq":4,"severity":"warning","summary":"refused a call of rm: probability of harm 0.9","details":{"tool":"rm","threshold":0.6,"probability":0.9,"explanation":"it says so"}}],"cancel_upstream":false}
-        {"type":"block","choice":0,"block":0,"kind":"tool_call","tool":"rm","first":2,"last":4,"arrived_us":2000,"stopped":true,"unchanged":false,"original":{"id":"call_0","name":"rm","form":"function","arguments":"{}"},"final":null}
+        {"type":"block","choice":0,"block":0,"kind":"tool_call","tool":"rm","first":2,"last":4,"arrived_us":2000,"stopped":true,"unchanged":false,"original":{"id":"call_0","name":"rm","form":"function","arguments":"{}"},"final":null,"deltas":[[1,1000,2],[1,1000,"stop"]]}
     "#]].assert_eq(&lines);
 }
 

@@ -1,6 +1,7 @@
 //! The record of whole calls, as an operator reads it.
 
 use expect_test::{Expect, expect};
+use luthien_policy::Deltas;
 use luthien_proto::{
     Event, Step,
     event::{BlockKind, Delta, ToolForm},
@@ -24,6 +25,8 @@ fn guarded() -> Proxy {
 fn show(entries: &[Value]) -> String {
     let lines = entries.iter().map(|entry| {
         let mut body = entry["body"].clone();
+        // They have a test of their own.
+        body.as_object_mut().unwrap().shift_remove("deltas");
         if let Some(revision) = body.get_mut("revision") {
             assert_eq!(revision.as_str().unwrap().len(), 64);
             *revision = json!("…");
@@ -73,6 +76,32 @@ fn a_call_with_a_replacement_and_a_refusal() {
         22000 {"type":"outcome","outcome":"delivered","status":200,"upstream_status":200,"written":21,"upstream_first_us":900,"client_first_us":1100,"ended_us":22000,"usage":{"input":5,"output":7},"received":17,"passed":10,"replaced":3,"dropped":4,"held":0,"not_shown":0}
     "#]],
     );
+}
+
+#[test]
+fn how_a_block_came_is_on_record() {
+    let mut proxy = guarded();
+    let mut events = events();
+    // The start of the text has unknown fields, and its second piece others.
+    events[5].extras = Extras::from_text(r#"{"a":1}"#).unwrap();
+    events[7].extras = Extras::from_text(r#"{"b":2}"#).unwrap();
+    proxy.respond(&events, &[3]);
+    let blocks: Vec<_> = proxy.end().into_iter().filter(|entry| entry["body"]["type"] == "block").collect();
+    let deltas = |block: &Value| (block["body"]["block"].clone(), block["body"]["deltas"].to_string());
+    let shown: String = blocks.iter().map(deltas).map(|(block, deltas)| format!("{block} {deltas}\n")).collect();
+    expect![[r#"
+        0 [[3,3000,"stop"]]
+        1 [[0,0,"start",0],[1,1000,10],[1,1000,1,1],[1,1000,1],[1,1000,6],[1,1000,"stop"]]
+        2147483648 null
+        2 [[1,1000,10],[1,1000,5],[1,1000,"stop"]]
+        3 [[1,1000,2],[1,1000,"stop"]]
+    "#]]
+    .assert_eq(&shown);
+    for block in &blocks {
+        let Some(deltas) = block["body"].get("deltas") else { continue };
+        let read: Deltas = serde_json::from_value(deltas.clone()).unwrap();
+        assert_eq!(&serde_json::to_value(&read).unwrap(), deltas);
+    }
 }
 
 #[test]

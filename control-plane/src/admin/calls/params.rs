@@ -5,9 +5,12 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use crate::record::{Cursor, Ended, Query, outcome_from_name};
+use luthien_proto::message::Severity;
 
-const KNOWN: &str = "model, dialect, client, route, upstream, outcome, since, until, cursor, limit";
+use crate::record::{Cursor, Ended, Query, Search, outcome_from_name, severity_from_name};
+
+const KNOWN: &str = "model, dialect, client, route, upstream, outcome, session, severity, policy, text, since, until, \
+                     cursor, limit";
 
 /// Reads the query part of a URL.
 pub(super) fn parse(text: &str) -> Result<Query, String> {
@@ -22,19 +25,34 @@ pub(super) fn parse(text: &str) -> Result<Query, String> {
     Ok(query)
 }
 
-/// Reads the query part of the URL of one call: which of its epochs is asked for.
-pub(super) fn epoch(text: &str) -> Result<Option<u32>, String> {
-    let mut epoch = None;
+/// How a call is shown.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Shown {
+    /// Which of its epochs.
+    pub(super) epoch: Option<u32>,
+    /// Whether with how its blocks came.
+    pub(super) deltas: bool,
+}
+
+/// Reads the query part of the URL of one call.
+pub(super) fn shown(text: &str) -> Result<Shown, String> {
+    let (mut shown, mut seen) = (Shown::default(), HashSet::new());
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        if name != "epoch" {
-            return Err(format!("unknown parameter {name:?}; there is epoch"));
+        match &*name {
+            "epoch" => {
+                let epoch = value.parse().map_err(|_| "parameter \"epoch\": a number is needed")?;
+                shown.epoch = Some(epoch);
+            }
+            "deltas" => {
+                shown.deltas = value.parse().map_err(|_| "parameter \"deltas\": true or false is needed")?;
+            }
+            _ => return Err(format!("unknown parameter {name:?}; there are epoch, deltas")),
         }
-        let value = value.parse().map_err(|_| "parameter \"epoch\": a number is needed")?;
-        if epoch.replace(value).is_some() {
-            return Err("parameter \"epoch\" is given twice".to_owned());
+        if !seen.insert(name.clone()) {
+            return Err(format!("parameter {name:?} is given twice"));
         }
     }
-    Ok(epoch)
+    Ok(shown)
 }
 
 fn set(query: &mut Query, name: &str, value: &str) -> Result<(), String> {
@@ -46,6 +64,10 @@ fn set(query: &mut Query, name: &str, value: &str) -> Result<(), String> {
         "route" => query.route = text(),
         "upstream" => query.upstream = text(),
         "outcome" => query.outcome = Some(outcome(value)?),
+        "session" => query.session = text(),
+        "severity" => query.severity = Some(severity(value)?),
+        "policy" => query.policy = text(),
+        "text" => query.text = Some(Search::parse(value).ok_or("parameter \"text\": there is no word in it")?),
         "since" => query.since_us = Some(time(name, value)?),
         "until" => query.until_us = Some(time(name, value)?),
         "cursor" => query.after = Some(Cursor::from_text(value).ok_or("parameter \"cursor\": not one of ours")?),
@@ -62,6 +84,10 @@ fn outcome(value: &str) -> Result<Ended, String> {
             "parameter \"outcome\": one of running, delivered, cut_by_client, ended_by_policy, failed, unknown".into()
         }),
     }
+}
+
+fn severity(value: &str) -> Result<Severity, String> {
+    severity_from_name(value).ok_or_else(|| "parameter \"severity\": one of debug, info, warning, error".to_owned())
 }
 
 fn time(name: &str, value: &str) -> Result<i64, String> {
@@ -88,7 +114,7 @@ mod tests {
     fn every_parameter_is_read() {
         let cursor = Cursor { started_at_us: -1, call_id: Uuid::from_u128(7) };
         let text = format!(
-            "model=claude-%2A&dialect=openai-chat&client=c+i&route=%2A&upstream=u&outcome=failed&since=1970-01-01T00:00:01Z\
+            "model=claude-%2A&dialect=openai-chat&client=c+i&route=%2A&upstream=u&outcome=failed&session=s&severity=warning&policy=p&text=rm+-rf+%22a+b%22&since=1970-01-01T00:00:01Z\
              &until=1970-01-01T02:00:00%2B02:00&limit=1000&cursor={}",
             cursor.to_text()
         );
@@ -99,6 +125,10 @@ mod tests {
             route: Some("*".into()),
             upstream: Some("u".into()),
             outcome: Some(Ended::As(Outcome::Failed)),
+            session: Some("s".into()),
+            severity: Some(Severity::Warning),
+            policy: Some("p".into()),
+            text: Search::parse("rm -rf \"a b\""),
             since_us: Some(1_000_000),
             until_us: Some(0),
             after: Some(cursor),
@@ -114,6 +144,8 @@ mod tests {
             ("modle=x", "unknown parameter \"modle\""),
             ("model=a&model=a", "\"model\" is given twice"),
             ("outcome=fine", "\"outcome\""),
+            ("severity=bad", "\"severity\""),
+            ("text=%22-%22+%2F", "\"text\""),
             ("since=yesterday", "\"since\""),
             ("cursor=AAAA", "\"cursor\""),
             ("limit=0", "\"limit\""),

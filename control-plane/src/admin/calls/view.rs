@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::record::{Cursor, Entry, FullCall, Page, Summary};
+use crate::record::{Cursor, Entry, Fields, FullCall, Page, Summary};
 
 /// A page of calls.
 #[derive(Serialize)]
@@ -44,6 +44,8 @@ struct CallView {
     severity: Option<&'static str>,
     upstream_first_us: Option<u64>,
     client_first_us: Option<u64>,
+    /// The policies that decided more than to pass, or noted something.
+    acted: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -85,10 +87,12 @@ impl From<Page> for PageView {
 }
 
 impl FullCallView {
-    /// With the entries of that epoch.
-    pub(super) fn new(epoch: u32, call: FullCall) -> Self {
+    /// With the entries of that epoch, and perhaps how its blocks came.
+    pub(super) fn new(epoch: u32, deltas: bool, call: FullCall) -> Self {
         let (epochs, report) = (call.epochs(), call.report().cloned().map(EntryView::from));
-        let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch).map(EntryView::from).collect();
+        let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch);
+        let entries = entries.map(|entry| if deltas { entry } else { without_deltas(entry) });
+        let entries = entries.map(EntryView::from).collect();
         Self { call: call.summary.into(), epoch, epochs, report, entries }
     }
 }
@@ -126,6 +130,7 @@ impl From<Summary> for CallView {
             severity: summary.severity.map(|severity| severity.name()),
             upstream_first_us: summary.upstream_first_us,
             client_first_us: summary.client_first_us,
+            acted: summary.acted,
         }
     }
 }
@@ -136,6 +141,12 @@ impl From<Entry> for EntryView {
         let body = RawValue::from_string(body.clone()).unwrap_or_else(|_| unreadable(body));
         Self { epoch, seq, at_us, body }
     }
+}
+
+/// An entry as readers want it who do not ask how a block came.
+pub(in crate::admin) fn without_deltas(entry: Entry) -> Entry {
+    let body = (entry.kind == "block").then(|| Fields::without(&entry.body, "deltas")).flatten();
+    Entry { body: body.unwrap_or(entry.body), ..entry }
 }
 
 /// RFC 3339; a time that a proxy made up and no calendar has is brought to the nearest that there is.

@@ -3,16 +3,12 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
-    fmt,
 };
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::record::{Entry, Hash, Period};
+use crate::record::{Entry, Hash, Period, conversation::elements, fields::Fields};
 
 /// Which message, or which history, stood here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,7 +47,7 @@ impl Reference {
 /// The references in those entries.
 pub(in crate::record) fn references<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> BTreeSet<Reference> {
     let requests = entries.into_iter().filter_map(|entry| Some(Requesting::read(entry)?.request));
-    requests.flat_map(|request| request.references().collect::<Vec<_>>()).collect()
+    requests.flat_map(|request| references_in(&request)).collect()
 }
 
 /// Puts what is referred to back in its place: of each reference, the messages. One that is not there is left as it is.
@@ -77,6 +73,13 @@ pub(in crate::record) fn put_back(entries: &mut [Entry], found: &HashMap<Referen
             entry.body = body;
         }
     }
+}
+
+/// The messages of a request that are in its entry.
+pub(in crate::record) fn inline_messages(entry: &Entry) -> Vec<String> {
+    let Some(requesting) = Requesting::read(entry) else { return Vec::new() };
+    let messages = requesting.request.0.iter().find(|(name, _)| name == "messages");
+    messages.map(|(_, raw)| elements(raw)).unwrap_or_default()
 }
 
 const LISTS: [&str; 3] = ["system", "messages", "tools"];
@@ -110,46 +113,8 @@ impl<'a> Requesting<'a> {
     }
 }
 
-/// An object whose values are not looked into, in its order.
-struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, RawValue>)>);
-
-impl Fields<'_> {
-    fn references(&self) -> impl Iterator<Item = Reference> {
-        self.0.iter().filter(|(name, _)| LISTS.contains(&&**name)).filter_map(|(_, raw)| Reference::read(raw))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::new();
-                while let Some((name, value)) = map.next_entry::<Name, &'de RawValue>()? {
-                    fields.push((name.0, Cow::Borrowed(value)));
-                }
-                Ok(Fields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder)
-    }
-}
-
-/// A name, borrowed where nothing in it is escaped.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Serialize for Fields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
+/// Which lists of a request are kept elsewhere.
+fn references_in(request: &Fields<'_>) -> Vec<Reference> {
+    let lists = request.0.iter().filter(|(name, _)| LISTS.contains(&&**name));
+    lists.filter_map(|(_, raw)| Reference::read(raw)).collect()
 }

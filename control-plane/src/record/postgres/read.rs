@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use futures_util::TryStreamExt as _;
+use luthien_proto::message::Severity;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -10,10 +11,10 @@ use super::{line::in_time, rows::text, shared};
 use crate::{
     continuation::{Answered, Asked},
     record::{
-        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Period, Query, StoreError, Summary,
+        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Period, Query, Search, StoreError, Summary,
         packed::unpack,
         query::Ended,
-        summary::{Tokens, outcome_from_name, severity_from_name},
+        summary::{SEVERITIES, Tokens, outcome_from_name, severities_from, severity_from_name},
     },
 };
 
@@ -40,17 +41,21 @@ pub(super) async fn call(line: &mut PgConnection, id: Uuid) -> Result<Option<Ful
     let Some(row) = in_time(async { Ok(row.await?) }).await? else { return Ok(None) };
     let summary = summary(&row)?;
 
-    let mut entries = Vec::new();
-    {
-        let query = sqlx::query("SELECT * FROM entries WHERE call_id = $1 ORDER BY epoch, seq").bind(id);
-        let mut rows = query.fetch(&mut *transaction);
-        while let Some(row) = in_time(async { Ok(rows.try_next().await?) }).await? {
-            entries.push(entry(&row)?);
-        }
-    }
+    let mut entries = entries(&mut transaction, id).await?;
     shared::complete(&mut transaction, &mut entries).await?;
     transaction.rollback().await?;
     Ok(Some(FullCall { summary, entries }))
+}
+
+/// The entries of a call as they were written. The first and every next one come in time.
+pub(super) async fn entries(connection: &mut PgConnection, id: Uuid) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    let query = sqlx::query("SELECT * FROM entries WHERE call_id = $1 ORDER BY epoch, seq").bind(id);
+    let mut rows = query.fetch(connection);
+    while let Some(row) = in_time(async { Ok(rows.try_next().await?) }).await? {
+        entries.push(entry(&row)?);
+    }
+    Ok(entries)
 }
 
 /// The calls by which it can be told what another one goes on from.
@@ -68,12 +73,24 @@ pub(super) async fn continued(line: &mut PgConnection, from: &Asked) -> Result<V
 
 fn select(query: &Query, limit: u32) -> QueryBuilder<Postgres> {
     let mut select = QueryBuilder::new("SELECT * FROM calls WHERE TRUE");
+    filter(&mut select, query);
+    if let Some(Cursor { started_at_us, call_id }) = query.after {
+        select.push(" AND (started_at_us, call_id) < (").push_bind(started_at_us);
+        select.push(", ").push_bind(call_id).push(")");
+    }
+    select.push(" ORDER BY started_at_us DESC, call_id DESC LIMIT ").push_bind(i64::from(limit));
+    select
+}
+
+/// Adds what is asked of calls to a condition.
+pub(super) fn filter(select: &mut QueryBuilder<Postgres>, query: &Query) {
     for (column, value) in [
         ("model", &query.model),
         ("dialect", &query.dialect),
         ("client", &query.client),
         ("route", &query.route),
         ("upstream", &query.upstream),
+        ("session_id", &query.session),
     ] {
         if let Some(value) = value {
             select.push(format_args!(" AND {column} = ")).push_bind(text(value));
@@ -90,15 +107,20 @@ fn select(query: &Query, limit: u32) -> QueryBuilder<Postgres> {
     if let Some(until) = query.until_us {
         select.push(" AND started_at_us < ").push_bind(until);
     }
-    if let Some(Cursor { started_at_us, call_id }) = query.after {
-        select.push(" AND (started_at_us, call_id) < (").push_bind(started_at_us);
-        select.push(", ").push_bind(call_id).push(")");
+    if let Some(least) = query.severity {
+        let grave: Vec<_> = severities_from(least).into_iter().map(Severity::name).collect();
+        select.push(" AND severity = ANY (").push_bind(grave).push(")");
     }
-    select.push(" ORDER BY started_at_us DESC, call_id DESC LIMIT ").push_bind(i64::from(limit));
-    select
+    if let Some(policy) = &query.policy {
+        select.push(" AND acted::jsonb ? ").push_bind(text(policy).into_owned());
+    }
+    for phrase in query.text.iter().flat_map(Search::phrases) {
+        select.push(" AND call_id IN (SELECT call_id FROM texts WHERE words @@ phraseto_tsquery('simple', ");
+        select.push_bind(phrase.to_owned()).push("))");
+    }
 }
 
-fn summary(row: &PgRow) -> Result<Summary, StoreError> {
+pub(super) fn summary(row: &PgRow) -> Result<Summary, StoreError> {
     Ok(Summary {
         call_id: row.try_get("call_id")?,
         epoch: number("calls", "epoch", row)?,
@@ -142,7 +164,7 @@ fn summary(row: &PgRow) -> Result<Summary, StoreError> {
     })
 }
 
-fn entry(row: &PgRow) -> Result<Entry, StoreError> {
+pub(super) fn entry(row: &PgRow) -> Result<Entry, StoreError> {
     Ok(Entry {
         call_id: row.try_get("call_id")?,
         epoch: number("entries", "epoch", row)?,
@@ -154,7 +176,7 @@ fn entry(row: &PgRow) -> Result<Entry, StoreError> {
 }
 
 /// A number of ours that has no sign.
-fn number<T: TryFrom<i64>>(table: &'static str, column: &'static str, row: &PgRow) -> Result<T, StoreError> {
+pub(super) fn number<T: TryFrom<i64>>(table: &'static str, column: &'static str, row: &PgRow) -> Result<T, StoreError> {
     let value: i64 = row.try_get(column)?;
     T::try_from(value).map_err(|_| inconsistent(table, column, row))
 }
@@ -164,12 +186,18 @@ fn status(row: &PgRow, column: &'static str) -> Result<Option<u16>, StoreError> 
     value.map(|value| u16::try_from(value).map_err(|_| inconsistent("calls", column, row))).transpose()
 }
 
-fn count(row: &PgRow, column: &'static str) -> Result<Option<u64>, StoreError> {
+pub(super) fn count(row: &PgRow, column: &'static str) -> Result<Option<u64>, StoreError> {
     let value: Option<i64> = row.try_get(column)?;
     value.map(|value| u64::try_from(value).map_err(|_| inconsistent("calls", column, row))).transpose()
 }
 
-fn names(row: &PgRow, column: &'static str) -> Result<Option<Vec<String>>, StoreError> {
+/// The severity whose rank the row has.
+pub(super) fn severity_of_rank(row: &PgRow) -> Result<Option<Severity>, StoreError> {
+    let rank: Option<i32> = row.try_get("severity")?;
+    Ok(rank.and_then(|rank| SEVERITIES.get(usize::try_from(rank).ok()?).copied()))
+}
+
+pub(super) fn names(row: &PgRow, column: &'static str) -> Result<Option<Vec<String>>, StoreError> {
     named(row, column, |text| serde_json::from_str(text).ok())
 }
 
@@ -178,7 +206,7 @@ fn named<T>(row: &PgRow, column: &'static str, read: fn(&str) -> Option<T>) -> R
     text.map(|text| read(text).ok_or_else(|| inconsistent("calls", column, row))).transpose()
 }
 
-fn inconsistent(table: &'static str, column: &'static str, row: &PgRow) -> StoreError {
+pub(super) fn inconsistent(table: &'static str, column: &'static str, row: &PgRow) -> StoreError {
     let id: Result<Uuid, _> = row.try_get("call_id");
     StoreError::Inconsistent { table, column, call_id: id.map(|id| id.to_string()).unwrap_or_default() }
 }

@@ -113,7 +113,11 @@ pub(super) async fn complete(connection: &mut PgConnection, entries: &mut [Entry
     Ok(())
 }
 
-async fn message(connection: &mut PgConnection, period: Period, hash: Hash) -> Result<Vec<String>, StoreError> {
+pub(super) async fn message(
+    connection: &mut PgConnection,
+    period: Period,
+    hash: Hash,
+) -> Result<Vec<String>, StoreError> {
     let rows = sqlx::query("SELECT body FROM messages WHERE period = $1 AND hash = $2")
         .bind(i64::from(period.number()))
         .bind(hash.as_bytes())

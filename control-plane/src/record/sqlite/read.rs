@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 
-use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
+use luthien_proto::message::Severity;
+use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::shared;
 use crate::{
     continuation::{Answered, Asked},
     record::{
-        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Period, Query, StoreError, Summary,
+        CONTINUED_MAX, Cursor, Entry, FullCall, Page, Period, Query, Search, StoreError, Summary,
         packed::unpack,
         query::Ended,
-        summary::{Tokens, outcome_from_name, severity_from_name},
+        summary::{SEVERITIES, Tokens, outcome_from_name, severities_from, severity_from_name},
     },
 };
 
@@ -41,14 +42,19 @@ pub(super) async fn call(pool: &SqlitePool, id: Uuid) -> Result<Option<FullCall>
     let Some(row) = row else { return Ok(None) };
     let summary = summary(&row)?;
 
-    let rows = sqlx::query("SELECT * FROM entries WHERE call_id = ? ORDER BY epoch, seq")
-        .bind(id.as_bytes().as_slice())
-        .fetch_all(&mut *transaction)
-        .await?;
-    let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    let mut entries = entries(&mut transaction, id).await?;
     shared::complete(&mut transaction, &mut entries).await?;
     transaction.rollback().await?;
     Ok(Some(FullCall { summary, entries }))
+}
+
+/// The entries of a call as they were written.
+pub(super) async fn entries(connection: &mut SqliteConnection, id: Uuid) -> Result<Vec<Entry>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM entries WHERE call_id = ? ORDER BY epoch, seq")
+        .bind(id.as_bytes().as_slice())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(entry).collect()
 }
 
 /// The calls by which it can be told what another one goes on from.
@@ -66,12 +72,24 @@ pub(super) async fn continued(pool: &SqlitePool, from: &Asked) -> Result<Vec<Sum
 
 fn select(query: &Query, limit: u32) -> QueryBuilder<Sqlite> {
     let mut select = QueryBuilder::new("SELECT * FROM calls WHERE TRUE");
+    filter(&mut select, query);
+    if let Some(Cursor { started_at_us, call_id }) = query.after {
+        select.push(" AND (started_at_us, call_id) < (").push_bind(started_at_us);
+        select.push(", ").push_bind(call_id.as_bytes().to_vec()).push(")");
+    }
+    select.push(" ORDER BY started_at_us DESC, call_id DESC LIMIT ").push_bind(limit);
+    select
+}
+
+/// Adds what is asked of calls to a condition.
+pub(super) fn filter(select: &mut QueryBuilder<Sqlite>, query: &Query) {
     for (column, value) in [
         ("model", &query.model),
         ("dialect", &query.dialect),
         ("client", &query.client),
         ("route", &query.route),
         ("upstream", &query.upstream),
+        ("session_id", &query.session),
     ] {
         if let Some(value) = value {
             select.push(format_args!(" AND {column} = ")).push_bind(value.as_str());
@@ -88,15 +106,27 @@ fn select(query: &Query, limit: u32) -> QueryBuilder<Sqlite> {
     if let Some(until) = query.until_us {
         select.push(" AND started_at_us < ").push_bind(until);
     }
-    if let Some(Cursor { started_at_us, call_id }) = query.after {
-        select.push(" AND (started_at_us, call_id) < (").push_bind(started_at_us);
-        select.push(", ").push_bind(call_id.as_bytes().to_vec()).push(")");
+    if let Some(least) = query.severity {
+        let grave = severities_from(least).into_iter().map(Severity::name);
+        let mut list = select.push(" AND severity IN (").separated(", ");
+        for name in grave {
+            list.push_bind(name);
+        }
+        select.push(")");
     }
-    select.push(" ORDER BY started_at_us DESC, call_id DESC LIMIT ").push_bind(limit);
-    select
+    if let Some(policy) = &query.policy {
+        select.push(" AND EXISTS (SELECT 1 FROM json_each(calls.acted) WHERE value = ").push_bind(policy.as_str());
+        select.push(")");
+    }
+    for phrase in query.text.iter().flat_map(Search::phrases) {
+        select
+            .push(" AND call_id IN (SELECT call_id FROM texts WHERE id IN (SELECT rowid FROM words WHERE words MATCH ");
+        // Words, without anything that would be syntax.
+        select.push_bind(format!("\"{phrase}\"")).push("))");
+    }
 }
 
-fn summary(row: &SqliteRow) -> Result<Summary, StoreError> {
+pub(super) fn summary(row: &SqliteRow) -> Result<Summary, StoreError> {
     Ok(Summary {
         call_id: call_id("calls", row)?,
         epoch: row.try_get("epoch")?,
@@ -140,7 +170,7 @@ fn summary(row: &SqliteRow) -> Result<Summary, StoreError> {
     })
 }
 
-fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
+pub(super) fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
     let unsigned = |column| {
         let value: i64 = row.try_get(column)?;
         u64::try_from(value).map_err(|_| inconsistent("entries", column, row))
@@ -160,11 +190,21 @@ fn call_id(table: &'static str, row: &SqliteRow) -> Result<Uuid, StoreError> {
 }
 
 fn count(row: &SqliteRow, column: &'static str) -> Result<Option<u64>, StoreError> {
-    let value: Option<i64> = row.try_get(column)?;
-    value.map(|value| u64::try_from(value).map_err(|_| inconsistent("calls", column, row))).transpose()
+    unsigned("calls", column, row)
 }
 
-fn names(row: &SqliteRow, column: &'static str) -> Result<Option<Vec<String>>, StoreError> {
+pub(super) fn unsigned(table: &'static str, column: &'static str, row: &SqliteRow) -> Result<Option<u64>, StoreError> {
+    let value: Option<i64> = row.try_get(column)?;
+    value.map(|value| u64::try_from(value).map_err(|_| inconsistent(table, column, row))).transpose()
+}
+
+/// The severity whose rank the row has.
+pub(super) fn severity_of_rank(row: &SqliteRow) -> Result<Option<Severity>, StoreError> {
+    let rank: Option<u8> = row.try_get("severity")?;
+    Ok(rank.and_then(|rank| SEVERITIES.get(usize::from(rank)).copied()))
+}
+
+pub(super) fn names(row: &SqliteRow, column: &'static str) -> Result<Option<Vec<String>>, StoreError> {
     named(row, column, |text| serde_json::from_str(text).ok())
 }
 
@@ -173,7 +213,7 @@ fn named<T>(row: &SqliteRow, column: &'static str, read: fn(&str) -> Option<T>) 
     text.map(|text| read(text).ok_or_else(|| inconsistent("calls", column, row))).transpose()
 }
 
-fn inconsistent(table: &'static str, column: &'static str, row: &SqliteRow) -> StoreError {
+pub(super) fn inconsistent(table: &'static str, column: &'static str, row: &SqliteRow) -> StoreError {
     let id: Result<&[u8], _> = row.try_get("call_id");
     let call_id = id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()).unwrap_or_default();
     StoreError::Inconsistent { table, column, call_id }

@@ -67,7 +67,11 @@ pub(super) async fn complete(connection: &mut SqliteConnection, entries: &mut [E
     Ok(())
 }
 
-async fn message(connection: &mut SqliteConnection, period: Period, hash: Hash) -> Result<Option<String>, StoreError> {
+pub(super) async fn message(
+    connection: &mut SqliteConnection,
+    period: Period,
+    hash: Hash,
+) -> Result<Option<String>, StoreError> {
     let row = sqlx::query("SELECT body FROM messages WHERE period = ? AND hash = ?")
         .bind(period.number())
         .bind(hash.as_bytes())

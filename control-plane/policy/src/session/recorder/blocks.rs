@@ -9,7 +9,7 @@ use luthien_proto::{
 };
 use serde_json::json;
 
-use crate::{BlockEntry, ContentEntry, StepEntry};
+use crate::{BlockEntry, ContentEntry, Deltas, Piece, StepEntry};
 
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
@@ -36,10 +36,15 @@ impl Blocks {
             Step::BlockStarted(started) => {
                 let mut entry = begin(started, chunk.seq, chunk.arrived_us);
                 entry.original = Some(ContentEntry::begin(&started.kind, extras));
+                if !extras.is_empty() {
+                    note_chunk(&mut entry, chunk, Piece::Start);
+                }
                 self.building.insert(started.block, entry);
             }
             Step::BlockDelta(delta) if self.building.contains_key(&delta.block) => {
-                self.with_original(delta.block, chunk.seq, |content| content.push(&delta.delta, extras));
+                self.with_original(delta.block, chunk, Piece::of(&delta.delta), |content| {
+                    content.push(&delta.delta, extras);
+                });
             }
             Step::BlockDelta(delta) => {
                 let strays = self.strays.entry(delta.block).or_default();
@@ -47,7 +52,7 @@ impl Blocks {
                 strays.received.push(&delta.delta, extras);
             }
             Step::BlockStopped(key) => {
-                self.with_original(*key, chunk.seq, |content| content.note(extras));
+                self.with_original(*key, chunk, Piece::Stop, |content| content.note(extras));
                 if let Some(entry) = self.building.get_mut(key) {
                     entry.stopped = true;
                     self.stopped.push_back((chunk.seq, *key));
@@ -130,19 +135,28 @@ impl Blocks {
             original.add(strays.received);
             settled.add(strays.settled);
         }
+        let begun = begin(&block.started, block.first, block.first_arrived_us);
+        let mut deltas = begun.deltas.clone();
+        if block.stopped {
+            deltas.push(block.last, block.last_arrived_us, Piece::Stop, None);
+        }
         finish(BlockEntry {
             last: block.last,
             stopped: block.stopped,
             original: Some(original),
             settled: Some(settled),
-            ..begin(&block.started, block.first, block.first_arrived_us)
+            deltas,
+            ..begun
         })
     }
 
-    fn with_original(&mut self, key: BlockKey, seq: u64, push: impl FnOnce(&mut ContentEntry)) {
+    fn with_original(&mut self, key: BlockKey, chunk: &Chunk, piece: Piece, push: impl FnOnce(&mut ContentEntry)) {
         if let Some(entry) = self.building.get_mut(&key) {
-            entry.last = seq;
-            entry.original.as_mut().map(push);
+            entry.last = chunk.seq;
+            if let Some(original) = &mut entry.original {
+                push(original);
+                note_chunk(entry, chunk, piece);
+            }
         }
     }
 
@@ -175,7 +189,15 @@ fn begin(started: &BlockStarted, seq: u64, arrived_us: u64) -> BlockEntry {
         unchanged: false,
         original: None,
         settled: None,
+        deltas: Deltas::behind(seq, arrived_us),
     }
+}
+
+/// Notes how a chunk came that is in the content already.
+fn note_chunk(entry: &mut BlockEntry, chunk: &Chunk, piece: Piece) {
+    let extras = entry.original.as_ref().and_then(|content| content.extras.len().checked_sub(1));
+    let extras = extras.filter(|_| !chunk.event.extras.is_empty());
+    entry.deltas.push(chunk.seq, chunk.arrived_us, piece, extras);
 }
 
 fn finish(entry: BlockEntry) -> BlockEntry {
