@@ -219,6 +219,23 @@ pub struct CallEnded {
     pub opened: Option<Opened>,
 }
 
+impl CallEnded {
+    /// Of a call of which nobody tells how it ended.
+    pub fn unknown() -> Self {
+        Self {
+            outcome: Outcome::Unknown,
+            written: 0,
+            reason: String::new(),
+            status: 0,
+            upstream_status: 0,
+            upstream_first_us: 0,
+            client_first_us: 0,
+            ended_us: 0,
+            opened: None,
+        }
+    }
+}
+
 /// What was released without the verdict that it was owed: an operator wrote so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {

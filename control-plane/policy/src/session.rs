@@ -21,7 +21,7 @@ pub use intake::Fault;
 use intake::Intake;
 use luthien_proto::{
     Chunk,
-    message::{Block, CallEnded, CallResumed, CallStarted, FromService, Outcome, Reply, ToService},
+    message::{Block, CallEnded, CallResumed, CallStarted, FromService, Reply, ToService},
 };
 use recorder::Recorder;
 use verdicts::Verdicts;
@@ -117,17 +117,7 @@ impl Session {
     /// The proxy's stream broke before `CallEnded`: what the client got is not known.
     pub fn lost(&mut self) {
         if self.state != State::Ended {
-            self.end(&CallEnded {
-                outcome: Outcome::Unknown,
-                written: 0,
-                reason: String::new(),
-                status: 0,
-                upstream_status: 0,
-                upstream_first_us: 0,
-                client_first_us: 0,
-                ended_us: 0,
-                opened: None,
-            });
+            self.end(&CallEnded::unknown());
         }
     }
 

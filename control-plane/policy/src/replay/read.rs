@@ -24,7 +24,7 @@ pub(super) fn call(json: &Value) -> Result<Recorded, Unreadable> {
     Ok(Recorded {
         started: started(&call, request)?,
         chunks: response::read(&entries)?,
-        ended: of_type("outcome").map_or_else(|| Ok(lost()), ended)?,
+        ended: of_type("outcome").map_or_else(|| Ok(CallEnded::unknown()), ended)?,
         answers: Answers::read(&entries)?,
         decided: Decided::of(&entries),
         is_cut: is_ended || is_rejected,
@@ -72,19 +72,4 @@ fn ended(outcome: &Value) -> Result<CallEnded, Unreadable> {
         ended_us: ended.small("ended_us")?,
         opened: None,
     })
-}
-
-/// Of a call of which nobody told how it ended.
-fn lost() -> CallEnded {
-    CallEnded {
-        outcome: Outcome::Unknown,
-        written: 0,
-        reason: String::new(),
-        status: 0,
-        upstream_status: 0,
-        upstream_first_us: 0,
-        client_first_us: 0,
-        ended_us: 0,
-        opened: None,
-    }
 }
