@@ -34,6 +34,8 @@ pub(crate) struct Key {
 pub(crate) struct Caller {
     /// The name of its key; else empty.
     pub(crate) name: String,
+    /// The same for all calls with the same credentials; tells nothing of them.
+    pub(crate) identity: [u8; 32],
     /// Its own credentials, where they go upstream.
     credentials: HeaderMap,
 }
@@ -58,7 +60,10 @@ impl Auth {
     /// The client that these headers come from.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         match self {
-            Self::Passthrough => Ok(Caller { name: String::new(), credentials: own_credentials(headers) }),
+            Self::Passthrough => {
+                let credentials = own_credentials(headers);
+                Ok(Caller { name: String::new(), identity: identity(&credentials), credentials })
+            }
             Self::Keys(keys) => {
                 let presented = presented(headers);
                 if presented.is_empty() {
@@ -66,7 +71,7 @@ impl Auth {
                 }
                 let known = presented.iter().find_map(|key| find(keys, key));
                 let key = known.ok_or(Refusal::WrongKey)?;
-                Ok(Caller { name: key.name.clone(), credentials: HeaderMap::new() })
+                Ok(Caller { name: key.name.clone(), identity: key.digest, credentials: HeaderMap::new() })
             }
         }
     }
@@ -127,6 +132,15 @@ fn own_credentials(headers: &HeaderMap) -> HeaderMap {
         }
     }
     own
+}
+
+fn identity(credentials: &HeaderMap) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for (name, value) in credentials {
+        digest.update(Sha256::digest(name.as_str()));
+        digest.update(Sha256::digest(value.as_bytes()));
+    }
+    digest.finalize().into()
 }
 
 fn presented(headers: &HeaderMap) -> Vec<&[u8]> {
@@ -207,6 +221,17 @@ mod tests {
         let caller = auth.caller(&headers(client)).unwrap();
         caller.authorize(dialect, &upstream, &mut sent).map_err(|refusal| refusal.to_string())?;
         Ok(sent.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect())
+    }
+
+    #[test]
+    fn who_has_the_same_credentials_is_the_same() {
+        let identity = |auth: &Auth, lines: &[_]| auth.caller(&headers(lines)).unwrap().identity;
+        let (one, other) = ([("authorization", "Bearer secret-1")], [("x-api-key", "secret-2")]);
+        for auth in [Auth::Passthrough, keys()] {
+            assert_eq!(identity(&auth, &one), identity(&auth, &one));
+            assert_ne!(identity(&auth, &one), identity(&auth, &other));
+        }
+        assert_ne!(identity(&Auth::Passthrough, &one), identity(&Auth::Passthrough, &[]));
     }
 
     const CHAT: (Dialect, Dialect) = (Dialect::OpenAiChat, Dialect::OpenAiChat);

@@ -252,11 +252,22 @@ pub struct Consults {
     /// How long an answer may take.
     #[serde(deserialize_with = "units::period")]
     pub timeout: Duration,
+    /// How long an answer will do for an equal question of the same session, where a policy wants that; zero: it never
+    /// will.
+    #[serde(deserialize_with = "units::period")]
+    pub reuse: Duration,
 }
 
 impl Default for Consults {
     fn default() -> Self {
-        Self { upstreams: None, per_call: 256, at_once: 16, answer: 1024 * 1024, timeout: Duration::from_secs(30) }
+        Self {
+            upstreams: None,
+            per_call: 256,
+            at_once: 16,
+            answer: 1024 * 1024,
+            timeout: Duration::from_secs(30),
+            reuse: Duration::from_secs(3600),
+        }
     }
 }
 

@@ -23,9 +23,11 @@ use luthien_proto::{
 use tracing::{Instrument, info};
 
 use crate::{
+    answers::{Answer, Key},
     auth::Caller,
     driver::now,
     headers,
+    metrics::Consulted,
     plane::Plane,
     relay,
     routes::{Asked, Upstream},
@@ -37,24 +39,33 @@ pub(crate) struct Origin {
     pub(crate) caller: Caller,
     pub(crate) dialect: Dialect,
     pub(crate) upstream: Arc<Upstream>,
+    /// The marker of the session; or empty.
+    pub(crate) session: String,
 }
 
 /// The questions of one call that are being asked.
 pub(crate) struct Consults<'a> {
     plane: &'a Plane,
     origin: Origin,
-    running: FuturesUnordered<BoxFuture<'a, Option<Answer>>>,
+    running: FuturesUnordered<BoxFuture<'a, Option<Answered>>>,
     handles: HashMap<String, AbortHandle>,
 }
 
-/// The id of a question, and what was answered; `None` in its place: it was cancelled.
-type Answer = (String, Vec<Event>);
+/// An answer.
+struct Answered {
+    id: String,
+    events: Vec<Event>,
+    /// Whether it was given to an equal question before.
+    reused: bool,
+}
 
 /// A question that can be asked.
 struct Question {
     request: Request<crate::upstream::RequestBody>,
     dialect: Dialect,
     patience: Duration,
+    /// By which an equal one is known.
+    key: Option<Key>,
 }
 
 impl<'a> Consults<'a> {
@@ -68,18 +79,22 @@ impl<'a> Consults<'a> {
         let question = self.question(&consult);
         let began = now();
         let answered = async move {
-            let events = match question {
-                Ok(question) => answer(plane, question).await,
-                Err(error) => vec![failed(error)],
+            let (events, reused) = match question {
+                Ok(question) => remember(plane, question, consult.reuse).await,
+                Err(error) => (vec![failed(error)], false),
             };
             let error = events.iter().find_map(|event| match &event.step {
                 Step::Failed(error) => Some(error.status),
                 _ => None,
             });
             let duration_ms = now().saturating_duration_since(began).as_millis() as u64;
-            info!(consult = consult.id, model = consult.request.model, error, duration_ms, "consulted");
-            plane.metrics().consulted(error.is_some());
-            (consult.id, events)
+            info!(consult = consult.id, model = consult.request.model, error, reused, duration_ms, "consulted");
+            plane.metrics().consulted(match (error, reused) {
+                (_, true) => Consulted::Reused,
+                (Some(_), false) => Consulted::Failed,
+                (None, false) => Consulted::Answered,
+            });
+            Answered { id: consult.id, events, reused }
         };
         let (answered, handle) = abortable(answered.in_current_span());
         self.handles.insert(id, handle);
@@ -97,9 +112,9 @@ impl<'a> Consults<'a> {
     pub(crate) async fn next(&mut self) -> Input {
         loop {
             match self.running.next().await {
-                Some(Some((id, events))) => {
+                Some(Some(Answered { id, events, reused })) => {
                     self.handles.remove(&id);
-                    return Input::Consulted { id, events };
+                    return Input::Consulted { id, events, reused };
                 }
                 Some(None) => {}
                 None => std::future::pending().await,
@@ -119,10 +134,12 @@ impl<'a> Consults<'a> {
         let uri = upstream.uri(asked, None).ok_or_else(|| error(500, "The upstream has no such path".to_owned()))?;
         let mut headers = headers::to_foreign_upstream(&HeaderMap::new(), upstream.dialect);
         self.authorize(consult.credentials, &upstream, &mut headers)?;
+        let Origin { caller, session, .. } = &self.origin;
+        let key = Key::new(session, &caller.identity, &uri, &headers, &body);
         let mut request = Request::new(whole_body(body));
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, uri, headers);
         let asked = consult.deadline_ms.map_or(limits.timeout, Duration::from_millis);
-        Ok(Question { request, dialect: upstream.dialect, patience: asked.min(limits.timeout) })
+        Ok(Question { request, dialect: upstream.dialect, patience: asked.min(limits.timeout), key })
     }
 
     /// Where a question goes, and what the model is called there.
@@ -168,12 +185,28 @@ impl<'a> Consults<'a> {
     }
 }
 
+/// Asks, unless an earlier answer will do and there is one; and whether it did. An answer that ended well is kept for
+/// those who would take it.
+async fn remember(plane: &Plane, question: Question, reuse: bool) -> (Vec<Event>, bool) {
+    let (key, answers) = (question.key, plane.answers());
+    let known = key.filter(|_| reuse).and_then(|key| answers.find(&key, now()));
+    if let Some(events) = known {
+        return (events, true);
+    }
+    let Answer { events, size } = answer(plane, question).await;
+    let is_whole = events.last().is_some_and(|event| matches!(event.step, Step::Ended));
+    if let Some(key) = key.filter(|key| is_whole && (reuse || answers.knows(key))) {
+        answers.keep(key, Answer { events: events.clone(), size }, now());
+    }
+    (events, false)
+}
+
 /// Asks, and reads the whole answer.
-async fn answer(plane: &Plane, question: Question) -> Vec<Event> {
-    let Question { request, dialect, patience } = question;
+async fn answer(plane: &Plane, question: Question) -> Answer {
+    let Question { request, dialect, patience, .. } = question;
     match relay::fetch(plane, request, plane.consult_limits().answer, patience).await {
-        Ok(fetched) => read(dialect, fetched.status, &fetched.body),
-        Err(refusal) => vec![failed(error(refusal.status(), refusal.to_string()))],
+        Ok(fetched) => Answer { events: read(dialect, fetched.status, &fetched.body), size: fetched.body.len() },
+        Err(refusal) => Answer { events: vec![failed(error(refusal.status(), refusal.to_string()))], size: 0 },
     }
 }
 

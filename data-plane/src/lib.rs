@@ -5,6 +5,7 @@
 
 pub mod config;
 
+mod answers;
 mod auth;
 mod budget;
 mod client;

@@ -35,8 +35,29 @@ pub(crate) struct Metrics {
     service_failures: [Counter; ServiceFailure::ALL.len()],
     resumed: Counter,
     outgrown: Counter,
-    consults: [Counter; 2],
+    consults: [Counter; Consulted::ALL.len()],
     upstreams: Vec<UpstreamMetrics>,
+}
+
+/// What became of a question to a model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Consulted {
+    Answered,
+    Failed,
+    /// What was answered to an equal one did.
+    Reused,
+}
+
+impl Consulted {
+    const ALL: [Self; 3] = [Self::Answered, Self::Failed, Self::Reused];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Reused => "reused",
+        }
+    }
 }
 
 /// What is counted of one upstream.
@@ -80,9 +101,9 @@ impl Metrics {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(refusal.kind()).or_default() += 1;
     }
 
-    /// A model was consulted, in vain if it `failed`.
-    pub(crate) fn consulted(&self, failed: bool) {
-        self.consults[usize::from(failed)].one();
+    /// A model was consulted.
+    pub(crate) fn consulted(&self, how: Consulted) {
+        self.consults[how as usize].one();
     }
 
     /// A call is over.
@@ -179,8 +200,8 @@ impl Metrics {
         )
         .value(&[], self.outgrown.get());
         let mut series = page.counter("luthien_data_plane_consults_total", "Questions of policies to models.");
-        for (counter, outcome) in self.consults.iter().zip(["answered", "failed"]) {
-            series.value(&[("outcome", outcome)], counter.get());
+        for (counter, how) in self.consults.iter().zip(Consulted::ALL) {
+            series.value(&[("outcome", how.name())], counter.get());
         }
         let mut series =
             page.counter("luthien_data_plane_upstream_errors_total", "Exchanges with upstreams that failed.");

@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
+    answers::Answers,
     auth::Auth,
     budget::Budget,
     config::{Config, Consults, Invalid, Limits, Timeouts},
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     budget: Budget,
     metrics: Metrics,
     reports: Reports,
+    answers: Answers,
 }
 
 impl Shared {
@@ -46,7 +48,8 @@ impl Shared {
         let budget = Budget::new(config.limits.unsettled_total);
         let metrics = Metrics::new(&config.upstreams);
         let (listings, reports) = (Listings::default(), Reports::default());
-        Ok(Self { config, routes, auth, passthrough, listings, open_calls, budget, metrics, reports })
+        let answers = Answers::new(config.consults.reuse);
+        Ok(Self { config, routes, auth, passthrough, listings, open_calls, budget, metrics, reports, answers })
     }
 
     /// This thread's connections to the policy services.
@@ -109,6 +112,11 @@ impl Plane {
     /// What policies may ask models.
     pub(crate) fn consult_limits(&self) -> &Consults {
         &self.shared.config.consults
+    }
+
+    /// What models answered to questions that may be asked again.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.shared.answers
     }
 
     /// What all calls may hold together.

@@ -96,6 +96,8 @@ pub enum Input {
         id: String,
         /// What was said.
         events: Vec<Event>,
+        /// Whether that was said to an equal question before, and nobody was asked now.
+        reused: bool,
     },
     /// The upstream answered.
     UpstreamHead(UpstreamHead),

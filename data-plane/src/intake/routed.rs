@@ -72,6 +72,7 @@ impl Wanted {
             headers.insert("traceparent", value);
         }
         let session = session::marker(&self.parts.headers, &request.request);
+        let (caller, dialect) = (self.caller, self.dialect);
         let onward = Onward::new(self.dialect, upstream.clone(), upstream_model.clone(), &session);
         let Edited { body, lost, response: conversion } = onward.first(&mut request).map_err(unconvertible)?;
         let heads = Heads::new(self.dialect, upstream.dialect, &lost.dropped);
@@ -88,11 +89,11 @@ impl Wanted {
             upstream: upstream.name.clone(),
             route: route.pattern.clone(),
             upstream_model,
-            client: self.caller.name.clone(),
+            client: caller.name.clone(),
             request: request.request,
         };
         trace.routed(&started, &uri);
-        let origin = Origin { caller: self.caller, dialect: self.dialect, upstream: upstream.clone() };
+        let origin = Origin { caller, dialect, upstream: upstream.clone(), session: started.session.clone() };
         Ok(Routed { started, exchange: Exchange::new(uri, headers, body), onward, conversion, heads, origin })
     }
 }

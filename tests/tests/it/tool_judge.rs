@@ -100,6 +100,37 @@ async fn nothing_of_a_call_leaves_before_it_is_judged() {
 }
 
 #[tokio::test]
+async fn equal_calls_of_a_session_are_asked_about_once() {
+    let gateway = judged(json!({})).start().await;
+    let dialect = Dialect::Anthropic;
+    let stream = fixtures::streamed(dialect, "tools_two");
+    gateway.upstream.answer_by(move |exchange| Some(opinion(exchange).unwrap_or_else(|| Reply::stream(&stream))));
+    let mut records = Vec::new();
+    // Whose call it is, and how many questions there have been then.
+    for (session, key, asked) in
+        [("a", "k", 2), ("a", "k", 2), ("b", "k", 4), ("a", "other", 6), ("a", "k", 6), ("", "k", 8)]
+    {
+        let ask = Ask::streamed(dialect).header("x-api-key", key);
+        let ask = if session.is_empty() { ask } else { ask.header("x-session-id", session) };
+        let answer = gateway.ask(ask).await;
+        records.push(answer.call_id());
+        let turn = answer.stream(dialect).await;
+        assert_eq!(turn.tool_names(), ["read_file"], "{turn:?}");
+        assert!(turn.text().ends_with("delete_file was refused: it deletes"), "{turn:?}");
+        let questions = gateway.upstream.exchanges().iter().filter(|exchange| is_question(exchange)).count();
+        assert_eq!(questions, asked, "session {session:?} of {key}");
+    }
+    for (call_id, reused) in records.iter().zip([None, Some(true)]) {
+        let record = gateway.record(call_id).await;
+        let told: Vec<_> = record.of_type("consult").map(|consult| consult["reused"].as_bool()).collect();
+        assert_eq!(told, [reused; 2]);
+    }
+    let page = Ask::get("/metrics").send(gateway.data.address).await.complete().await;
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("luthien_data_plane_consults_total{outcome=\"reused\"} 4\n"), "{page}");
+}
+
+#[tokio::test]
 async fn what_can_not_be_judged_is_refused_and_is_on_record() {
     let gateway = judged(json!({"retries": 1})).start().await;
     let stream = fixtures::streamed(Dialect::OpenAi, "tool_only");

@@ -1,9 +1,9 @@
 //! What a policy asked a model, and what it was answered.
 
 use luthien_proto::{
-    Event, Step,
+    Step,
     event::{BlockKey, Usage},
-    message::{Consult, Credentials},
+    message::{Consult, Consultation, Credentials},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -33,6 +33,9 @@ pub struct ConsultEntry {
     /// The same of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_us: Option<u64>,
+    /// Whether the answer is that of an equal question of the same session, and the model was not asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
     /// What the model said, block by block.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answer: Vec<ConsultBlockEntry>,
@@ -73,6 +76,7 @@ impl ConsultEntry {
             request: request_json(request),
             asked_us: now_us,
             answered_us: None,
+            reused: false,
             answer: Vec::new(),
             error: None,
             usage: None,
@@ -85,10 +89,11 @@ impl ConsultEntry {
     }
 
     /// The same, with its answer.
-    pub(crate) fn answered(mut self, events: &[Event], now_us: u64) -> Self {
+    pub(crate) fn answered(mut self, consultation: &Consultation, now_us: u64) -> Self {
         (self.state, self.answered_us) = ("answered", Some(now_us));
+        self.reused = consultation.reused;
         let mut usage: Option<Usage> = None;
-        for event in events {
+        for event in &consultation.events {
             match &event.step {
                 Step::BlockStarted(started) => {
                     let content = ContentEntry::begin(&started.kind, &event.extras);

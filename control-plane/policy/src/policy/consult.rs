@@ -19,6 +19,8 @@ pub struct Question {
     pub credentials: Credentials,
     /// How long the answer may take; `None`: as long as the proxy lets it.
     pub deadline: Option<Duration>,
+    /// Whether the answer to an equal question of the same session will do, if the proxy still has it.
+    pub reuse: bool,
 }
 
 /// A consult of a policy, within one call.

@@ -63,9 +63,9 @@ impl Asking<'_> {
         let number = self.consults.asked;
         if self.is_possible {
             self.consults.running.insert(number);
-            let Question { request, upstream, credentials, deadline } = question;
+            let Question { request, upstream, credentials, deadline, reuse } = question;
             let deadline_ms = deadline.map(|deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1));
-            let consult = Consult { id: id(policy, number), request, upstream, credentials, deadline_ms, reuse: false };
+            let consult = Consult { id: id(policy, number), request, upstream, credentials, deadline_ms, reuse };
             self.to.push(Ask::Consult { policy: policy.to_owned(), consult: Box::new(consult) });
         }
         ConsultId(number)

@@ -151,6 +151,25 @@ fn equal_calls_are_asked_about_once() {
 }
 
 #[test]
+fn what_was_answered_before_will_do_but_not_for_what_is_asked_again() {
+    let mut proxy = judged(json!({ "retries": 2 }));
+    let calls = [tool(0, "rm", &["{}"]), tool(1, "ls", &["{}"])];
+    proxy.respond(&response(calls), &[9]);
+    let (rm, ls) = (about(&proxy, "rm"), about(&proxy, "ls"));
+    proxy.answer_again(&rm, "well");
+    proxy.answer(&ls, &opinion(0.1));
+    let again = about(&proxy, "rm");
+    let reuse = [&rm, &ls, &again].map(|id| proxy.consults[id].reuse);
+    assert_eq!(reuse, [true, true, false]);
+    proxy.answer(&again, &opinion(0.9));
+    assert_eq!(read(&proxy.released), ["text: no rm (0.9): it says so", "call ls: {}"]);
+    let entries = proxy.end();
+    let consults = entries.iter().map(|entry| &entry["body"]).filter(|body| body["type"] == "consult");
+    let told: Vec<_> = consults.map(|body| (body["id"].as_str().unwrap(), body["reused"].as_bool())).collect();
+    assert_eq!(told, [(rm.as_str(), Some(true)), (ls.as_str(), None), (again.as_str(), None)]);
+}
+
+#[test]
 fn an_answer_that_is_no_opinion_is_asked_for_again_and_then_counts_as_none() {
     let answers: [fn(&mut Proxy, &str); 4] = [
         |proxy, id| proxy.answer(id, "harmless, I promise"),

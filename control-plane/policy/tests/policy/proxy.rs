@@ -345,6 +345,14 @@ impl Proxy {
         self.release();
     }
 
+    /// What a model answered with a text to an equal question is the answer.
+    pub fn answer_again(&mut self, id: &str, answer: &str) {
+        assert!(self.running.remove(id), "{id} does not run");
+        let events = response([text(0, [answer])]);
+        self.tell(ToService::Consultation(Consultation { id: id.to_owned(), events, reused: true }));
+        self.release();
+    }
+
     /// A model answers with a text.
     pub fn answer(&mut self, id: &str, answer: &str) {
         self.consulted(id, response([text(0, [answer])]));

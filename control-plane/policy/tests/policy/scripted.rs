@@ -147,5 +147,5 @@ pub fn question(text: &str) -> Question {
     let content = vec![ContentBlock::Text(text.to_owned()).into()];
     let messages = vec![Message { role: "user".to_owned(), content, extras: Extras::NONE }];
     let request = Request { model: "judge".to_owned(), choices: 1, messages, ..Request::default() };
-    Question { request, upstream: String::new(), credentials: Credentials::Configured, deadline: None }
+    Question { request, upstream: String::new(), credentials: Credentials::Configured, deadline: None, reuse: false }
 }

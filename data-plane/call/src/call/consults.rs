@@ -67,7 +67,7 @@ impl Consults {
     /// A question came.
     pub fn ask(&mut self, question: Box<Consult>) -> Asked {
         if let Some(known) = self.known.get(&question.id) {
-            let is_same = known.question.as_ref().is_none_or(|known| *known == question);
+            let is_same = known.question.as_ref().is_none_or(|known| is_same(known, &question));
             return if is_same { Asked::Later } else { Asked::Clash };
         }
         let id = question.id.clone();
@@ -131,6 +131,13 @@ impl Consults {
         }
         Some(question)
     }
+}
+
+/// Whether a question is one that was asked. What answers it does not matter: services may differ in what they offer to take.
+fn is_same(known: &Consult, question: &Consult) -> bool {
+    let Consult { id, request, upstream, credentials, deadline_ms, reuse: _ } = question;
+    let said = (id, request, upstream, credentials, deadline_ms);
+    said == (&known.id, &known.request, &known.upstream, &known.credentials, &known.deadline_ms)
 }
 
 /// The answer to a question that is not asked.

@@ -7,7 +7,8 @@ use luthien_proto::{
     codec::Encoded,
     event::{CallError, Started},
     message::{
-        Admission, Applied, CallEnded, CallStarted, FailureMode, Interest, Level, Outcome, ServiceFailure, capability,
+        Admission, Applied, CallEnded, CallStarted, Consultation, FailureMode, Interest, Level, Outcome,
+        ServiceFailure, capability,
     },
     request::Dialect,
 };
@@ -204,7 +205,7 @@ impl Call {
         match input {
             Input::Service(message) => self.service_said(message),
             Input::ServiceClosed(closed) => self.service_closed(closed),
-            Input::Consulted { id, events } => self.consulted(id, events),
+            Input::Consulted { id, events, reused } => self.consulted(Consultation { id, events, reused }),
             Input::UpstreamHead(head) => self.upstream_answered(head),
             Input::UpstreamData(data) => self.upstream_sent(data),
             Input::UpstreamEnd => self.upstream_ended(),

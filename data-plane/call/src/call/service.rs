@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use luthien_proto::{
-    Event, Request, ToService,
+    Request, ToService,
     event::{CallError, Kind, Step},
     message::{
         Admission, AdmissionDecision, Consult, Consultation, Decision, Edit, FailureMode, Forward, FromService,
@@ -161,10 +161,10 @@ impl Call {
         self.out.extend(next.map(Output::Consult));
     }
 
-    pub(super) fn consulted(&mut self, id: String, events: Vec<Event>) {
-        let (is_awaited, next) = self.consults.answered(&id);
+    pub(super) fn consulted(&mut self, consultation: Consultation) {
+        let (is_awaited, next) = self.consults.answered(&consultation.id);
         if is_awaited && matches!(self.service, Service::Judging) {
-            self.reporter.consulted(Consultation { id, events, reused: false });
+            self.reporter.consulted(consultation);
         }
         self.out.extend(next.map(Output::Consult));
     }

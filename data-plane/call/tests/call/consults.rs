@@ -32,7 +32,7 @@ fn question(id: &str) -> Box<Consult> {
 
 fn answer(rig: &mut Rig, id: &str) {
     let events: Vec<Event> = vec![Step::Ended.into()];
-    rig.input(Input::Consulted { id: id.to_owned(), events });
+    rig.input(Input::Consulted { id: id.to_owned(), events, reused: false });
 }
 
 fn answered(rig: &Rig) -> Vec<&str> {
@@ -93,6 +93,33 @@ fn the_next_service_asks_again_and_is_answered_from_what_is_known() {
     assert_eq!(rig.consults.len(), 2, "no model is asked twice");
     answer(&mut rig, "a/2");
     assert_eq!(answered(&rig), ["a/1", "a/2"]);
+}
+
+#[test]
+fn what_the_next_service_would_take_for_an_answer_makes_no_other_question() {
+    let mut rig = admitted();
+    rig.say(Reply::Consult(question("a/1")));
+    rig.input(Input::ServiceClosed(Err("gone".into())));
+    rig.say(Reply::Consult(Box::new(Consult { reuse: true, ..*question("a/1") })));
+    assert_eq!((rig.consults.len(), &rig.done), (1, &None));
+    assert!(rig.heads.is_empty(), "the call goes on");
+}
+
+#[test]
+fn an_answer_that_was_given_before_is_told_to_be_and_again_as_it_was() {
+    let mut rig = admitted();
+    rig.say(Reply::Consult(Box::new(Consult { reuse: true, ..*question("a/1") })));
+    rig.input(Input::Consulted { id: "a/1".to_owned(), events: vec![Step::Ended.into()], reused: true });
+    let reused = |rig: &Rig| {
+        let told = rig.told.iter().filter_map(|message| match message {
+            ToService::Consultation(consultation) => Some(consultation.reused),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(reused(&rig), [true]);
+    rig.input(Input::ServiceClosed(Err("gone".into())));
+    assert_eq!(reused(&rig), [true]);
 }
 
 #[test]

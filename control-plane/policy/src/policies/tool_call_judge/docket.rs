@@ -126,10 +126,12 @@ impl Docket {
     }
 
     fn ask(&mut self, subject: Subject, bench: &mut impl Bench) {
-        if let Some(open) = self.open.get_mut(&subject) {
+        let attempts = self.open.get_mut(&subject).map_or(1, |open| {
             open.questions += 1;
-        }
-        let id = bench.ask(subject.question(&self.settings));
+            open.questions
+        });
+        // What was answered before may be what is to be asked again.
+        let id = bench.ask(subject.question(&self.settings, attempts == 1));
         self.asked.insert(id, subject);
     }
 

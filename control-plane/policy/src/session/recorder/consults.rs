@@ -14,7 +14,7 @@ impl Consults {
     }
 
     pub fn answered(&mut self, consultation: &Consultation, now_us: u64) -> Option<ConsultEntry> {
-        self.take(&consultation.id).map(|entry| entry.answered(&consultation.events, now_us))
+        self.take(&consultation.id).map(|entry| entry.answered(consultation, now_us))
     }
 
     pub fn cancelled(&mut self, id: &str) -> Option<ConsultEntry> {
