@@ -1,5 +1,6 @@
 //! What must always hold, from what client, upstream and store saw. Knows nothing of how the planes do it.
 
+mod consults;
 mod leak;
 mod record;
 
@@ -30,6 +31,7 @@ pub fn judge(plan: &Plan, run: &Run) -> Vec<String> {
             bounded(plan, number, run),
             credentials(call, number, run),
             record::check(plan, number, run),
+            consults::check(plan, number, run),
         ];
         wrong.extend(checks.into_iter().filter_map(Result::err).map(|error| format!("call {number}: {error}")));
     }
