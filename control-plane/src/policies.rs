@@ -23,10 +23,10 @@ use tokio::{
 use tracing::warn;
 
 pub(crate) use keeper::{CannotStart, Keeper};
-pub(crate) use remembered::Memory;
 pub use store::{Current, Replaced, SetStore, Source, StoredSet};
 
 use crate::metrics::Metrics;
+use remembered::Memory;
 
 /// How long a set is looked for that is not in memory.
 const FIND_MAX: Duration = Duration::from_secs(4);
@@ -40,6 +40,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     /// To whoever looks in the store for sets that are not in memory; where there is no store, to nobody.
     lookups: Option<mpsc::UnboundedSender<Lookup>>,
+    /// Where the current set is remembered for the next start, where the store may be out of reach.
+    memory: Option<Memory>,
 }
 
 struct Sets {
@@ -70,7 +72,7 @@ struct Lookup {
 impl Policies {
     /// One set for all calls, which is kept nowhere.
     pub fn fixed(set: PolicySet, metrics: Arc<Metrics>) -> Self {
-        Self::new(set, None, metrics, None)
+        Self::new(set, None, metrics, None, None)
     }
 
     fn new(
@@ -78,12 +80,16 @@ impl Policies {
         told: Option<Current>,
         metrics: Arc<Metrics>,
         lookups: Option<mpsc::UnboundedSender<Lookup>>,
+        memory: Option<Memory>,
     ) -> Self {
         announce(&set, &metrics);
+        if let (Some(memory), Some(_)) = (&memory, &told) {
+            memory.remember(&set);
+        }
         let current = Arc::new(Known::new(set));
         let known = HashMap::from([(current.set.revision().to_owned(), Arc::clone(&current))]);
         let sets = RwLock::new(Sets { current, told, known, failing: None });
-        Self(Arc::new(Shared { sets, metrics, lookups }))
+        Self(Arc::new(Shared { sets, metrics, lookups, memory }))
     }
 
     /// The set for a call that begins.
@@ -136,6 +142,9 @@ impl Policies {
     /// Calls that begin from now on are judged by this set.
     pub(crate) fn make_current(&self, set: PolicySet, told: Current) {
         announce(&set, &self.0.metrics);
+        if let Some(memory) = &self.0.memory {
+            memory.remember(&set);
+        }
         let mut sets = self.write();
         let known = sets.add(set);
         sets.current = known;

@@ -1,8 +1,8 @@
 //! `cargo xtask soak`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use crate::step::Step;
+use crate::{postgres, step::Step};
 
 /// How long, and how much.
 #[derive(Args)]
@@ -10,23 +10,51 @@ pub struct Soak {
     /// How long calls are made
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
+    /// How often something is killed; in place of the seconds
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    rounds: Option<u64>,
+    /// Where the record is kept; a server is killed too
+    #[arg(long, value_enum, default_value_t = Database::Sqlite)]
+    database: Database,
     /// How many at once
     #[arg(long, value_name = "N", default_value_t = 300)]
     streams: u64,
 }
 
-/// The test that kills control planes under calls, for longer and with more calls than in a run of all tests.
-const TEST: &str = "takeover::soak";
+/// Where the record is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Database {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    /// The test that kills planes under calls, for longer and with more calls than in a run of all tests.
+    fn test(self) -> &'static str {
+        match self {
+            Self::Sqlite => "takeover::soak::while_control_planes_are_killed_no_call_loses_anything",
+            Self::Postgres => "takeover::soak::while_the_database_is_killed_too_no_call_loses_anything",
+        }
+    }
+}
 
 /// Makes calls through several planes while control planes are killed, and prints what came of it.
 pub fn run(soak: &Soak) -> bool {
+    if soak.database == Database::Postgres {
+        postgres::install();
+    }
     if !Step::cargo(["build", "--workspace", "--bins"]).run() {
         eprintln!("\nThe build failed; nothing was run.");
         return false;
     }
-    eprintln!("{} calls at once for {} s, then their records are read …", soak.streams, soak.seconds);
-    Step::cargo(["test", "-p", "luthien-tests", "--test", "it", TEST, "--", "--nocapture"])
+    let length = match soak.rounds {
+        Some(rounds) => format!("until {rounds} were killed"),
+        None => format!("for {} s", soak.seconds),
+    };
+    eprintln!("{} calls at once {length}, then their records are read …", soak.streams);
+    Step::cargo(["test", "-p", "luthien-tests", "--test", "it", soak.database.test(), "--", "--exact", "--nocapture"])
         .env("LUTHIEN_SOAK_SECONDS", &soak.seconds.to_string())
+        .env("LUTHIEN_SOAK_ROUNDS", &soak.rounds.unwrap_or(0).to_string())
         .env("LUTHIEN_SOAK_STREAMS", &soak.streams.to_string())
         .run()
 }

@@ -1,6 +1,6 @@
 //! What a control plane keeps, and where: in an SQLite file, or in Postgres behind a journal.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use luthien_policy::Audit;
 use tokio::{task::JoinHandle, time::timeout};
@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::{
     config::Database,
-    policies::{Memory, SetStore},
+    policies::SetStore,
     record::{Journal, Journaled, Postgres, Recorder, Shipper, Sqlite, Store, StoreError, Trouble},
 };
 
@@ -20,8 +20,8 @@ const SHIP_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Kept {
     pub(super) store: Arc<dyn Store>,
     pub(super) sets: Arc<dyn SetStore>,
-    /// What is remembered where the sets may be out of reach.
-    pub(super) memory: Option<Memory>,
+    /// Where the current policies are remembered, if the sets may be out of reach.
+    pub(super) directory: Option<PathBuf>,
     pub(super) shipping: Option<Shipping>,
 }
 
@@ -47,7 +47,7 @@ impl Kept {
         match database {
             Database::Sqlite(path) => {
                 let sqlite = Arc::new(Sqlite::open_for(audit, path).await?);
-                Ok(Self { store: sqlite.clone(), sets: sqlite, memory: None, shipping: None })
+                Ok(Self { store: sqlite.clone(), sets: sqlite, directory: None, shipping: None })
             }
             Database::Postgres { options, journal: directory, journal_bytes_max } => {
                 let journal = Arc::new(Journal::open(directory, audit, *journal_bytes_max).await?);
@@ -61,9 +61,9 @@ impl Kept {
                     Err(error) => return Err(error),
                 };
                 let store = Arc::new(Journaled::new(Arc::clone(&journal), Arc::clone(&postgres)));
-                let (sets, memory) = (Arc::clone(&postgres), Some(Memory::within(directory)));
+                let (sets, directory) = (Arc::clone(&postgres), Some(directory.clone()));
                 let shipping = Some(Shipping { journal, postgres, unreached });
-                Ok(Self { store, sets, memory, shipping })
+                Ok(Self { store, sets, directory, shipping })
             }
         }
     }

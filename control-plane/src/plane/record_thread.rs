@@ -127,8 +127,8 @@ impl RecordThread {
 
     async fn open(&self, set: PolicySet) -> Result<Opened, StartError> {
         let kept = Kept::open(&self.database, self.audit).await?;
-        let memory = kept.memory.clone();
-        let (keeper, policies) = Keeper::start(set, Arc::clone(&kept.sets), self.metrics.clone(), memory).await?;
+        let directory = kept.directory.clone();
+        let (keeper, policies) = Keeper::start(set, Arc::clone(&kept.sets), self.metrics.clone(), directory).await?;
         Ok(Opened { kept, keeper, policies })
     }
 

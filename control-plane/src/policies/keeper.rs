@@ -39,7 +39,6 @@ pub(crate) struct Keeper {
     lookups: mpsc::UnboundedReceiver<Lookup>,
     /// Of the configuration file.
     file: StoredSet,
-    memory: Option<Memory>,
 }
 
 /// There is no set to begin with.
@@ -85,15 +84,16 @@ pub enum Unusable {
 
 impl Keeper {
     /// The sets of a process whose file has `set`. They are the same for all control planes of the store. One that can't be
-    /// asked at present is asked later: until then there is the set that was current last as far as it is remembered here,
-    /// or else that of the file.
+    /// asked at present is asked later: until then there is the set that was current last as far as it is remembered in
+    /// the directory, or else that of the file.
     pub(crate) async fn start(
         set: PolicySet,
         store: Arc<dyn SetStore>,
         metrics: Arc<Metrics>,
-        memory: Option<Memory>,
+        directory: Option<PathBuf>,
     ) -> Result<(Self, Policies), CannotStart> {
         let file = StoredSet::now(&set);
+        let memory = directory.map(|directory| Memory::new(&directory, set.revision()));
         let (set, told) = match store.begin(&file).await {
             Ok(current) => (current_set(set, &current, &*store).await?, Some(current)),
             Err(error) if Trouble::of(&error) == Trouble::Outage => {
@@ -102,18 +102,15 @@ impl Keeper {
             }
             Err(error) => return Err(error.into()),
         };
-        if told.is_some() {
-            remember(memory.as_ref(), &set, &file);
-        }
         let (sender, lookups) = mpsc::unbounded_channel();
-        let policies = Policies::new(set, told, metrics, Some(sender));
-        Ok((Self { policies: policies.clone(), store, lookups, file, memory }, policies))
+        let policies = Policies::new(set, told, metrics, Some(sender), memory);
+        Ok((Self { policies: policies.clone(), store, lookups, file }, policies))
     }
 
     /// Works until `finish`. None of its three works waits for another: a store may read while it can't write.
     pub(crate) async fn run(self, finish: CancellationToken) {
-        let Self { policies, store, mut lookups, file, memory } = self;
-        let kept = Kept { policies, store, file, memory };
+        let Self { policies, store, mut lookups, file } = self;
+        let kept = Kept { policies, store, file };
         tokio::select! {
             () = finish.cancelled() => {}
             () = kept.find(&mut lookups) => {}
@@ -129,7 +126,6 @@ struct Kept {
     policies: Policies,
     store: Arc<dyn SetStore>,
     file: StoredSet,
-    memory: Option<Memory>,
 }
 
 impl Kept {
@@ -193,7 +189,6 @@ impl Kept {
         match load(&*self.store, revision).await {
             Ok(Ok(set)) => {
                 info!(revision, source = current.source.name(), "other policies are current");
-                remember(self.memory.as_ref(), &set, &self.file);
                 self.policies.make_current(set, current);
                 None
             }
@@ -258,14 +253,6 @@ async fn remembered_set(file: PolicySet, memory: Option<&Memory>) -> Result<Poli
             build(config).await.map_err(|source| CannotStart::Unusable { revision, source })
         }
         Some(_) | None => Ok(file),
-    }
-}
-
-/// Another time the store may not be there to tell.
-fn remember(memory: Option<&Memory>, set: &PolicySet, file: &StoredSet) {
-    let saved = memory.map_or(Ok(()), |memory| memory.save(set, &file.revision));
-    if let Err(error) = saved {
-        error!(%error, "which policies are current can't be remembered");
     }
 }
 

@@ -74,6 +74,15 @@ impl Cluster {
         format!("postgres://{ROLE}@localhost/{name}?host={}", self.folder.path().display())
     }
 
+    /// Runs a statement in a database that was made here; tells what it printed.
+    ///
+    /// # Panics
+    /// When it fails, or the URL is another one.
+    pub fn ask(&self, url: &str, statement: &str) -> String {
+        let name = url.split(['/', '?']).nth(3).expect("a URL of a database");
+        self.sql(name, statement)
+    }
+
     /// Where its Unix socket is.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join(".s.PGSQL.5432")

@@ -47,6 +47,13 @@ impl ControlPlane {
 
     /// The same, with more in its environment.
     pub async fn start_with(folder: &Path, name: &str, section: &Value, env: &[(String, String)]) -> Self {
+        let plane = Self::begin(folder, name, section, env).await;
+        ready(plane.admin).await;
+        plane
+    }
+
+    /// The same of one that may not be ready for long.
+    pub async fn begin(folder: &Path, name: &str, section: &Value, env: &[(String, String)]) -> Self {
         let mut config = json!({
             "grpc_listen": "127.0.0.1:0",
             "http_listen": "127.0.0.1:0",
@@ -61,7 +68,6 @@ impl ControlPlane {
     pub async fn of(process: Process) -> Self {
         let grpc = listening(&process, "policy").await;
         let admin = listening(&process, "admin").await;
-        ready(admin).await;
         Self { process, grpc, admin }
     }
 

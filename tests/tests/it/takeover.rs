@@ -75,6 +75,17 @@ impl Pair {
 
 /// A control plane goes, and another comes to its place.
 async fn back(control: &mut ControlPlane, folder: &std::path::Path, name: &str, going: Going) -> ControlPlane {
+    back_with(control, folder, name, going, policies()).await
+}
+
+/// The same, with its section.
+async fn back_with(
+    control: &mut ControlPlane,
+    folder: &std::path::Path,
+    name: &str,
+    going: Going,
+    mut section: Value,
+) -> ControlPlane {
     match going {
         Going::Killed => control.process.kill(),
         Going::Stopped => {
@@ -82,7 +93,6 @@ async fn back(control: &mut ControlPlane, folder: &std::path::Path, name: &str, 
             control.process.exit().await;
         }
     }
-    let mut section = policies();
     section["grpc_listen"] = json!(control.grpc.to_string());
     ControlPlane::start(folder, name, &section).await
 }

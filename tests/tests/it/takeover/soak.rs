@@ -1,10 +1,11 @@
-//! Many calls through several planes, while control planes are killed one after the other.
+//! Many calls through several planes, while control planes, and the database, are killed one after the other.
 
 use std::{
     env,
+    path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -16,13 +17,19 @@ use luthien_tests::{
     peers::upstream::{Exchange, Reply, Upstream},
     validate::{Dialect, sse},
 };
-use serde_json::json;
+use luthien_tests_postgres::Cluster;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{Going, back, patient, policies};
+use super::{Going, back_with, patient, policies};
+use crate::postgres::wrong_entries;
 
 const DATA_PLANES: usize = 3;
+/// The control planes.
+const NAMES: [&str; 2] = ["first", "second"];
+/// How long the database is away.
+const DOWN: Duration = Duration::from_millis(900);
 /// Between two pieces of an answer: it takes about two seconds, so that most see a control plane die.
 const PACE: Duration = Duration::from_millis(120);
 
@@ -124,14 +131,14 @@ fn number(name: &str, default: usize) -> usize {
 struct Shared {
     data: Vec<DataPlane>,
     next: AtomicUsize,
-    until: Instant,
+    over: AtomicBool,
     made: Mutex<Vec<(Call, String)>>,
     wrong: Mutex<Vec<String>>,
 }
 
 /// Makes one call after the other.
 async fn caller(shared: Arc<Shared>, lane: usize) {
-    while Instant::now() < shared.until {
+    while !shared.over.load(Ordering::Relaxed) {
         let call = Call(shared.next.fetch_add(1, Ordering::Relaxed));
         let data = shared.clone();
         // What can't be read panics.
@@ -146,15 +153,74 @@ async fn caller(shared: Arc<Shared>, lane: usize) {
     }
 }
 
+/// Where the record is.
+enum Database {
+    /// In the file that a control plane takes by itself.
+    Sqlite,
+    /// On a server, which is killed too.
+    Postgres { cluster: Cluster, url: String },
+}
+
+impl Database {
+    fn postgres() -> Self {
+        let cluster = Cluster::start();
+        let url = cluster.database();
+        Self::Postgres { cluster, url }
+    }
+
+    /// What a control plane of that name is told.
+    fn section(&self, folder: &Path, name: &str) -> Value {
+        let mut section = policies();
+        if let Self::Postgres { url, .. } = self {
+            section["database"] = json!(url);
+            section["journal"] = json!(folder.join(format!("{name}-journal")));
+        }
+        section
+    }
+
+    /// Kills the server, if there is one, and lets calls go on without it for a while.
+    async fn kill(&self) -> bool {
+        let Self::Postgres { cluster, .. } = self else { return false };
+        tokio::task::block_in_place(|| cluster.kill());
+        tokio::time::sleep(DOWN).await;
+        tokio::task::block_in_place(|| cluster.start_again());
+        true
+    }
+
+    /// What is wrong with all that is on record.
+    fn check(&self) {
+        if let Self::Postgres { cluster, url } = self {
+            assert_eq!(wrong_entries(cluster, url), "0 doubled, 0 missing");
+        }
+    }
+}
+
+/// Who is killed next: each control plane, then the database.
+fn victim(kills: usize, database: &Database) -> Option<usize> {
+    match database {
+        Database::Sqlite => Some(kills % NAMES.len()),
+        Database::Postgres { .. } => Some(kills % (NAMES.len() + 1)).filter(|at| *at < NAMES.len()),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_control_planes_are_killed_no_call_loses_anything() {
+    soak(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_killed_too_no_call_loses_anything() {
+    soak(Database::postgres()).await;
+}
+
+async fn soak(database: Database) {
     let (seconds, streams) = (number("LUTHIEN_SOAK_SECONDS", 8), number("LUTHIEN_SOAK_STREAMS", 45));
+    let rounds = number("LUTHIEN_SOAK_ROUNDS", 0);
     let (folder, upstream) = (TempDir::new().unwrap(), Upstream::start().await);
     upstream.answer_by(|exchange| Call::of(exchange).map(Call::reply));
-    let names = ["first", "second"];
     let mut controls = Vec::new();
-    for name in names {
-        controls.push(ControlPlane::start(folder.path(), name, &policies()).await);
+    for name in NAMES {
+        controls.push(ControlPlane::start(folder.path(), name, &database.section(folder.path(), name)).await);
     }
     let urls: Vec<String> = controls.iter().map(ControlPlane::url).collect();
     let mut section = data_plane_section(&upstream, &urls);
@@ -163,18 +229,24 @@ async fn while_control_planes_are_killed_no_call_loses_anything() {
     for name in ["data-1", "data-2", "data-3"] {
         data.push(DataPlane::start(folder.path(), name, &section).await);
     }
-    let until = Instant::now() + Duration::from_secs(seconds as u64);
+    let begun = Instant::now();
     let (made, wrong) = (Mutex::default(), Mutex::default());
-    let shared = Arc::new(Shared { data, next: AtomicUsize::new(0), until, made, wrong });
+    let shared = Arc::new(Shared { data, next: AtomicUsize::new(0), over: AtomicBool::new(false), made, wrong });
     let mut callers: JoinSet<()> = (0..streams).map(|lane| caller(shared.clone(), lane)).collect();
 
-    let mut kills = 0;
-    while Instant::now() < until {
+    let (mut kills, mut servers) = (0, 0);
+    while if rounds > 0 { kills < rounds } else { begun.elapsed() < Duration::from_secs(seconds as u64) } {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let at = kills % controls.len();
-        controls[at] = back(&mut controls[at], folder.path(), names[at], Going::Killed).await;
+        match victim(kills, &database) {
+            Some(at) => {
+                let section = database.section(folder.path(), NAMES[at]);
+                controls[at] = back_with(&mut controls[at], folder.path(), NAMES[at], Going::Killed, section).await;
+            }
+            None => servers += usize::from(database.kill().await),
+        }
         kills += 1;
     }
+    shared.over.store(true, Ordering::Relaxed);
     while callers.join_next().await.is_some() {}
 
     let made = std::mem::take(&mut *shared.made.lock().unwrap());
@@ -188,13 +260,14 @@ async fn while_control_planes_are_killed_no_call_loses_anything() {
     let wrong = std::mem::take(&mut *shared.wrong.lock().unwrap());
     let taken = metrics(&shared.data).await;
     println!(
-        "{} calls, {kills} kills, {taken} takeovers; {} wrong, {} not whole on record",
+        "{} calls, {kills} kills ({servers} of the database), {taken} takeovers; {} wrong, {} not whole on record",
         made.len(),
         wrong.len(),
         lost.len()
     );
     assert!(wrong.is_empty() && lost.is_empty(), "{wrong:#?}\n{lost:#?}");
     assert!(kills >= 2 && taken > 0, "nothing was taken over");
+    database.check();
 }
 
 /// How often a control plane took a call over.
