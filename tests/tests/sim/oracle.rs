@@ -76,7 +76,7 @@ fn response(plan: &Plan, call: &Call, got: &Got) -> Result<(), String> {
 }
 
 /// What connections hold on the way from the upstream to the client, and buffers of a fixed size, in bytes.
-const ON_THE_WAY: usize = 250_000;
+const ON_THE_WAY: usize = 1_000_000;
 
 /// A client that does not read holds its upstream back.
 fn bounded(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {

@@ -69,8 +69,8 @@ impl Judge {
 
 /// Which call of a tool it is about: its arguments say so.
 fn subject(text: &str) -> Option<(usize, usize)> {
-    text.split("/c").skip(1).find_map(|behind| {
-        let (call, behind) = behind.split_once("/t")?;
+    text.match_indices("/c").find_map(|(at, begun)| {
+        let (call, behind) = text[at + begun.len()..].split_once("/t")?;
         let (tool, _) = behind.split_once('/')?;
         Some((call.parse().ok()?, tool.parse().ok()?))
     })
