@@ -11,6 +11,7 @@
 //! Sessions hand their entries to the [`Recorder`], which queues them for the one [`Writer`] of the process; only that
 //! writes to the [`Store`].
 
+pub mod activity;
 mod batch;
 mod conversation;
 mod fields;
@@ -24,6 +25,7 @@ mod postgres;
 mod query;
 mod recorder;
 mod redact;
+mod retention;
 mod sessions;
 mod sorter;
 mod sqlite;
@@ -38,6 +40,7 @@ use uuid::Uuid;
 
 use crate::continuation::Asked;
 
+pub use activity::{Activities, Activity, Happening, Place};
 pub use batch::{Batch, Entry, EntryKey, History, Message, Text, Written};
 pub use conversation::{Conversation, Turn};
 pub(crate) use fields::Fields;
@@ -50,6 +53,7 @@ pub(crate) use postgres::Trouble;
 pub use query::{Cursor, Ended, Query, Search};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use redact::{BUILTIN, Redaction, Unusable};
+pub use retention::{Extent, Purged, Purger, Retention};
 pub use sessions::{Session, SessionCursor, SessionPage, SessionQuery};
 pub use sqlite::Sqlite;
 pub use summary::{Summary, Tokens};
@@ -82,6 +86,12 @@ pub trait Store: Send + Sync + 'static {
     /// The calls by which it can be told what another one goes on from, newest first, [`CONTINUED_MAX`] at most: those with
     /// that response; those of that conversation that changed something, or of which it is not known.
     fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>>;
+
+    /// How much there is.
+    fn extent(&self) -> BoxFuture<'_, Result<Extent, StoreError>>;
+
+    /// Forgets some of what is of a period or an earlier one; little enough that nobody waits for it long.
+    fn purge(&self, until: Period) -> BoxFuture<'_, Result<Purged, StoreError>>;
 
     /// Finishes what is under way and lets go of the files.
     fn close(&self) -> BoxFuture<'_, ()>;
