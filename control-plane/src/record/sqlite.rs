@@ -77,16 +77,8 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), writer, readers })
     }
 
-    /// The connection that writes. A transaction that SQLite gave up by itself, as it does when the disk is full, goes on
-    /// for ever by sqlx's count: such a connection is replaced.
     async fn to_write(&self) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
-        let connection = self.writer.acquire().await?;
-        if !connection.is_in_transaction() {
-            return Ok(connection);
-        }
-        // That it can't be closed in good order either is no news.
-        let _ = connection.close().await;
-        self.writer.acquire().await
+        to_write(&self.writer).await
     }
 
     /// The file.
@@ -150,6 +142,18 @@ pub(super) fn synchronous(audit: Audit) -> SqliteSynchronous {
         Audit::Relaxed => SqliteSynchronous::Normal,
         Audit::Strict => SqliteSynchronous::Full,
     }
+}
+
+/// The connection of a pool of one that writes. A transaction that SQLite gave up by itself, as it does when the disk is full,
+/// goes on for ever by sqlx's count: such a connection is replaced.
+pub(super) async fn to_write(pool: &SqlitePool) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
+    let connection = pool.acquire().await?;
+    if !connection.is_in_transaction() {
+        return Ok(connection);
+    }
+    // That it can't be closed in good order either is no news.
+    let _ = connection.close().await;
+    pool.acquire().await
 }
 
 /// A transaction that takes the write lock at its start: one that has to wait for it later can fail at once instead.

@@ -79,10 +79,11 @@ async fn a_migration_that_fails_leaves_no_trace() {
 #[tokio::test]
 async fn a_server_is_reached_by_tls_as_the_url_says() {
     let cluster = Cluster::start();
-    cluster.database();
+    let database = cluster.database();
+    let name = database.split(['/', '?']).nth(3).unwrap();
     let (port, certificate) = cluster.listen_with_tls();
     let open = async |host: &str, mode: &str| {
-        let url = format!("postgres://luthien@{host}:{port}/test_0?{mode}");
+        let url = format!("postgres://luthien@{host}:{port}/{name}?{mode}");
         Postgres::open(url.parse().unwrap()).await
     };
     cluster.stop();

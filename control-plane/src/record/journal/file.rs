@@ -109,7 +109,7 @@ impl File {
         packed: &[u8],
         forget: Option<i64>,
     ) -> Result<i64, StoreError> {
-        let mut connection = self.writer.acquire().await?;
+        let mut connection = sqlite::to_write(&self.writer).await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let id = sqlx::query("INSERT INTO batches (at_us, entries, bytes, packed) VALUES (?, ?, ?, ?)")
             .bind(at_us)
