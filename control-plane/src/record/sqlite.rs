@@ -3,6 +3,7 @@
 //! WAL mode: readers never wait for the writer. `synchronous = NORMAL`: a commit survives the death of every process, a
 //! power cut may take the last of them (`audit: relaxed`). `FULL`: each commit waits for the disk (`audit: strict`).
 
+mod purge;
 mod read;
 mod rows;
 mod schema;
@@ -30,7 +31,8 @@ use uuid::Uuid;
 use crate::continuation::Asked;
 
 use super::{
-    Batch, Conversation, Cursor, FullCall, Page, Query, SessionPage, SessionQuery, Store, StoreError, Summary, Written,
+    Batch, Conversation, Cursor, Extent, FullCall, Page, Period, Purged, Query, SessionPage, SessionQuery, Store,
+    StoreError, Summary, Written,
 };
 
 /// How long a statement waits for another process's write.
@@ -129,6 +131,14 @@ impl Store for Sqlite {
         Box::pin(read::continued(&self.readers, from))
     }
 
+    fn extent(&self) -> BoxFuture<'_, Result<Extent, StoreError>> {
+        Box::pin(purge::extent(&self.readers))
+    }
+
+    fn purge(&self, until: Period) -> BoxFuture<'_, Result<Purged, StoreError>> {
+        Box::pin(async move { purge::purge(&mut *self.writer.acquire().await?, until).await })
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.readers.close().await;
@@ -144,8 +154,8 @@ pub(super) fn synchronous(audit: Audit) -> SqliteSynchronous {
     }
 }
 
-/// The connection of a pool of one that writes. A transaction that SQLite gave up by itself, as it does when the disk is full,
-/// goes on for ever by sqlx's count: such a connection is replaced.
+/// A connection that can begin a transaction. One that SQLite gave up by itself, as it does when the disk is full, goes on
+/// for ever by sqlx's count: such a connection is replaced.
 pub(super) async fn to_write(pool: &SqlitePool) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
     let connection = pool.acquire().await?;
     if !connection.is_in_transaction() {

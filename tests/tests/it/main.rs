@@ -29,6 +29,7 @@ mod relay;
 mod replacement;
 mod replay;
 mod sdk;
+mod secrets;
 mod takeover;
 mod tool_judge;
 mod tool_rules;
