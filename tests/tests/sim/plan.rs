@@ -13,6 +13,8 @@ use super::rng::Rng;
 /// What the replacement finds, and what it says instead.
 pub const SECRET: &str = "hush";
 pub const INSTEAD: &str = "calm";
+/// The model that is asked about tool calls.
+pub const JUDGE: &str = "openai-judge";
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// How the store behaves.
     pub store: Temper,
+    pub judge: Judge,
     /// The most that a call may hold, in bytes.
     pub window: usize,
 }
@@ -39,6 +42,8 @@ pub enum Policy {
     Replace,
     /// Tools named `delete_…` are denied.
     DenyDeletes,
+    /// A model is asked about each tool call. It dislikes those named `delete_…`.
+    Judge,
 }
 
 /// A wire format.
@@ -70,6 +75,15 @@ pub struct Call {
     pub leaves: Option<usize>,
 }
 
+/// How a model behaves that is asked about tool calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judge {
+    /// How long it thinks at most, in milliseconds.
+    pub slow: u64,
+    /// How many of a hundred questions it understands only when they are asked again.
+    pub confused: u64,
+}
+
 /// How a store behaves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Temper {
@@ -91,12 +105,18 @@ impl Plan {
             calls: Vec::new(),
             faults: Vec::new(),
             store: Temper::default(),
+            judge: Judge::default(),
             window: *rng.pick(&[16 * 1024, 16 * 1024 * 1024]),
         };
         plan.calls = (0..rng.within(1..=4)).map(|number| Call::of(seed, number, &plan)).collect();
         let mut rng = Rng::new(seed, "store");
         if rng.chance(40) {
             plan.store = Temper { slow: *rng.pick(&[5, 100, 1500]), fails: *rng.pick(&[0, 10, 60]) };
+        }
+        let mut rng = Rng::new(seed, "judge");
+        if rng.chance(25) {
+            plan.judge = Judge { slow: *rng.pick(&[0, 50, 2500]), confused: *rng.pick(&[0, 0, 50]) };
+            plan.policies = judged(&mut rng, &plan.policies);
         }
         plan.faults = faults::of(seed, &plan);
         plan
@@ -106,6 +126,11 @@ impl Plan {
     pub fn policy_set(&self) -> Value {
         let policies: Vec<_> = self.policies.iter().map(|policy| policy.config()).collect();
         json!({ "policies": policies, "pipeline": self.policies.iter().map(|policy| policy.name()).collect::<Vec<_>>() })
+    }
+
+    /// Whether calls of that tool do not come through.
+    pub fn refuses(&self, tool: &str) -> bool {
+        (self.has(Policy::DenyDeletes) || self.has(Policy::Judge)) && tool.starts_with("delete_")
     }
 
     pub fn has(&self, policy: Policy) -> bool {
@@ -162,6 +187,14 @@ impl Plan {
     }
 }
 
+/// Who judges calls by asking a model does not deny them by rule.
+fn judged(rng: &mut Rng, policies: &[Policy]) -> Vec<Policy> {
+    let mut others = policies.to_vec();
+    others.retain(|policy| *policy != Policy::DenyDeletes);
+    others.insert(rng.within(0..=others.len() as u64) as usize, Policy::Judge);
+    others
+}
+
 fn policies(rng: &mut Rng) -> Vec<Policy> {
     use Policy::{DenyDeletes, Noop, Replace};
     let sets: [&[Policy]; 7] =
@@ -175,6 +208,7 @@ impl Policy {
             Self::Noop => "nothing",
             Self::Replace => "quiet",
             Self::DenyDeletes => "keep",
+            Self::Judge => "jury",
         }
     }
 
@@ -191,6 +225,11 @@ impl Policy {
                     "deny": [{ "tool": "delete_*", "reason": "it deletes" }],
                     "message": "The call of {tool_name} was refused: {reason}",
                 },
+            }),
+            Self::Judge => json!({
+                "name": self.name(),
+                "kind": "tool_call_judge",
+                "config": { "model": JUDGE, "blocked_message_template": "The call of {tool_name} was refused: {explanation}" },
             }),
         }
     }
