@@ -116,8 +116,8 @@ fn judge(set: &Arc<PolicySet>, call: &Value) -> Replayed {
 /// What is decided where questions without an answer fail; and how many of them there are.
 fn decide(mut replay: Replay) -> anyhow::Result<(replay::Decided, usize)> {
     loop {
-        match replay.next()? {
-            Next::Done(decided) => return Ok((decided, replay.asked())),
+        match replay.poll()? {
+            Next::Done(decided) => return Ok((*decided, replay.asked())),
             Next::Ask(consult) => replay.fail(&consult.id, "its answer is not on record")?,
         }
     }

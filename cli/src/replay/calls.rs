@@ -59,7 +59,7 @@ pub(super) struct Calls {
 }
 
 enum Source {
-    Record { store: Arc<dyn Store>, query: Query, page: VecDeque<Uuid>, is_last: bool },
+    Record { store: Arc<dyn Store>, query: Box<Query>, page: VecDeque<Uuid>, is_last: bool },
     Export { lines: Lines<Box<dyn BufRead>>, which: Filter },
 }
 
@@ -90,7 +90,7 @@ impl Calls {
                     until_us: until.map(Timestamp::as_microsecond),
                     ..Query::default()
                 };
-                Source::Record { store, query, page: VecDeque::new(), is_last: false }
+                Source::Record { store, query: Box::new(query), page: VecDeque::new(), is_last: false }
             }
         };
         let until = until.unwrap_or_else(Timestamp::now);

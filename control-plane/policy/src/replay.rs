@@ -58,7 +58,7 @@ pub enum Next {
     /// A question that was not asked then: it is to be answered by [`Replay::answer`].
     Ask(Box<Consult>),
     /// All was decided.
-    Done(Decided),
+    Done(Box<Decided>),
 }
 
 impl Recorded {
@@ -88,11 +88,11 @@ impl Replay {
     ///
     /// # Errors
     /// The record tells of a response that can't be.
-    pub fn next(&mut self) -> Result<Next, crate::Fault> {
+    pub fn poll(&mut self) -> Result<Next, crate::Fault> {
         loop {
             let is_over = self.drain()?;
             if is_over {
-                return Ok(Next::Done(Decided::of(&self.entries)));
+                return Ok(Next::Done(Box::new(Decided::of(&self.entries))));
             }
             if let Some(consult) = self.unanswered.pop() {
                 self.asked += 1;

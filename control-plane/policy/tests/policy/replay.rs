@@ -46,8 +46,8 @@ fn recorded(set: Arc<PolicySet>, events: &[Event]) -> Recorded {
 
 /// What the policies decide, where no model is asked anything that is not on record.
 fn decided(set: Arc<PolicySet>, recorded: &Recorded) -> Decided {
-    match Replay::begin(set, recorded).next().unwrap() {
-        Next::Done(decided) => decided,
+    match Replay::begin(set, recorded).poll().unwrap() {
+        Next::Done(decided) => *decided,
         Next::Ask(consult) => panic!("{consult:?}"),
     }
 }
@@ -127,12 +127,12 @@ fn a_question_that_is_not_on_record_is_put_to_whoever_replays() {
     let recorded = recorded(set(json!([])), &events());
     let mut replay = Replay::begin(judge(), &recorded);
     let decided = loop {
-        match replay.next().unwrap() {
+        match replay.poll().unwrap() {
             Next::Ask(consult) => {
                 let opinion = r#"{"probability":0.9,"explanation":"it deletes"}"#;
                 replay.answer(&consult.id, response([text(0, [opinion])])).unwrap();
             }
-            Next::Done(decided) => break decided,
+            Next::Done(decided) => break *decided,
         }
     };
     assert!(replay.asked() > 0);
