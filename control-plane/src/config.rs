@@ -14,7 +14,7 @@ use luthien_service::{
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
-use crate::record::Redaction;
+use crate::record::{Redaction, Retention};
 
 pub use database::Database;
 pub use section::Section;
@@ -33,6 +33,8 @@ pub struct Config {
     pub audit: Audit,
     /// What is masked before it is put on record.
     pub redaction: Redaction,
+    /// How long what is on record is kept.
+    pub retention: Retention,
     /// What opens the admin API; `None`: a token is made and kept beside the database.
     pub admin_token: Option<Secret>,
     /// The policies, checked.

@@ -98,6 +98,7 @@ impl ControlPlane {
             database: config.database,
             audit: config.audit,
             redaction: config.redaction,
+            retention: config.retention,
             listener: admin,
             token: admin_token.clone(),
             metrics: metrics.clone(),

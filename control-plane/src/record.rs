@@ -24,6 +24,7 @@ mod postgres;
 mod query;
 mod recorder;
 mod redact;
+mod retention;
 mod sessions;
 mod sorter;
 mod sqlite;
@@ -50,6 +51,7 @@ pub(crate) use postgres::Trouble;
 pub use query::{Cursor, Ended, Query, Search};
 pub use recorder::{CallRecord, Health, NotDurable, Recorder};
 pub use redact::{BUILTIN, Redaction, Unusable};
+pub use retention::{Extent, Purged, Purger, Retention};
 pub use sessions::{Session, SessionCursor, SessionPage, SessionQuery};
 pub use sqlite::Sqlite;
 pub use summary::{Summary, Tokens};
@@ -82,6 +84,12 @@ pub trait Store: Send + Sync + 'static {
     /// The calls by which it can be told what another one goes on from, newest first, [`CONTINUED_MAX`] at most: those with
     /// that response; those of that conversation that changed something, or of which it is not known.
     fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>>;
+
+    /// How much there is.
+    fn extent(&self) -> BoxFuture<'_, Result<Extent, StoreError>>;
+
+    /// Forgets some of what is of a period or an earlier one; little enough that nobody waits for it long.
+    fn purge(&self, until: Period) -> BoxFuture<'_, Result<Purged, StoreError>>;
 
     /// Finishes what is under way and lets go of the files.
     fn close(&self) -> BoxFuture<'_, ()>;

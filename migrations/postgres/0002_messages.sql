@@ -68,3 +68,12 @@ CREATE TABLE sessions (
 );
 INSERT INTO sessions (id, last_at_us) SELECT session_id, MAX(started_at_us) FROM calls GROUP BY session_id;
 CREATE INDEX sessions_last_first ON sessions (last_at_us DESC, id DESC);
+
+-- About how many bytes were written for a period, by each control plane's journal: what a table takes on disk does not
+-- fall with what is deleted from it.
+CREATE TABLE volumes (
+    period              BIGINT NOT NULL,
+    writer              UUID NOT NULL,
+    bytes               BIGINT NOT NULL,
+    PRIMARY KEY (period, writer)
+);

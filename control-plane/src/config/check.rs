@@ -8,13 +8,13 @@ use std::{
 };
 
 use luthien_policy::{Audit, BuildError, PolicySet, PolicySetConfig};
-use luthien_service::config::ByteSize;
+use luthien_service::config::{ByteSize, HumanDuration};
 
-use crate::record::Redaction;
+use crate::record::{Redaction, Retention};
 
 use super::{
     Config, Database, Invalid, Limits, Section, Timeouts,
-    section::{AuditSection, LimitsSection, RedactSection, TimeoutsSection},
+    section::{AuditSection, LimitsSection, RedactSection, RetentionSection, TimeoutsSection},
 };
 
 const GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
@@ -24,6 +24,8 @@ const THREADS_MAX: usize = 1024;
 const MESSAGE_MIN: usize = 64 << 10;
 /// gRPC counts the bytes of a message in 32 bits.
 const MESSAGE_MAX: usize = 1 << 30;
+const AGE_MIN: Duration = Duration::from_secs(24 * 60 * 60);
+const SIZE_MIN: u64 = 64 << 20;
 const LEASE_MIN: Duration = Duration::from_millis(10);
 
 impl Section {
@@ -44,6 +46,7 @@ impl Section {
                 AuditSection::Strict => Audit::Strict,
             },
             redaction: redaction(&self.redact)?,
+            retention: retention(self.retention)?,
             admin_token: self.admin.token,
             policies,
             hands_over: true,
@@ -86,6 +89,16 @@ fn redaction(section: &[RedactSection]) -> Result<Redaction, Invalid> {
         let key = if why.is_of_name() { "name" } else { "pattern" };
         Invalid::new(format_args!("redact[{at}].{key}"), why.to_string())
     })
+}
+
+fn retention(RetentionSection { age, size }: RetentionSection) -> Result<Retention, Invalid> {
+    if age.is_some_and(|HumanDuration(age)| age < AGE_MIN) {
+        return Err(Invalid::new("retention.age", "at least 1d is needed: it is forgotten by days"));
+    }
+    if size.is_some_and(|ByteSize(size)| size < SIZE_MIN) {
+        return Err(Invalid::new("retention.size", "at least 64MiB are needed"));
+    }
+    Ok(Retention { age: age.map(Duration::from), size: size.map(|ByteSize(size)| size) })
 }
 
 fn limits(section: LimitsSection) -> Result<Limits, Invalid> {

@@ -24,6 +24,7 @@ pub struct Section {
     pub(super) journal_max: Option<ByteSize>,
     pub(super) audit: AuditSection,
     pub(super) redact: Vec<RedactSection>,
+    pub(super) retention: RetentionSection,
     pub(super) policies: Vec<PolicyConfig>,
     pub(super) pipeline: Vec<String>,
     pub(super) bindings: Vec<BindingConfig>,
@@ -56,6 +57,14 @@ pub(super) struct RedactSection {
     /// Without one the name is that of a pattern that is built in.
     #[serde(default)]
     pub(super) pattern: Option<String>,
+}
+
+/// How long what is on record is kept.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RetentionSection {
+    pub(super) age: Option<HumanDuration>,
+    pub(super) size: Option<ByteSize>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
     policies::{Keeper, Policies},
     policy_service::PolicyService,
-    record::{Recorder, Redaction, Writer},
+    record::{Purger, Recorder, Redaction, Retention, Writer},
 };
 
 /// How long the store is tried at the end, if it fails.
@@ -41,6 +41,7 @@ pub(super) struct RecordThread {
     pub(super) database: Database,
     pub(super) audit: Audit,
     pub(super) redaction: Redaction,
+    pub(super) retention: Retention,
     pub(super) listener: TcpListener,
     pub(super) token: AdminToken,
     pub(super) metrics: Arc<Metrics>,
@@ -98,12 +99,14 @@ impl RecordThread {
         self.announce().await;
         let give_up = CancellationToken::new();
         let (writer, recorder) = Writer::new(Arc::clone(&store));
-        let writer = writer.redacting(&self.redaction);
+        let writer = writer.redacting(&self.redaction).keeping(&self.retention);
         let writer = match self.audit {
             Audit::Relaxed => writer,
             Audit::Strict => writer.at_once(),
         };
         let writing = tokio::spawn(writer.run(self.finish.clone(), give_up.clone()));
+        let purger = Purger::new(Arc::clone(&store), recorder.clone(), self.retention);
+        let purging = tokio::spawn(purger.run(self.finish.clone()));
         let keeping = tokio::spawn(keeper.run(self.finish.clone()));
         let shipping = kept.shipping.as_ref().map(|shipping| shipping.start(self.audit, &recorder));
         let admin = self.serve_admin(&kept, recorder.clone(), policies.clone())?;
@@ -117,6 +120,7 @@ impl RecordThread {
             shipping.finish().await;
         }
         let _ = timeout(KEEPER_CLOSE_MAX, keeping).await;
+        let _ = timeout(KEEPER_CLOSE_MAX, purging).await;
         let _ = timeout(ADMIN_CLOSE_MAX, admin).await;
         store.close().await;
         match recorder.health().entries_lost() {

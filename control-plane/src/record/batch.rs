@@ -10,6 +10,9 @@ use super::{Hash, Period, Summary};
 /// What is written at once. It can be kept as text and written later, or again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
+    /// The period that it was made in.
+    #[serde(default)]
+    pub period: Period,
     /// Calls at a glance, of streams that begin and that are over. Each replaces what is on record of its call if it
     /// [supersedes](Summary::supersedes) that.
     #[serde(default)]
@@ -31,7 +34,8 @@ pub struct Batch {
 impl Batch {
     /// This, and then that.
     pub(super) fn and(mut self, then: Self) -> Self {
-        let Self { summaries, entries, messages, histories, texts } = then;
+        let Self { period, summaries, entries, messages, histories, texts } = then;
+        self.period = period.max(self.period);
         self.summaries.extend(summaries);
         self.entries.extend(entries);
         self.messages.extend(messages);

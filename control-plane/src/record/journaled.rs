@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{
-    Batch, Conversation, Cursor, FullCall, Journal, Page, Postgres, Query, SessionPage, SessionQuery, Store,
-    StoreError, Summary, Written,
+    Batch, Conversation, Cursor, Extent, FullCall, Journal, Page, Period, Postgres, Purged, Query, SessionPage,
+    SessionQuery, Store, StoreError, Summary, Written,
 };
 use crate::continuation::Asked;
 
@@ -62,6 +62,14 @@ impl Store for Journaled {
                 false => self.postgres.continued(from).await,
             }
         })
+    }
+
+    fn extent(&self) -> BoxFuture<'_, Result<Extent, StoreError>> {
+        self.postgres.extent()
+    }
+
+    fn purge(&self, until: Period) -> BoxFuture<'_, Result<Purged, StoreError>> {
+        self.postgres.purge(until)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -27,6 +27,11 @@ impl Period {
         if self.0 % PARTS == PARTS - 1 { self } else { Self(self.0 + 1) }
     }
 
+    /// Whether both are of one day.
+    pub(super) fn is_of_the_day_of(self, other: Self) -> bool {
+        self.0 / PARTS == other.0 / PARTS
+    }
+
     /// Its number: the days since 1970, times 1000, and the number of the part.
     pub fn number(self) -> u32 {
         self.0

@@ -4,6 +4,7 @@
 //! server that does not answer.
 
 mod line;
+mod purge;
 mod read;
 mod rows;
 mod schema;
@@ -27,7 +28,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{
-    Batch, Conversation, Cursor, FullCall, Page, Query, SessionPage, SessionQuery, Store, StoreError, Summary, Written,
+    Batch, Conversation, Cursor, Extent, FullCall, Page, Period, Purged, Query, SessionPage, SessionQuery, Store,
+    StoreError, Summary, Written,
 };
 use crate::continuation::Asked;
 use line::{Line, in_time};
@@ -142,9 +144,11 @@ async fn write(connection: &mut PgConnection, batch: &Batch, mark: Option<&Mark>
         // The last attempt came to more than it told.
         return Ok(Written::default());
     }
-    shared::add(&mut transaction, batch).await?;
-    let conflicts = rows::add_entries(&mut transaction, &batch.entries).await?;
+    let bytes = shared::add(&mut transaction, batch).await?;
+    let (conflicts, entry_bytes) = rows::add_entries(&mut transaction, &batch.entries).await?;
     rows::put_summaries(&mut transaction, &batch.summaries).await?;
+    let writer = mark.map_or(Uuid::nil(), |mark| mark.journal);
+    purge::count(&mut transaction, batch.period, writer, bytes + entry_bytes).await?;
     transaction.commit().await?;
     Ok(Written { conflicts })
 }
@@ -208,6 +212,22 @@ impl Store for Postgres {
         Box::pin(async move {
             let mut line = self.line().await?;
             let answer = in_time(read::continued(&mut line, from)).await;
+            line.hand_back(answer)
+        })
+    }
+
+    fn extent(&self) -> BoxFuture<'_, Result<Extent, StoreError>> {
+        Box::pin(async move {
+            let mut line = self.line().await?;
+            let answer = in_time(purge::extent(&mut line)).await;
+            line.hand_back(answer)
+        })
+    }
+
+    fn purge(&self, until: Period) -> BoxFuture<'_, Result<Purged, StoreError>> {
+        Box::pin(async move {
+            let mut line = self.line().await?;
+            let answer = in_time(purge::purge(&mut line, until)).await;
             line.hand_back(answer)
         })
     }

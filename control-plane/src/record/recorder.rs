@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{EntryKey, Summary, text::Said};
+use super::{EntryKey, Extent, Period, Summary, text::Said};
 
 /// What may wait to be written, all calls together. When it is full, sessions stop reading their calls.
 const QUEUED_BYTES_MAX: usize = 64 << 20;
@@ -51,6 +51,20 @@ pub(super) struct Shared {
     /// How many bytes may still be queued.
     pub(super) room: Semaphore,
     pub(super) health: Health,
+    /// The newest period that is on record.
+    newest: AtomicU32,
+    /// How often something that was written turned out not to be on record.
+    missed: AtomicU64,
+    /// What all that is on record takes.
+    bytes: AtomicU64,
+    calls_purged: Counter,
+}
+
+impl Shared {
+    /// The newest period that is known of, and how often anything was missed.
+    pub(super) fn place(&self) -> (Period, u64) {
+        (Period::from_number(self.newest.load(Ordering::Relaxed)), self.missed.load(Ordering::Relaxed))
+    }
 }
 
 /// One thing to write.
@@ -97,7 +111,14 @@ impl Progress {
 impl Recorder {
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Item>, Arc<Shared>) {
         let (queue, items) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { room: Semaphore::new(QUEUED_BYTES_MAX), health: Health::default() });
+        let shared = Arc::new(Shared {
+            room: Semaphore::new(QUEUED_BYTES_MAX),
+            health: Health::default(),
+            newest: AtomicU32::new(0),
+            missed: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            calls_purged: Counter::default(),
+        });
         (Self { shared: Arc::clone(&shared), queue }, items, shared)
     }
 
@@ -118,9 +139,32 @@ impl Recorder {
         }
     }
 
+    /// So much is on record.
+    pub(super) fn note_extent(&self, extent: &Extent) {
+        self.shared.bytes.store(extent.bytes, Ordering::Relaxed);
+        self.shared.newest.store(extent.newest.map_or(0, Period::number), Ordering::Relaxed);
+    }
+
+    /// So many calls were forgotten.
+    pub(super) fn note_purged(&self, calls: u64) {
+        self.shared.calls_purged.add(calls);
+    }
+
+    /// Something that was written is not on record after all: what is repeated of it is written again.
+    pub(super) fn miss(&self) {
+        self.shared.missed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What there is to count about the record.
     pub(crate) fn write_metrics(&self, page: &mut Page) {
-        let Shared { room, health, .. } = &*self.shared;
+        let Shared { room, health, bytes, calls_purged, .. } = &*self.shared;
+        page.counter("luthien_control_plane_record_calls_purged_total", "Calls that were forgotten to keep the rest.")
+            .value(&[], calls_purged.get());
+        page.gauge(
+            "luthien_control_plane_record_bytes",
+            "What the record took at the last look; without retention, 0.",
+        )
+        .value(&[], bytes.load(Ordering::Relaxed));
         page.counter("luthien_control_plane_record_entries_total", "Entries of the record that are durable.")
             .value(&[], health.entries_written.get());
         page.counter("luthien_control_plane_record_entries_lost_total", "Entries that will never be written.")

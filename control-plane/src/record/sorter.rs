@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Batch, Entry, EntryKey, Period, Redaction, Summary, Text,
+    Batch, Entry, EntryKey, Period, Redaction, Retention, Summary, Text,
     messages::{Known, take_out},
     recorder::{NewBody, NewEntry, request_in, to_text},
     redact::Redactor,
@@ -17,13 +17,19 @@ use super::{
 /// Knows what was written before.
 pub(super) struct Sorter {
     period: Period,
+    /// How many bytes went into it.
+    bytes: u64,
+    /// How many may, before the next part of the day begins.
+    part_bytes: Option<u64>,
     known: Known,
+    /// How often it turned out that something was not on record that is known.
+    missed: u64,
     redactor: Option<Redactor>,
 }
 
 impl Sorter {
     pub(super) fn new() -> Self {
-        Self { period: Period::default(), known: Known::new(), redactor: None }
+        Self { period: Period::default(), bytes: 0, part_bytes: None, known: Known::new(), missed: 0, redactor: None }
     }
 
     /// What matches is masked.
@@ -31,14 +37,34 @@ impl Sorter {
         self.redactor = Redactor::new(redaction);
     }
 
-    /// Time has gone on.
-    pub(super) fn at(&mut self, now: SystemTime) {
-        let period = Period::of(now);
+    /// Days have parts of about that size.
+    pub(super) fn keep(&mut self, retention: &Retention) {
+        self.part_bytes = retention.part_bytes();
+    }
+
+    /// Time has gone on, and others may be further than this one: the newest period that is known of.
+    pub(super) fn at(&mut self, now: SystemTime, newest: Period, missed: u64) {
+        let day = Period::of(now);
+        let mut period = if self.period.is_of_the_day_of(day) { self.period } else { day };
+        if self.part_bytes.is_some_and(|part| self.bytes > part) {
+            period = period.next_part();
+        }
+        if newest.is_of_the_day_of(period) {
+            period = period.max(newest);
+        }
         // A clock that goes back makes no difference: what is new is written again.
-        if period != self.period {
-            self.period = period;
+        if period != self.period || missed != self.missed {
             self.known.forget();
         }
+        if period != self.period {
+            self.bytes = 0;
+        }
+        (self.period, self.missed) = (period, missed);
+    }
+
+    /// A batch of the present period, with nothing in it.
+    pub(super) fn batch(&self) -> Batch {
+        Batch { period: self.period, ..Batch::default() }
     }
 
     pub(super) fn summary(&self, mut summary: Summary) -> Summary {
@@ -90,6 +116,7 @@ impl Sorter {
                     body.to_string()
                 }
             };
+            self.bytes += body.len() as u64;
             batch.entries.push(Entry { call_id, epoch, seq, at_us, kind: kind.into(), body });
         }
         let text = said.into_text().map(|text| Text { call_id, epoch, seq: first_seq, text });
@@ -97,7 +124,9 @@ impl Sorter {
     }
 
     fn request(&mut self, request: &mut Value, said: &mut Said, batch: &mut Batch) {
+        let before = batch.messages.len();
         let new = take_out(request, self.period, &mut self.known, batch);
+        self.bytes += batch.messages[before..].iter().map(|message| message.body.len() as u64).sum::<u64>();
         new.iter().for_each(|message| said.json(message));
     }
 }

@@ -3,6 +3,7 @@
 //! WAL mode: readers never wait for the writer. `synchronous = NORMAL`: a commit survives the death of every process, a
 //! power cut may take the last of them (`audit: relaxed`). `FULL`: each commit waits for the disk (`audit: strict`).
 
+mod purge;
 mod read;
 mod rows;
 mod schema;
@@ -30,7 +31,8 @@ use uuid::Uuid;
 use crate::continuation::Asked;
 
 use super::{
-    Batch, Conversation, Cursor, FullCall, Page, Query, SessionPage, SessionQuery, Store, StoreError, Summary, Written,
+    Batch, Conversation, Cursor, Extent, FullCall, Page, Period, Purged, Query, SessionPage, SessionQuery, Store,
+    StoreError, Summary, Written,
 };
 
 /// How long a statement waits for another process's write.
@@ -127,6 +129,14 @@ impl Store for Sqlite {
 
     fn continued<'a>(&'a self, from: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
         Box::pin(read::continued(&self.readers, from))
+    }
+
+    fn extent(&self) -> BoxFuture<'_, Result<Extent, StoreError>> {
+        Box::pin(purge::extent(&self.readers))
+    }
+
+    fn purge(&self, until: Period) -> BoxFuture<'_, Result<Purged, StoreError>> {
+        Box::pin(async move { purge::purge(&mut *self.writer.acquire().await?, until).await })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -14,7 +14,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::{
-    Batch, EntryKey, Health, Recorder, Redaction, Store, StoreError, Written,
+    Batch, EntryKey, Health, Recorder, Redaction, Retention, Store, StoreError, Written,
     recorder::{Item, Progress, Shared, What},
     sorter::Sorter,
 };
@@ -75,6 +75,13 @@ impl Writer {
         self
     }
 
+    /// Makes parts of days, so that as much can be kept as is to be.
+    #[must_use]
+    pub fn keeping(mut self, retention: &Retention) -> Self {
+        self.sorter.keep(retention);
+        self
+    }
+
     /// Writes until `finish`, then what is still queued. A store that fails is tried again and again, until `give_up`;
     /// what is not written by then is counted as lost.
     pub async fn run(mut self, finish: CancellationToken, give_up: CancellationToken) {
@@ -111,8 +118,9 @@ impl Writer {
                 () = finish.cancelled() => {}
             }
         }
-        self.sorter.at(SystemTime::now());
-        let mut group = Group::default();
+        let (newest, missed) = self.shared.place();
+        self.sorter.at(SystemTime::now(), newest, missed);
+        let mut group = Group { batch: self.sorter.batch(), ..Group::default() };
         group.add(first, &mut self.sorter);
         while group.bytes < BATCH_BYTES_MAX && group.items < BATCH_ITEMS_MAX {
             let Ok(item) = self.queue.try_recv() else { break };

@@ -42,6 +42,7 @@ macro_rules! for_each_promise {
             a_cursor_stays_where_it_is_when_calls_are_added
             calls_that_began_at_the_same_moment_are_all_listed_once
             many_entries_fit_in_one_batch
+            a_period_is_forgotten_and_nothing_of_the_others
             a_call_is_found_by_what_another_one_goes_on_from
             two_control_planes_share_a_database
             many_control_planes_starting_at_once_make_one_schema
@@ -429,6 +430,48 @@ pub async fn many_entries_fit_in_one_batch(database: &impl Database) {
     assert_eq!(store.call(id(1)).await.unwrap().unwrap().entries, entries);
 }
 
+pub async fn a_period_is_forgotten_and_nothing_of_the_others(database: &impl Database) {
+    let store = database.open().await;
+    assert_eq!(store.extent().await.unwrap().oldest, None);
+    let messages: Vec<String> = (0..50).map(|n| json!({ "n": n }).to_string()).collect();
+    let periods = [7_000, 7_001, 8_000].map(Period::from_number);
+    for (i, period) in (0..).zip(periods) {
+        for n in 100 * i + 1..=100 * i + 40 {
+            let session = Some(if n % 2 == 0 { "all".to_owned() } else { format!("{period:?}") });
+            let (mut batch, request) = request_in(period, n, &messages);
+            batch.period = period;
+            batch.summaries = vec![Summary { period, session, ..call(n) }];
+            batch.entries = vec![request];
+            batch.texts = vec![Text { call_id: id(n), epoch: 0, seq: 0, text: "word".into() }];
+            store.write(&batch).await.unwrap();
+        }
+    }
+    let before = store.extent().await.unwrap();
+    assert_eq!((before.oldest, before.newest), (Some(periods[0]), Some(periods[2])));
+
+    let (mut calls, mut steps) = (0, 0);
+    while let purged = store.purge(periods[1]).await.unwrap()
+        && purged.more
+    {
+        (calls, steps) = (calls + purged.calls, steps + 1);
+    }
+    assert_eq!(calls, 80);
+    assert!(steps > 1, "in small steps");
+    let after = store.extent().await.unwrap();
+    assert_eq!((after.oldest, after.newest), (Some(periods[2]), Some(periods[2])));
+    assert!(after.bytes < before.bytes, "{after:?} {before:?}");
+    let left: Vec<u128> = (201..=240).rev().collect();
+    let text = Search::parse("word");
+    for query in [Query::default(), Query { text, ..Query::default() }] {
+        assert_eq!(listed(&store, &query).await, left);
+    }
+    assert_eq!(store.call(id(1)).await.unwrap(), None);
+    let kept = store.call(id(201)).await.unwrap().unwrap().entries[0].body.clone();
+    assert!(kept.contains(r#"{"n":0}"#) && kept.contains(r#"{"n":49}"#), "it is whole");
+    let sessions = store.sessions(&SessionQuery::default()).await.unwrap().sessions;
+    assert_eq!(sessions.iter().map(|session| session.calls).collect::<Vec<_>>(), [20, 20]);
+}
+
 pub async fn a_call_is_found_by_what_another_one_goes_on_from(database: &impl Database) {
     let store = database.open().await;
     let over = |n, answered| Summary { outcome: Some(Outcome::Delivered), answered, ..call(n) };
@@ -494,15 +537,19 @@ fn message(body: &str) -> Message {
 
 /// The entry of a request with those messages, and what it refers to.
 fn request_of(n: u128, messages: &[String]) -> (Batch, Entry) {
+    request_in(PERIOD, n, messages)
+}
+
+fn request_in(period: Period, n: u128, messages: &[String]) -> (Batch, Entry) {
     let (mut batch, mut parent) = (Batch::default(), None);
     for (length, body) in (1..).zip(messages) {
-        let message = message(body);
+        let message = Message { period, ..message(body) };
         let hash = Hash::of_history(parent, message.hash);
-        batch.histories.push(History { period: PERIOD, hash, parent, message: message.hash, length });
+        batch.histories.push(History { period, hash, parent, message: message.hash, length });
         batch.messages.push(message);
         parent = Some(hash);
     }
-    let history = json!({"history": parent, "period": PERIOD});
+    let history = json!({"history": parent, "period": period});
     let body = json!({"type": "request", "request": {"messages": history}}).to_string();
     (batch, Entry { kind: "request".into(), ..entry(id(n), 0, &body) })
 }

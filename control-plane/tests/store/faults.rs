@@ -12,8 +12,8 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use luthien_control_plane::{
     continuation::Asked,
     record::{
-        Batch, Conversation, Cursor, FullCall, Page, Query, Recorder, SessionPage, SessionQuery, Sqlite, Store,
-        StoreError, Summary, Writer, Written,
+        Batch, Conversation, Cursor, Extent, FullCall, Page, Period, Purged, Query, Recorder, SessionPage,
+        SessionQuery, Sqlite, Store, StoreError, Summary, Writer, Written,
     },
 };
 use tempfile::TempDir;
@@ -212,6 +212,14 @@ impl Store for Flaky {
             self.check()?;
             self.inner.continued(from).await
         })
+    }
+
+    fn extent(&self) -> BoxFuture<'_, Result<Extent, StoreError>> {
+        self.inner.extent()
+    }
+
+    fn purge(&self, until: Period) -> BoxFuture<'_, Result<Purged, StoreError>> {
+        self.inner.purge(until)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -5,9 +5,11 @@
 mod conformance;
 mod continuations;
 mod faults;
+mod growth;
 mod journal;
 mod messages;
 mod postgres;
 mod redact;
+mod retention;
 mod sets;
 mod sqlite;

@@ -25,7 +25,7 @@ async fn record(plane: &Plane, n: u128, request: Value) -> Batch {
     all
 }
 
-fn entry(request: Value) -> RequestEntry {
+pub fn entry(request: Value) -> RequestEntry {
     RequestEntry {
         dialect: "openai-chat",
         upstream_dialect: "openai-chat",

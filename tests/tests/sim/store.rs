@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use luthien_control_plane::{
     continuation::Asked,
     record::{
-        Batch, Conversation, Cursor, Entry, FullCall, Hash, Message, Page, Query, SessionPage, SessionQuery, Store,
-        StoreError, Summary, Written,
+        Batch, Conversation, Cursor, Entry, Extent, FullCall, Hash, Message, Page, Period, Purged, Query, SessionPage,
+        SessionQuery, Store, StoreError, Summary, Written,
     },
 };
 use tokio::time::sleep;
@@ -125,6 +125,14 @@ impl Store for Memory {
 
     fn continued<'a>(&'a self, _: &'a Asked) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn extent(&self) -> BoxFuture<'_, Result<Extent, StoreError>> {
+        Box::pin(async { Err(failure()) })
+    }
+
+    fn purge(&self, _: Period) -> BoxFuture<'_, Result<Purged, StoreError>> {
+        Box::pin(async { Err(failure()) })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

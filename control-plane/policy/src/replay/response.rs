@@ -1,17 +1,17 @@
 //! What the model said, chunk by chunk, from the blocks and steps of the record.
 
+mod block;
+
 use std::collections::BTreeSet;
 
 use luthien_proto::{
     Chunk, Event, Step,
-    event::{
-        BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Delta, Finished, Kind, Started, ToolCall, Usage,
-    },
+    event::{BlockDelta, BlockKey, CallError, Delta, Finished, Started, Usage},
 };
 use serde_json::Value;
 
 use super::json::{Fields, Unreadable};
-use crate::entry::{form_from_name, reason_from_name};
+use crate::entry::reason_from_name;
 
 /// An event, and where it stood.
 struct Placed {
@@ -27,7 +27,7 @@ pub(super) fn read(entries: &[Value]) -> Result<Vec<Chunk>, Unreadable> {
     let mut begun = BTreeSet::new();
     for entry in entries.iter().filter(|entry| !entry["original"].is_null()) {
         match entry["type"].as_str() {
-            Some("block") => block(entry, &mut begun, &mut placed)?,
+            Some("block") => block::read(entry, &mut begun, &mut placed)?,
             Some("step") => step(entry, &mut placed)?,
             _ => {}
         }
@@ -35,63 +35,6 @@ pub(super) fn read(entries: &[Value]) -> Result<Vec<Chunk>, Unreadable> {
     placed.sort_by_key(|placed| placed.seq);
     let chunk = |(Placed { arrived_us, event, .. }, seq)| Chunk { seq, arrived_us, event };
     Ok(placed.into_iter().zip(1..).map(chunk).collect())
-}
-
-/// A block that was told in parts begins once.
-fn block(entry: &Value, begun: &mut BTreeSet<u32>, placed: &mut Vec<Placed>) -> Result<(), Unreadable> {
-    let block = Fields::of("block", entry)?;
-    let (key, first, last) = (block.small::<u32>("block")?, block.small::<u64>("first")?, block.small::<u64>("last")?);
-    let arrived_us = block.small("arrived_us")?;
-    let content = block.get("original").ok_or_else(|| block.wrong("original"))?;
-    let content = Fields::of("content", content)?;
-    let mut place = |seq, event: Event| placed.push(Placed { seq, arrived_us, event });
-    let mut extras = content.list("extras", |extras| Ok(extras.as_object().cloned().unwrap_or_default()))?.into_iter();
-    if begun.insert(key) {
-        let started =
-            BlockStarted { block: BlockKey(key), choice: block.small("choice")?, kind: kind(&block, &content)? };
-        place(first, Event { step: Step::BlockStarted(started), extras: extras.next().unwrap_or_default().into() });
-    }
-    for (seq, delta) in (first + 1..).zip(deltas(&content)?) {
-        let step = Step::BlockDelta(BlockDelta { block: BlockKey(key), delta });
-        place(seq.min(last), Event { step, extras: extras.next().unwrap_or_default().into() });
-    }
-    if block.flag("stopped")?.unwrap_or_default() {
-        place(last, Step::BlockStopped(BlockKey(key)).into());
-    }
-    Ok(())
-}
-
-fn kind(block: &Fields<'_>, content: &Fields<'_>) -> Result<BlockKind, Unreadable> {
-    let name = block.text("kind")?;
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| block.wrong("kind"))?;
-    Ok(match kind {
-        Kind::Text => BlockKind::Text,
-        Kind::Refusal => BlockKind::Refusal,
-        Kind::Thinking if content.has("redacted") => BlockKind::RedactedThinking { data: content.text("redacted")? },
-        Kind::Thinking => BlockKind::Thinking { field: String::new(), id: content.text("id")? },
-        Kind::Opaque => BlockKind::Opaque(content.get("json").cloned().unwrap_or_default()),
-        Kind::ToolCall => BlockKind::ToolCall(ToolCall {
-            id: content.text("id")?,
-            name: content.text("name")?,
-            namespace: content.text("namespace")?,
-            form: content.read("form", |form| form_from_name(form.as_str()?))?.ok_or_else(|| content.wrong("form"))?,
-            type_: content.text("call_type")?,
-        }),
-    })
-}
-
-/// In the order in which dialects have them.
-fn deltas(content: &Fields<'_>) -> Result<Vec<Delta>, Unreadable> {
-    let text = |name, make: fn(String) -> Delta| {
-        let text = content.text(name)?;
-        Ok((!text.is_empty()).then(|| make(text)))
-    };
-    let mut deltas: Vec<Delta> = Vec::new();
-    deltas.extend(text("text", Delta::Text)?);
-    deltas.extend(text("arguments", Delta::Arguments)?);
-    deltas.extend(text("signature", Delta::Signature)?);
-    deltas.extend(content.list("opaque", |json| Ok(Delta::Opaque(json.clone())))?);
-    Ok(deltas)
 }
 
 fn step(entry: &Value, placed: &mut Vec<Placed>) -> Result<(), Unreadable> {

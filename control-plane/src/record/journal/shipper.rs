@@ -156,6 +156,7 @@ impl Shipper {
             }
         }
         attempts.succeeded();
+        self.recorder.miss();
         self.journal.done(std::slice::from_ref(row));
     }
 

@@ -79,13 +79,22 @@ fn rank(row: &str) -> String {
     format!("(COALESCE({row}.outcome <> 'unknown', FALSE), {row}.epoch, {row}.outcome IS NOT NULL)")
 }
 
-/// Adds entries; one that is there already is kept as it is. Tells which of those have another content.
-pub(super) async fn add_entries(connection: &mut PgConnection, entries: &[Entry]) -> Result<Vec<EntryKey>, StoreError> {
+/// What a row takes beside its content, its part of the indexes included.
+pub(super) const ROW_BYTES: usize = 160;
+
+/// Adds entries; one that is there already is kept as it is. Tells which of those have another content, and about how many
+/// bytes were added.
+pub(super) async fn add_entries(
+    connection: &mut PgConnection,
+    entries: &[Entry],
+) -> Result<(Vec<EntryKey>, usize), StoreError> {
     if entries.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0));
     }
     let mut rows: Vec<&Entry> = entries.iter().collect();
     rows.sort_by_key(|entry| entry.key());
+    let bodies = column(&rows, |entry| pack(&entry.body));
+    let bytes = bodies.iter().map(|body| body.len() + ROW_BYTES).sum();
     let added = sqlx::query(
         "INSERT INTO entries (call_id, epoch, seq, at_us, type, body) \
          SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bytea[]) \
@@ -96,12 +105,12 @@ pub(super) async fn add_entries(connection: &mut PgConnection, entries: &[Entry]
     .bind(column(&rows, |entry| integer(entry.seq)))
     .bind(column(&rows, |entry| integer(entry.at_us)))
     .bind(column(&rows, |entry| text(&entry.kind)))
-    .bind(column(&rows, |entry| pack(&entry.body)))
+    .bind(bodies)
     .execute(&mut *connection)
     .await?;
     match added.rows_affected() {
-        added if added == rows.len() as u64 => Ok(Vec::new()),
-        _ => conflicting(connection, &rows).await,
+        added if added == rows.len() as u64 => Ok((Vec::new(), bytes)),
+        _ => Ok((conflicting(connection, &rows).await?, bytes)),
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use super::{
     line::in_time,
-    rows::{column, integer, text},
+    rows::{ROW_BYTES, column, integer, text},
 };
 use crate::record::{
     Batch, Entry, Hash, History, Message, Period, StoreError, Summary, Text,
@@ -14,30 +14,35 @@ use crate::record::{
     packed::{pack, unpack},
 };
 
-/// Adds what the entries of a batch refer to, and what they are found by.
-pub(super) async fn add(connection: &mut PgConnection, batch: &Batch) -> Result<(), StoreError> {
-    add_messages(connection, &batch.messages).await?;
+/// Adds what the entries of a batch refer to, and what they are found by. Tells about how many bytes those are.
+pub(super) async fn add(connection: &mut PgConnection, batch: &Batch) -> Result<usize, StoreError> {
+    let messages = add_messages(connection, &batch.messages).await?;
     add_histories(connection, &batch.histories).await?;
     add_texts(connection, &batch.texts).await?;
-    add_sessions(connection, &batch.summaries).await
+    add_sessions(connection, &batch.summaries).await?;
+    // Of a text, its words and their places, and what they take in the index.
+    let texts: usize = batch.texts.iter().map(|said| 2 * said.text.len() + ROW_BYTES).sum();
+    Ok(messages + texts + batch.histories.len() * 2 * ROW_BYTES + batch.summaries.len() * 4 * ROW_BYTES)
 }
 
-async fn add_messages(connection: &mut PgConnection, messages: &[Message]) -> Result<(), StoreError> {
+async fn add_messages(connection: &mut PgConnection, messages: &[Message]) -> Result<usize, StoreError> {
     if messages.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut rows: Vec<&Message> = messages.iter().collect();
     rows.sort_by_key(|message| (message.period, message.hash));
+    let bodies = column(&rows, |message| pack(&message.body));
+    let bytes = bodies.iter().map(|body| body.len() + ROW_BYTES).sum();
     sqlx::query(
         "INSERT INTO messages (period, hash, body) SELECT * FROM UNNEST($1::bigint[], $2::bytea[], $3::bytea[]) \
          ON CONFLICT DO NOTHING",
     )
     .bind(column(&rows, |message| i64::from(message.period.number())))
     .bind(column(&rows, |message| message.hash.as_bytes()))
-    .bind(column(&rows, |message| pack(&message.body)))
+    .bind(bodies)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(bytes)
 }
 
 async fn add_histories(connection: &mut PgConnection, histories: &[History]) -> Result<(), StoreError> {
