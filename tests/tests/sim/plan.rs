@@ -3,6 +3,7 @@
 mod faults;
 mod response;
 
+use luthien_policy::Audit;
 use serde_json::{Value, json};
 
 pub use faults::{Fault, Trouble};
@@ -27,6 +28,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// How the store behaves.
     pub store: Temper,
+    /// Whether what is said of calls waits for it.
+    pub audit: Audit,
     /// The most that a call may hold, in bytes.
     pub window: usize,
 }
@@ -91,6 +94,7 @@ impl Plan {
             calls: Vec::new(),
             faults: Vec::new(),
             store: Temper::default(),
+            audit: Audit::Relaxed,
             window: *rng.pick(&[16 * 1024, 16 * 1024 * 1024]),
         };
         plan.calls = (0..rng.within(1..=4)).map(|number| Call::of(seed, number, &plan)).collect();
@@ -99,6 +103,10 @@ impl Plan {
             plan.store = Temper { slow: *rng.pick(&[5, 100, 1500]), fails: *rng.pick(&[0, 10, 60]) };
         }
         plan.faults = faults::of(seed, &plan);
+        if Rng::new(seed, "audit").chance(30) {
+            // One that fails refuses calls, as it should; here it is only slow.
+            (plan.audit, plan.store.fails) = (Audit::Strict, 0);
+        }
         plan
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::record::{Cursor, Entry, Fields, FullCall, Page, Summary};
+use crate::record::{Cursor, Entry, Fields, FullCall, Page, Summary, without_superseded};
 
 /// A page of calls.
 #[derive(Serialize)]
@@ -90,8 +90,9 @@ impl FullCallView {
     /// With the entries of that epoch, and perhaps how its blocks came.
     pub(super) fn new(epoch: u32, deltas: bool, call: FullCall) -> Self {
         let (epochs, report) = (call.epochs(), call.report().cloned().map(EntryView::from));
-        let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch);
-        let entries = entries.map(|entry| if deltas { entry } else { without_deltas(entry) });
+        let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch).collect();
+        let entries =
+            without_superseded(entries).into_iter().map(|entry| if deltas { entry } else { without_deltas(entry) });
         let entries = entries.map(EntryView::from).collect();
         Self { call: call.summary.into(), epoch, epochs, report, entries }
     }
