@@ -36,7 +36,7 @@ impl Expected {
     pub fn of(plan: &Plan, call: &Call) -> Self {
         let response = &call.response;
         let quiet = |text: String| if plan.has(Policy::Replace) { text.replace(SECRET, INSTEAD) } else { text };
-        let is_denied = |tool: &&Tool| plan.has(Policy::DenyDeletes) && tool.name.starts_with("delete_");
+        let is_denied = |tool: &&Tool| plan.refuses(tool.name);
         let refusal = |tool: &Tool| format!("The call of {} was refused: it deletes", tool.name);
         let text =
             std::iter::once(quiet(response.text.concat())).chain(response.tools.iter().filter(is_denied).map(refusal));

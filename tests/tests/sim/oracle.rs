@@ -1,6 +1,7 @@
 //! What must always hold, from what client, upstream and store saw. Knows nothing of how the planes do it.
 
 mod audit;
+mod consults;
 mod leak;
 mod record;
 
@@ -32,6 +33,7 @@ pub fn judge(plan: &Plan, run: &Run) -> Vec<String> {
             bounded(plan, number, run),
             credentials(call, number, run),
             record::check(plan, number, run),
+            consults::check(plan, number, run),
         ];
         wrong.extend(checks.into_iter().filter_map(Result::err).map(|error| format!("call {number}: {error}")));
     }
@@ -76,7 +78,7 @@ fn response(plan: &Plan, call: &Call, got: &Got) -> Result<(), String> {
 }
 
 /// What connections hold on the way from the upstream to the client, and buffers of a fixed size, in bytes.
-const ON_THE_WAY: usize = 250_000;
+const ON_THE_WAY: usize = 1_000_000;
 
 /// A client that does not read holds its upstream back.
 fn bounded(plan: &Plan, number: usize, run: &Run) -> Result<(), String> {

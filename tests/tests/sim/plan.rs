@@ -14,6 +14,8 @@ use super::rng::Rng;
 /// What the replacement finds, and what it says instead.
 pub const SECRET: &str = "hush";
 pub const INSTEAD: &str = "calm";
+/// The model that is asked about tool calls.
+pub const JUDGE: &str = "openai-judge";
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -30,6 +32,7 @@ pub struct Plan {
     pub store: Temper,
     /// Whether what is said of calls waits for it.
     pub audit: Audit,
+    pub judge: Judge,
     /// The most that a call may hold, in bytes.
     pub window: usize,
 }
@@ -42,6 +45,8 @@ pub enum Policy {
     Replace,
     /// Tools named `delete_…` are denied.
     DenyDeletes,
+    /// A model is asked about each tool call. It dislikes those named `delete_…`.
+    Judge,
 }
 
 /// A wire format.
@@ -73,6 +78,15 @@ pub struct Call {
     pub leaves: Option<usize>,
 }
 
+/// How a model behaves that is asked about tool calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judge {
+    /// How long it thinks at most, in milliseconds.
+    pub slow: u64,
+    /// How many of a hundred questions it understands only when they are asked again.
+    pub confused: u64,
+}
+
 /// How a store behaves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Temper {
@@ -95,12 +109,18 @@ impl Plan {
             faults: Vec::new(),
             store: Temper::default(),
             audit: Audit::Relaxed,
+            judge: Judge::default(),
             window: *rng.pick(&[16 * 1024, 16 * 1024 * 1024]),
         };
         plan.calls = (0..rng.within(1..=4)).map(|number| Call::of(seed, number, &plan)).collect();
         let mut rng = Rng::new(seed, "store");
         if rng.chance(40) {
             plan.store = Temper { slow: *rng.pick(&[5, 100, 1500]), fails: *rng.pick(&[0, 10, 60]) };
+        }
+        let mut rng = Rng::new(seed, "judge");
+        if rng.chance(25) {
+            plan.judge = Judge { slow: *rng.pick(&[0, 50, 2500]), confused: *rng.pick(&[0, 0, 50]) };
+            plan.policies = judged(&mut rng, &plan.policies);
         }
         plan.faults = faults::of(seed, &plan);
         if Rng::new(seed, "audit").chance(30) {
@@ -114,6 +134,11 @@ impl Plan {
     pub fn policy_set(&self) -> Value {
         let policies: Vec<_> = self.policies.iter().map(|policy| policy.config()).collect();
         json!({ "policies": policies, "pipeline": self.policies.iter().map(|policy| policy.name()).collect::<Vec<_>>() })
+    }
+
+    /// Whether calls of that tool do not come through.
+    pub fn refuses(&self, tool: &str) -> bool {
+        (self.has(Policy::DenyDeletes) || self.has(Policy::Judge)) && tool.starts_with("delete_")
     }
 
     pub fn has(&self, policy: Policy) -> bool {
@@ -170,6 +195,14 @@ impl Plan {
     }
 }
 
+/// Who judges calls by asking a model does not deny them by rule.
+fn judged(rng: &mut Rng, policies: &[Policy]) -> Vec<Policy> {
+    let mut others = policies.to_vec();
+    others.retain(|policy| *policy != Policy::DenyDeletes);
+    others.insert(rng.within(0..=others.len() as u64) as usize, Policy::Judge);
+    others
+}
+
 fn policies(rng: &mut Rng) -> Vec<Policy> {
     use Policy::{DenyDeletes, Noop, Replace};
     let sets: [&[Policy]; 7] =
@@ -183,6 +216,7 @@ impl Policy {
             Self::Noop => "nothing",
             Self::Replace => "quiet",
             Self::DenyDeletes => "keep",
+            Self::Judge => "jury",
         }
     }
 
@@ -199,6 +233,11 @@ impl Policy {
                     "deny": [{ "tool": "delete_*", "reason": "it deletes" }],
                     "message": "The call of {tool_name} was refused: {reason}",
                 },
+            }),
+            Self::Judge => json!({
+                "name": self.name(),
+                "kind": "tool_call_judge",
+                "config": { "model": JUDGE, "blocked_message_template": "The call of {tool_name} was refused: {explanation}" },
             }),
         }
     }

@@ -23,6 +23,20 @@ pub struct Seen {
     pub log: Vec<String>,
     pub clients: Vec<Got>,
     pub upstreams: Vec<Upstream>,
+    pub consults: Vec<Consult>,
+}
+
+/// A question to the judge.
+#[derive(Clone, Debug)]
+pub struct Consult {
+    /// The call, and which of its tool calls it is about.
+    pub call: usize,
+    pub tool: usize,
+    pub credentials: String,
+    /// Whether the answer was none.
+    pub confused: bool,
+    /// When.
+    pub answered: Option<u64>,
 }
 
 /// What the upstream saw of a call.
@@ -56,6 +70,19 @@ impl Trace {
     pub fn said(&self, number: usize, end: usize) {
         self.note(format!("call {number}: the upstream has said {end} bytes"));
         self.0.borrow_mut().upstreams[number].said.push((now(), end));
+    }
+
+    /// Gives the number of the question.
+    pub fn consulted(&self, consult: Consult) -> usize {
+        self.note(format!("call {}: the judge is asked about tool {}", consult.call, consult.tool));
+        let consults = &mut self.0.borrow_mut().consults;
+        consults.push(consult);
+        consults.len() - 1
+    }
+
+    pub fn answered(&self, consult: usize) {
+        self.note(format!("the judge answers question {consult}"));
+        self.0.borrow_mut().consults[consult].answered = Some(now());
     }
 
     pub fn heard(&self, number: usize, head: Option<&Head>, body: &[u8]) {

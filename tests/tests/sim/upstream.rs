@@ -1,12 +1,15 @@
 //! The model: says what its call's plan says, in its dialect, piece by piece.
 
 mod anthropic;
+mod judge;
 mod openai;
 
 use std::{rc::Rc, time::Duration};
 
 use tokio::{io::AsyncWriteExt, time::sleep};
 use turmoil::net::TcpStream;
+
+use judge::Judge;
 
 use crate::{
     http1, net,
@@ -33,20 +36,24 @@ fn sse(events: Vec<String>) -> Vec<u8> {
 /// Serves every upstream of a run.
 pub async fn serve(plan: Rc<Plan>, trace: Trace) -> turmoil::Result {
     let listener = net::listen(PORT).await?;
+    let judge = Rc::new(Judge::new(&plan));
     loop {
         let (stream, _) = listener.accept().await?;
-        let (plan, trace) = (plan.clone(), trace.clone());
+        let (plan, trace, judge) = (plan.clone(), trace.clone(), judge.clone());
         tokio::task::spawn_local(async move {
             // Whoever left will not be told anything more.
-            let _ = answer(stream, &plan, &trace).await;
+            let _ = answer(stream, &plan, &trace, &judge).await;
         });
     }
 }
 
-async fn answer(mut stream: TcpStream, plan: &Plan, trace: &Trace) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, plan: &Plan, trace: &Trace, judge: &Judge) -> std::io::Result<()> {
     let Some((head, body)) = http1::request(&mut stream).await else { return Ok(()) };
-    let Some(number) = call_of(&body) else { return Ok(()) };
     let credentials = head.header("authorization").or(head.header("x-api-key")).unwrap_or_default();
+    if judge::is_asked(&body) {
+        return judge.answer(&mut stream, &body, credentials, trace).await;
+    }
+    let Some(number) = call_of(&body) else { return Ok(()) };
     trace.asked(number, credentials);
     let call = &plan.calls[number];
     let body = call.body();

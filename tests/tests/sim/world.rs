@@ -34,8 +34,8 @@ pub const CLIENTS_PORT: u16 = 8000;
 /// What upstreams are shown where the client has nothing for them.
 pub const UPSTREAM_KEY: &str = "sk-upstream-credential";
 const POLICY_PORT: u16 = 50051;
-/// How many messages a connection takes before somebody reads them.
-const SEGMENTS: usize = 16;
+/// How many messages a connection takes before somebody reads them, and how many connections a listener before it takes one.
+const SEGMENTS: usize = 64;
 /// How often messages are delivered.
 const TICK: Duration = Duration::from_millis(4);
 /// When nobody should have anything left to do.

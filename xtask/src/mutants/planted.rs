@@ -30,6 +30,7 @@ const TAIL: &str = "data-plane/call/src/tail.rs";
 const TURN: &str = "data-plane/call/src/turn.rs";
 const WRITER: &str = "data-plane/call/src/writer.rs";
 const SERVICE: &str = "data-plane/call/src/call/service.rs";
+const TELLING: &str = "data-plane/call/src/call/telling.rs";
 const STREAM: &str = "data-plane/call/src/call/stream.rs";
 const CONSULTS: &str = "data-plane/call/src/call/consults.rs";
 const CLOCKS: &str = "data-plane/call/src/call/clocks.rs";
@@ -158,6 +159,18 @@ pub const ALL: &[Planted] = &[
         "(self.finish(id).is_some(), self.next())",
     ),
     planted(
+        "a question that is known is asked again",
+        CONSULTS,
+        "if let Some(known) = self.known.get(&question.id) {",
+        "if let Some(known) = self.known.get(&question.id).filter(|known| known.state == State::Over) {",
+    ),
+    for_models(
+        "a call that nobody had at its end is not reported",
+        TELLING,
+        "self.out.extend(report.map(Output::Report));",
+        "self.out.extend(report.filter(|report| report.epoch > 1000).map(Output::Report));",
+    ),
+    planted(
         "a policy service that is silent is not lost",
         CLOCKS,
         "waits.service.then(|| (self.service + 2 * lease, Due::Lease)),",
@@ -197,14 +210,16 @@ pub const ALL: &[Planted] = &[
     planted(
         "what the store refused once is not written again",
         RECORDED,
-        "while let Err(reason) = self.store.write(&batch).await {",
-        "if let Err(reason) = self.store.write(&batch).await {",
+        "                Err(reason) => attempts.failed(reason).await,",
+        "                Err(_) => break Written::default(),",
     ),
     planted(
         "a record counts as durable before it is written",
         RECORDED,
-        "            tokio::select! {\n                () = self.write(group) => {",
-        "            let waiting: Vec<_> = waiting.into_iter().filter_map(|it| it.send(()).err().map(|()| oneshot::channel().0)).collect();\n            \
-         tokio::select! {\n                () = self.write(group) => {",
+        "            tokio::select! {\n                written = self.write(&group.batch) => {",
+        "            let early = Group { waiting: group.waiting, progress: group.progress, ..Group::default() };\n            \
+         early.tell(&Written::default());\n            \
+         let group = Group { waiting: Vec::new(), progress: Vec::new(), ..group };\n            \
+         tokio::select! {\n                written = self.write(&group.batch) => {",
     ),
 ];
