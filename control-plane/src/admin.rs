@@ -1,5 +1,6 @@
 //! The admin API: what is on record, and the policies, for those who hold the admin token.
 
+mod activity;
 mod calls;
 mod error;
 mod guard;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
 use http::header;
+use jiff::Timestamp;
 use luthien_service::metrics;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,7 @@ use crate::{
 };
 use error::ApiError;
 
+pub use activity::Feed;
 pub use token::{AdminToken, TokenError};
 
 /// What the API answers from.
@@ -41,6 +44,10 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// Cancelled when no more calls are taken.
     pub draining: CancellationToken,
+    /// What happens, for those who watch.
+    pub feed: Arc<Feed>,
+    /// Ends what has no end of its own.
+    pub closing: CancellationToken,
     /// Whether the listener is on a loopback address: then requests that name any other host are refused.
     pub loopback: bool,
 }
@@ -49,6 +56,7 @@ pub struct Admin {
 pub fn router(admin: Admin) -> Router {
     let admin = Arc::new(admin);
     let api = Router::new()
+        .route("/activity", get(activity::watch))
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::show))
         .route("/calls/{id}/diff", get(calls::compare))
@@ -106,4 +114,10 @@ async fn not_found() -> ApiError {
 
 async fn wrong_method() -> ApiError {
     ApiError::wrong_method()
+}
+
+/// RFC 3339; a time that a proxy made up and no calendar has is brought to the nearest that there is.
+fn time(us: i64) -> String {
+    let nearest = if us < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_microsecond(us).unwrap_or(nearest).to_string()
 }

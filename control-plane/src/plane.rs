@@ -3,6 +3,7 @@
 //! Calls live on threads of their own, one current-thread runtime each. The record's writer and the admin API share
 //! another, so that neither a slow disk nor an operator's query is in the way of a call.
 
+mod admin_thread;
 mod kept;
 mod record_thread;
 

@@ -11,6 +11,7 @@
 //! Sessions hand their entries to the [`Recorder`], which queues them for the one [`Writer`] of the process; only that
 //! writes to the [`Store`].
 
+pub mod activity;
 mod batch;
 mod conversation;
 mod fields;
@@ -40,6 +41,7 @@ use uuid::Uuid;
 
 use crate::continuation::Asked;
 
+pub use activity::{Activities, Activity, Happening, Place};
 pub use batch::{Batch, Entry, EntryKey, History, Message, Text, Written};
 pub use conversation::{Conversation, Turn};
 pub(crate) use fields::Fields;

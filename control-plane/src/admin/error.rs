@@ -7,8 +7,9 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use luthien_policy::BuildError;
-use serde_json::json;
+use serde::Serialize;
 use tracing::{error, warn};
+use utoipa::ToSchema;
 
 use crate::record::{StoreError, Trouble};
 
@@ -18,6 +19,23 @@ pub(super) struct ApiError {
     status: StatusCode,
     message: String,
     /// What in the request is at fault.
+    key: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorView {
+    error: ReasonView,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Reason)]
+struct ReasonView {
+    /// For people.
+    message: String,
+    /// What in the request is at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
 
@@ -93,12 +111,10 @@ impl From<BuildError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut error = json!({ "message": self.message });
-        if let Some(key) = self.key {
-            error["key"] = key.into();
-        }
-        let mut response = (self.status, Json(json!({ "error": error }))).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
+        let Self { status, message, key } = self;
+        let view = ErrorView { error: ReasonView { message, key } };
+        let mut response = (status, Json(view)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::{
     config::Database,
     policies::SetStore,
-    record::{Journal, Journaled, Postgres, Recorder, Shipper, Sqlite, Store, StoreError, Trouble},
+    record::{Activity, Journal, Journaled, Postgres, Recorder, Shipper, Sqlite, Store, StoreError, Trouble},
 };
 
 /// How long a journal is written to the database at the end. What is not written then is written after the next start.
@@ -20,6 +20,7 @@ const SHIP_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Kept {
     pub(super) store: Arc<dyn Store>,
     pub(super) sets: Arc<dyn SetStore>,
+    pub(super) activity: Arc<dyn Activity>,
     /// Where the current policies are remembered, if the sets may be out of reach.
     pub(super) directory: Option<PathBuf>,
     pub(super) shipping: Option<Shipping>,
@@ -47,7 +48,13 @@ impl Kept {
         match database {
             Database::Sqlite(path) => {
                 let sqlite = Arc::new(Sqlite::open_for(audit, path).await?);
-                Ok(Self { store: sqlite.clone(), sets: sqlite, directory: None, shipping: None })
+                Ok(Self {
+                    store: sqlite.clone(),
+                    sets: sqlite.clone(),
+                    activity: sqlite,
+                    directory: None,
+                    shipping: None,
+                })
             }
             Database::Postgres { options, journal: directory, journal_bytes_max } => {
                 let journal = Arc::new(Journal::open(directory, audit, *journal_bytes_max).await?);
@@ -61,9 +68,10 @@ impl Kept {
                     Err(error) => return Err(error),
                 };
                 let store = Arc::new(Journaled::new(Arc::clone(&journal), Arc::clone(&postgres)));
-                let (sets, directory) = (Arc::clone(&postgres), Some(directory.clone()));
+                let (sets, activity) = (Arc::clone(&postgres), Arc::clone(&postgres));
+                let directory = Some(directory.clone());
                 let shipping = Some(Shipping { journal, postgres, unreached });
-                Ok(Self { store, sets, directory, shipping })
+                Ok(Self { store, sets, activity, directory, shipping })
             }
         }
     }

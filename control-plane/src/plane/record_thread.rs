@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService as _;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::{Failed, StartError, kept::Kept};
+use super::{Failed, StartError, admin_thread::AdminThread, kept::Kept};
 use crate::{
-    admin::{self, Admin, AdminToken},
+    admin::{self, Admin, AdminToken, Feed},
     config::Database,
     continuation::Continuations,
     metrics::Metrics,
@@ -53,6 +53,7 @@ pub(super) struct RecordThread {
     pub(super) finish: CancellationToken,
 }
 
+type Serving = (AdminThread, JoinHandle<io::Result<()>>);
 type JoinThread = thread::JoinHandle<Result<(), Failed>>;
 
 /// The ways to what is kept, for the threads with calls.
@@ -109,7 +110,7 @@ impl RecordThread {
         let purging = tokio::spawn(purger.run(self.finish.clone()));
         let keeping = tokio::spawn(keeper.run(self.finish.clone()));
         let shipping = kept.shipping.as_ref().map(|shipping| shipping.start(self.audit, &recorder));
-        let admin = self.serve_admin(&kept, recorder.clone(), policies.clone())?;
+        let (admin_thread, admin) = self.serve_admin(&kept, recorder.clone(), policies.clone())?;
         let (continuations, lookups) = Continuations::new(Arc::clone(&store));
         tokio::spawn(lookups.run());
         let _ = begun.send(Ok(Ways { recorder: recorder.clone(), policies, continuations }));
@@ -123,6 +124,8 @@ impl RecordThread {
         let _ = timeout(KEEPER_CLOSE_MAX, purging).await;
         let _ = timeout(ADMIN_CLOSE_MAX, admin).await;
         store.close().await;
+        // Connections to a database may be served there: not before.
+        drop(admin_thread);
         match recorder.health().entries_lost() {
             0 => Ok(()),
             lost => Err(Failed::Lost(lost)),
@@ -153,14 +156,13 @@ impl RecordThread {
         });
     }
 
-    fn serve_admin(
-        &self,
-        kept: &Kept,
-        recorder: Recorder,
-        policies: Policies,
-    ) -> Result<JoinHandle<io::Result<()>>, Failed> {
-        let listener = self.listener.try_clone().and_then(tokio::net::TcpListener::from_std).map_err(Failed::Admin)?;
+    /// On a thread of its own: neither an operator's query nor a crowd that watches is in the way of the writer.
+    fn serve_admin(&self, kept: &Kept, recorder: Recorder, policies: Policies) -> Result<Serving, Failed> {
+        let thread = AdminThread::start().map_err(Failed::Admin)?;
+        let listener = self.listener.try_clone().map_err(Failed::Admin)?;
         let loopback = listener.local_addr().map_err(Failed::Admin)?.ip().is_loopback();
+        let feed = Feed::new(Arc::clone(&kept.activity));
+        thread.spawn(Arc::clone(&feed).run(recorder.clone()));
         let router = admin::router(Admin {
             store: Arc::clone(&kept.store),
             sets: Arc::clone(&kept.sets),
@@ -170,10 +172,16 @@ impl RecordThread {
             token: self.token.clone(),
             metrics: self.metrics.clone(),
             draining: self.shutdown.soft.clone(),
+            feed,
+            closing: self.finish.clone(),
             loopback,
         });
         let end = self.finish.clone().cancelled_owned();
-        Ok(tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(end).await }))
+        let serving = thread.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            axum::serve(listener, router).with_graceful_shutdown(end).await
+        });
+        Ok((thread, serving))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Reads have connections of their own: they never wait for a batch that is being written. Nothing waits for ever for a
 //! server that does not answer.
 
+mod activity;
 mod line;
 mod purge;
 mod read;
@@ -138,6 +139,7 @@ pub(crate) struct Mark {
 
 async fn write(connection: &mut PgConnection, batch: &Batch, mark: Option<&Mark>) -> Result<Written, StoreError> {
     let mut transaction = connection.begin().await?;
+    activity::add(&mut transaction, batch).await?;
     if let Some(mark) = mark
         && !set_mark(&mut transaction, mark).await?
     {

@@ -12,7 +12,7 @@ use luthien_policy::{AdmissionEntry, EntryBody, RequestEntry};
 use luthien_service::metrics::{Counter, Histogram, LATENCIES_US, Page};
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -392,6 +392,8 @@ pub struct Health {
     conflicts: Counter,
     /// From the handing over of the oldest item of a transaction to its being durable.
     lag: Histogram,
+    /// Told when there may be something new to read.
+    news: Notify,
 }
 
 impl Default for Health {
@@ -403,6 +405,7 @@ impl Default for Health {
             entries_written: Counter::default(),
             conflicts: Counter::default(),
             lag: Histogram::new(LATENCIES_US),
+            news: Notify::new(),
         }
     }
 }
@@ -445,6 +448,17 @@ impl Health {
     pub(super) fn written(&self, entries: usize, lag: Duration) {
         self.entries_written.add(entries as u64);
         self.lag.observe(lag);
+        self.tell_news();
+    }
+
+    /// Something new can be read.
+    pub(super) fn tell_news(&self) {
+        self.news.notify_one();
+    }
+
+    /// Waits for something new to read, since this was last waited for. One may wait.
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
     }
 
     pub(super) fn lose(&self, entries: usize) {

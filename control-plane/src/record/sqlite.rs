@@ -3,6 +3,7 @@
 //! WAL mode: readers never wait for the writer. `synchronous = NORMAL`: a commit survives the death of every process, a
 //! power cut may take the last of them (`audit: relaxed`). `FULL`: each commit waits for the disk (`audit: strict`).
 
+mod activity;
 mod purge;
 mod read;
 mod rows;
@@ -101,6 +102,7 @@ impl Store for Sqlite {
             for summary in &batch.summaries {
                 rows::put_summary(&mut transaction, summary).await?;
             }
+            activity::add(&mut transaction, batch).await?;
             transaction.commit().await?;
             Ok(Written { conflicts })
         })

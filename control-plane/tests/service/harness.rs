@@ -119,6 +119,25 @@ impl Plane {
         (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
     }
 
+    /// Watches what happens in the calls, from when this returns.
+    pub async fn watch(&self, query: &str, headers: &[(&str, &str)]) -> Watch {
+        let mut request = Request::builder().uri(format!("/api/activity{query}"));
+        request =
+            request.header(header::HOST, self.admin.to_string()).header("authorization", format!("Bearer {TOKEN}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let io = TokioIo::new(TcpStream::connect(self.admin).await.unwrap());
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(request.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"text/event-stream".parse().unwrap())
+        );
+        Watch { body: response.into_body(), _sender: sender, unread: String::new() }
+    }
+
     async fn send_body(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Response<Bytes> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
@@ -175,6 +194,53 @@ fn config(database: &Path, lines: &str) -> Config {
     );
     let document = Document::parse("luthien.yaml", &text, |_| None).unwrap();
     Config::load(&document).unwrap()
+}
+
+/// One who watches.
+pub struct Watch {
+    body: hyper::body::Incoming,
+    _sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+    unread: String,
+}
+
+/// An SSE event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub id: String,
+    pub name: String,
+    pub data: Value,
+}
+
+impl Watch {
+    /// The next event.
+    pub async fn next(&mut self) -> Seen {
+        tokio::time::timeout(Duration::from_secs(30), self.any()).await.unwrap().unwrap()
+    }
+
+    /// Everything up to the first event of that name.
+    pub async fn until(&mut self, name: &str) -> Vec<Seen> {
+        let mut seen = vec![self.next().await];
+        while seen.last().unwrap().name != name {
+            seen.push(self.next().await);
+        }
+        seen
+    }
+
+    /// The next event; `None`: the stream is over.
+    pub async fn any(&mut self) -> Option<Seen> {
+        loop {
+            while let Some((frame, rest)) = self.unread.split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned())) {
+                self.unread = rest;
+                let field = |name| frame.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                if let Some(data) = field("data: ") {
+                    let (id, name) = (field("id: ").unwrap(), field("event: ").unwrap());
+                    return Some(Seen { id, name, data: serde_json::from_str(&data).unwrap() });
+                }
+            }
+            let frame = self.body.frame().await?.unwrap();
+            self.unread.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+    }
 }
 
 /// A proxy's end of a stream.

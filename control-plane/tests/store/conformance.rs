@@ -4,7 +4,7 @@ use luthien_control_plane::{
     continuation::{Answered, Asked, Withheld},
     policies::SetStore,
     record::{
-        Batch, Ended, Entry, EntryKey, Hash, History, Message, Period, Query, Search, Session, SessionCursor,
+        Activity, Batch, Ended, Entry, EntryKey, Hash, History, Message, Period, Query, Search, Session, SessionCursor,
         SessionQuery, Store, Summary, Text, Tokens, Written,
     },
 };
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// A database that is made for a test, and goes away after it.
 pub trait Database: Sync {
-    type Store: Store + SetStore;
+    type Store: Store + SetStore + Activity;
 
     /// A control plane's access to it.
     async fn open(&self) -> Self::Store;

@@ -1,10 +1,11 @@
 //! The suite on Postgres, and what only concerns a server.
 
-use luthien_control_plane::record::{Postgres, Store as _, StoreError};
+use luthien_control_plane::record::{Activity as _, Batch, Postgres, Store as _, StoreError};
 use luthien_tests_postgres::Cluster;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
+    activity,
     conformance::{self, Database},
     sets,
 };
@@ -36,6 +37,12 @@ mod record {
     use super::{conformance as promises, fresh};
 
     crate::for_each_promise!(run_on_postgres);
+}
+
+mod activities {
+    use super::{activity as promises, fresh};
+
+    crate::for_each_promise_of_activity!(run_on_postgres);
 }
 
 mod policy_sets {
@@ -74,4 +81,30 @@ async fn a_migration_that_fails_leaves_no_trace() {
 
     sqlx::query("DROP TABLE journals").execute(&mut raw).await.unwrap();
     database.open().await;
+}
+
+#[tokio::test]
+async fn nothing_is_told_before_what_may_still_come_before_it() {
+    let database = fresh();
+    let store = database.open().await;
+    let begin = store.end().await.unwrap();
+    conformance::open(&store, &[conformance::call(1)]).await;
+    // Another control plane, in the midst of a batch.
+    let mut early = raw(&database).await;
+    let mut transaction = early.begin().await.unwrap();
+    let row = "INSERT INTO activity (call_id, epoch, first, last) VALUES ($1, 0, 0, 0)";
+    sqlx::query(row).bind(conformance::id(1)).execute(&mut *transaction).await.unwrap();
+    let entries = vec![activity::note(1, 0), activity::note(1, 1)];
+    let late = Batch { entries: entries[1..].to_vec(), ..Batch::default() };
+    store.write(&late).await.unwrap();
+    let seen = store.after(begin, 100).await.unwrap();
+    assert!(seen.happenings.is_empty(), "{seen:?}");
+
+    transaction.commit().await.unwrap();
+    store.write(&Batch { entries: entries[..1].to_vec(), ..Batch::default() }).await.unwrap();
+    let seqs = async |place| {
+        let told = activity::told(&store, place, 100).await;
+        told.iter().map(|happening| happening.seq.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((seqs(seen.through).await, seqs(begin).await), (vec![0, 1], vec![0, 1]));
 }

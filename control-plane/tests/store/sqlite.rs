@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    activity,
     conformance::{self, Database},
     sets,
 };
@@ -59,6 +60,12 @@ mod record {
     crate::for_each_promise!(run_on_sqlite);
 }
 
+mod activities {
+    use super::{activity as promises, file};
+
+    crate::for_each_promise_of_activity!(run_on_sqlite);
+}
+
 mod policy_sets {
     use super::{file, sets as promises};
 
@@ -75,7 +82,7 @@ async fn a_file_of_a_later_version_is_refused() {
     sqlx::query(later).execute(&mut raw).await.unwrap();
 
     let error = Sqlite::open(&file.path).await.err().unwrap();
-    assert!(matches!(error, StoreError::TooNew { found: 900, known: 5 }), "{error:?}");
+    assert!(matches!(error, StoreError::TooNew { found: 900, known: 6 }), "{error:?}");
     assert!(error.to_string().contains("schema version 900"), "{error}");
 }
 

@@ -1,6 +1,7 @@
 //! End to end: real clients' requests, real planes, a scripted provider; every output is read by the strict readers.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod activity;
 mod audit;
 mod bad_requests;
 mod bytes;

@@ -124,6 +124,7 @@ impl Shipper {
                 Ok(written) => {
                     attempts.succeeded();
                     self.health().conflict(&written.conflicts);
+                    self.health().tell_news();
                     return Ok(());
                 }
                 Err(error) if Trouble::of(&error) == Trouble::Data => {

@@ -7,9 +7,10 @@ use sqlx::{
 
 use crate::record::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "record", include_str!("../../../../migrations/postgres/0001_record.sql")),
     (2, "messages", include_str!("../../../../migrations/postgres/0002_messages.sql")),
+    (3, "activity", include_str!("../../../../migrations/postgres/0003_activity.sql")),
 ];
 
 /// What those take who change the schema. Any number, but always the same.

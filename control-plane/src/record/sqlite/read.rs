@@ -185,7 +185,7 @@ pub(super) fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
     })
 }
 
-fn call_id(table: &'static str, row: &SqliteRow) -> Result<Uuid, StoreError> {
+pub(super) fn call_id(table: &'static str, row: &SqliteRow) -> Result<Uuid, StoreError> {
     Uuid::from_slice(row.try_get("call_id")?).map_err(|_| inconsistent(table, "call_id", row))
 }
 

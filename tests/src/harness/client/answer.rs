@@ -69,6 +69,15 @@ impl Answer {
         }
     }
 
+    /// Reads the next piece.
+    ///
+    /// # Panics
+    /// When the body ends.
+    pub async fn more(&mut self) {
+        let piece = self.piece().await;
+        assert!(piece.is_ok_and(|piece| piece.is_some()), "the body ended: {}", self.so_far());
+    }
+
     /// Reads whatever comes within a moment. What has not come then may still come: this can show that something was
     /// sent, and never that nothing will be.
     pub async fn for_a_moment(&mut self) {
