@@ -3,17 +3,18 @@
 mod activity;
 mod calls;
 mod error;
+mod export;
 mod guard;
+mod health;
+mod openapi;
 mod policies;
+mod sessions;
 mod token;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
-use http::header;
+use axum::{Router, middleware};
 use jiff::Timestamp;
-use luthien_service::metrics;
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -55,57 +56,17 @@ pub struct Admin {
 /// All paths of the admin listener.
 pub fn router(admin: Admin) -> Router {
     let admin = Arc::new(admin);
-    let api = Router::new()
-        .route("/activity", get(activity::watch))
-        .route("/calls", get(calls::list))
-        .route("/calls/{id}", get(calls::show))
-        .route("/calls/{id}/diff", get(calls::compare))
-        .route("/policies", get(policies::show).put(policies::replace))
-        .route("/policies/kinds", get(policies::kinds))
+    let api = Router::from(openapi::guarded())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::require_token));
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(show_metrics))
+    Router::from(openapi::open())
         .nest("/api", api)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::check_origin))
         .layer(middleware::map_response(guard::secure_headers))
         .with_state(admin)
-}
-
-async fn healthz() -> axum::Json<Value> {
-    axum::Json(json!({ "status": "alive" }))
-}
-
-async fn readyz(State(admin): State<Arc<Admin>>) -> Result<axum::Json<Value>, ApiError> {
-    if admin.draining.is_cancelled() {
-        return Err(ApiError::unavailable("shutting down: no new calls are taken"));
-    }
-    match admin.recorder.health().failing().or_else(|| admin.policies.failing()) {
-        Some(reason) => Err(ApiError::unavailable(reason)),
-        None => Ok(axum::Json(ready(&admin))),
-    }
-}
-
-/// Ready, and what an operator should see to nevertheless.
-fn ready(admin: &Admin) -> Value {
-    let mut warnings = admin.journal.as_ref().map(|journal| journal.warnings()).unwrap_or_default();
-    warnings.extend(admin.policies.unconfirmed());
-    match warnings.as_slice() {
-        [] => json!({ "status": "ready" }),
-        warnings => json!({ "status": "ready", "warnings": warnings }),
-    }
-}
-
-async fn show_metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
-        admin.metrics.page(&admin.recorder, &admin.policies, admin.journal.as_deref()),
-    )
 }
 
 async fn not_found() -> ApiError {

@@ -59,6 +59,7 @@ UPDATE calls SET
     session_id = COALESCE(session, call_id::text);
 CREATE INDEX calls_by_period ON calls (period);
 CREATE INDEX calls_by_session ON calls (session_id, started_at_us, call_id);
+CREATE INDEX calls_acted_on ON calls (started_at_us DESC, call_id DESC) WHERE acted IS NOT NULL;
 CREATE INDEX calls_with_a_severity ON calls (started_at_us DESC, call_id DESC) WHERE severity IS NOT NULL;
 
 CREATE TABLE sessions (

@@ -6,7 +6,7 @@ use std::{env, path::PathBuf};
 
 use clap::Args;
 
-use crate::step::Step;
+use crate::{postgres, step::Step};
 
 /// What to measure, and how.
 #[derive(Args)]
@@ -32,6 +32,9 @@ pub struct Bench {
     /// Long answers instead, converted between all dialects: whether time is linear and memory bounded
     #[arg(long, conflicts_with_all = ["quick", "seconds", "only", "out", "micro", "instructions"])]
     long: bool,
+    /// The record instead: entries per second and CPU per call, in SQLite and in Postgres behind its journal
+    #[arg(long, conflicts_with_all = ["quick", "seconds", "only", "out", "micro", "instructions", "long"])]
+    record: bool,
 }
 
 /// What is measured, and what measures it.
@@ -47,6 +50,10 @@ pub fn run(bench: &Bench) -> bool {
     }
     if bench.long {
         return Step::cargo(["bench", "-p", "luthien-call", "--bench", "long"]).run();
+    }
+    if bench.record {
+        postgres::install();
+        return Step::cargo(["bench", "-p", "luthien-control-plane", "--bench", "record"]).run();
     }
     // As released, but with the names that a profiler needs.
     let programs = PROGRAMS.into_iter().flat_map(|program| ["--bin".to_owned(), program.to_owned()]);

@@ -14,6 +14,7 @@ use axum::{
     response::IntoResponse,
 };
 use http::{HeaderMap, header};
+use utoipa::IntoParams;
 
 use super::{Admin, error::ApiError};
 use crate::record::Place;
@@ -26,26 +27,34 @@ use view::ActivityView;
 /// Where a browser tells, when it connects again, what it has seen.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// What happens in the calls, live.
+/// Which events.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document")]
+struct Filters {
+    /// Of this session.
+    session: Option<String>,
+    /// Of calls for this model, as the client named it.
+    model: Option<String>,
+    /// In which this policy did or noted something.
+    policy: Option<String>,
+    /// With a note that is at least so grave: `debug`, `info`, `warning`, `error`.
+    severity: Option<String>,
+    /// Ends of calls: `delivered`, `cut_by_client`, `ended_by_policy`, `failed`, `unknown`.
+    outcome: Option<String>,
+    /// Behind the event with this id; a header `Last-Event-ID` counts more.
+    since: Option<String>,
+}
+
+/// What happens in the calls, live
+///
+/// SSE without an end; the schema is that of an event's `data`.
 #[utoipa::path(
     get,
-    path = "/api/activity",
+    path = "/activity",
     tag = "activity",
-    params(
-        ("session" = Option<String>, Query, description = "Of this session"),
-        ("model" = Option<String>, Query, description = "Of calls for this model, as the client named it"),
-        ("policy" = Option<String>, Query, description = "In which this policy did or noted something"),
-        ("severity" = Option<String>, Query, description = "With a note that is at least so grave: `debug`, `info`, `warning`, `error`"),
-        ("outcome" = Option<String>, Query, description = "Ends of calls, of this kind"),
-        ("since" = Option<String>, Query, description = "Go on behind the event with this id; a header `Last-Event-ID` counts more"),
-        ("last-event-id" = Option<String>, Header, description = "Go on behind the event with this id"),
-    ),
-    responses(
-        (status = 200, content_type = "text/event-stream", body = ActivityView, description = "SSE events; the schema is that of their `data`. Without an end"),
-        (status = 400, body = crate::admin::error::ErrorView, description = "A parameter is not understood"),
-        (status = 401, body = crate::admin::error::ErrorView, description = "The token is missing"),
-        (status = 500, body = crate::admin::error::ErrorView, description = "The database can't be read"),
-    ),
+    params(Filters, ("last-event-id" = Option<String>, Header, description = "Behind the event with this id")),
+    responses((status = 200, body = ActivityView, content_type = "text/event-stream", description = "Events")),
 )]
 pub(super) async fn watch(
     State(admin): State<Arc<Admin>>,

@@ -1,7 +1,7 @@
 //! `GET /api/calls`, `GET /api/calls/{id}` and `GET /api/calls/{id}/diff`.
 
 mod diff;
-mod params;
+pub(super) mod params;
 mod view;
 
 use std::sync::Arc;
@@ -10,15 +10,81 @@ use axum::{
     Json,
     extract::{Path, RawQuery, State},
 };
+use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::{Admin, error::ApiError};
+use super::{
+    Admin,
+    error::{ApiError, ErrorView},
+};
 use crate::record::FullCall;
 use diff::DiffView;
 use params::Shown;
-use view::{FullCallView, PageView};
+use view::PageView;
 
-/// Calls at a glance, newest first.
+pub(super) use view::{CallView, FullCallView, TokensView};
+
+/// Which calls. All that is said must hold.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document")]
+pub(super) struct CallFilters {
+    /// The model as the client named it.
+    model: Option<String>,
+    /// The client's dialect.
+    dialect: Option<String>,
+    /// Whose key it was.
+    client: Option<String>,
+    /// The pattern of the route.
+    route: Option<String>,
+    /// The upstream's name.
+    upstream: Option<String>,
+    /// `running`, `delivered`, `cut_by_client`, `ended_by_policy`, `failed`, `unknown`.
+    outcome: Option<String>,
+    /// The session; of a call without a marker, its id.
+    session: Option<String>,
+    /// With a note that is at least so grave: `debug`, `info`, `warning`, `error`.
+    severity: Option<String>,
+    /// In which this policy decided more than to pass, or noted something.
+    policy: Option<String>,
+    /// In which all these words were said; words between double quotes follow one another.
+    text: Option<String>,
+    /// Began then or later: RFC 3339.
+    since: Option<String>,
+    /// Began earlier.
+    until: Option<String>,
+}
+
+/// Which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document")]
+struct PageParams {
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// How many there are on a page: 1 to 1000; 50, where nobody says.
+    limit: Option<u32>,
+}
+
+/// How a call is shown.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document")]
+struct ShownParams {
+    /// The entries of this epoch.
+    epoch: Option<u32>,
+    /// With the lengths and times of the pieces in which blocks came.
+    deltas: Option<bool>,
+}
+
+/// Calls at a glance, newest first
+#[utoipa::path(
+    get,
+    path = "/calls",
+    tag = "calls",
+    params(CallFilters, PageParams),
+    responses((status = 200, body = PageView, description = "A page of calls")),
+)]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     RawQuery(query): RawQuery,
@@ -27,7 +93,17 @@ pub(super) async fn list(
     Ok(Json(admin.store.calls(&query).await?.into()))
 }
 
-/// All that is on record of one call, as one of its streams told it.
+/// All that is on record of one call, as one of its streams told it
+#[utoipa::path(
+    get,
+    path = "/calls/{id}",
+    tag = "calls",
+    params(("id" = Uuid, Path, description = "The call"), ShownParams),
+    responses(
+        (status = 200, body = FullCallView, description = "The call"),
+        (status = 404, body = ErrorView, description = "It is not on record"),
+    ),
+)]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
@@ -42,7 +118,17 @@ pub(super) async fn show(
     }
 }
 
-/// A call before and after its policies.
+/// A call before and after its policies
+#[utoipa::path(
+    get,
+    path = "/calls/{id}/diff",
+    tag = "calls",
+    params(("id" = Uuid, Path, description = "The call")),
+    responses(
+        (status = 200, body = DiffView, description = "Both sides, and how they differ"),
+        (status = 404, body = ErrorView, description = "It is not on record"),
+    ),
+)]
 pub(super) async fn compare(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,

@@ -109,11 +109,16 @@ impl From<BuildError> for ApiError {
     }
 }
 
+impl From<ApiError> for ErrorView {
+    fn from(ApiError { message, key, .. }: ApiError) -> Self {
+        Self { error: ReasonView { message, key } }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, message, key } = self;
-        let view = ErrorView { error: ReasonView { message, key } };
-        let mut response = (status, Json(view)).into_response();
+        let status = self.status;
+        let mut response = (status, Json(ErrorView::from(self))).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -16,13 +16,18 @@ use luthien_policy::PolicySet;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::info;
+use utoipa::ToSchema;
 
-use super::{Admin, error::ApiError};
+use super::{
+    Admin,
+    error::{ApiError, ErrorView},
+};
 use crate::policies::{Current, Policies, Replaced, StoredSet};
 use proposal::Proposal;
 
 /// The policies that calls begin with.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Policies)]
 struct PoliciesView {
     revision: String,
     /// `file` or `api`.
@@ -30,15 +35,48 @@ struct PoliciesView {
     /// Since when they are current.
     since: Option<String>,
     /// With its defaults written out.
+    #[schema(value_type = Object)]
     config: Value,
 }
 
-/// The current policy set.
+/// What the policies are to be. What `GET` answers is one.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for the document")]
+struct Proposed {
+    /// The revision that is to be replaced; or in `If-Match`.
+    revision: Option<String>,
+    /// `policies`, `pipeline`, `bindings`, as in the configuration file.
+    #[schema(value_type = Object)]
+    config: Value,
+}
+
+/// The policies for the calls that begin
+#[utoipa::path(
+    get,
+    path = "/policies",
+    tag = "policies",
+    responses((status = 200, body = PoliciesView, description = "The policies", headers(("etag" = String)))),
+)]
 pub(super) async fn show(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     answer(&admin.policies)
 }
 
-/// Makes another policy set current, if it can be built and nobody else was faster.
+/// Other policies for the calls that begin
+///
+/// If they can be built, and nobody else was faster.
+#[utoipa::path(
+    put,
+    path = "/policies",
+    tag = "policies",
+    params(("if-match" = Option<String>, Header, description = "The revision that is to be replaced, in quotes; `*`: any")),
+    request_body = Proposed,
+    responses(
+        (status = 200, body = PoliciesView, description = "The policies as they are now", headers(("etag" = String))),
+        (status = 409, body = ErrorView, description = "Another revision is current"),
+        (status = 422, body = ErrorView, description = "They can't be used"),
+        (status = 428, body = ErrorView, description = "What is to be replaced was not said"),
+    ),
+)]
 pub(super) async fn replace(
     State(admin): State<Arc<Admin>>,
     headers: HeaderMap,
@@ -61,7 +99,13 @@ pub(super) async fn replace(
     }
 }
 
-/// Every kind of policy, and what its configuration may be.
+/// Every kind of policy, and what its configuration may be
+#[utoipa::path(
+    get,
+    path = "/policies/kinds",
+    tag = "policies",
+    responses((status = 200, body = Vec<Object>, description = "Each with a JSON schema of its configuration")),
+)]
 pub(super) async fn kinds() -> Json<Value> {
     Json(luthien_policy::kinds())
 }

@@ -134,3 +134,62 @@ impl Sorter {
 fn to_value(kind: &str, body: &EntryBody) -> Value {
     serde_json::from_str(&to_text(kind, body)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use serde_json::json;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    const KEPT: Retention = Retention { age: None, size: Some(64 << 10) };
+
+    /// How many messages of a request are written at that moment, and in which period.
+    fn write(sorter: &mut Sorter, now: SystemTime, newest: u32, missed: u64, bytes: usize) -> (usize, u32) {
+        sorter.at(now, Period::from_number(newest), missed);
+        let mut batch = sorter.batch();
+        let mut request = json!({"system": ["s"], "messages": ["a", "b"]});
+        sorter.request(&mut request, &mut Said::default(), &mut batch);
+        let body = NewBody::Text("x".repeat(bytes));
+        let first = EntryKey { call_id: Uuid::nil(), epoch: 0, seq: 0 };
+        sorter.entries(first, vec![NewEntry { at_us: 0, kind: "note", body }], Said::default(), &mut batch);
+        assert!(batch.messages.iter().all(|message| message.period == batch.period));
+        (batch.messages.len(), batch.period.number())
+    }
+
+    #[test]
+    fn what_is_known_is_written_again_in_another_period() {
+        let (mut sorter, noon) = (Sorter::new(), UNIX_EPOCH + 20 * DAY + DAY / 2);
+        assert_eq!(write(&mut sorter, noon, 0, 0, 9), (3, 20_000));
+        assert_eq!(write(&mut sorter, noon + DAY / 3, 0, 0, 9), (0, 20_000));
+        assert_eq!(write(&mut sorter, noon + DAY, 0, 0, 9), (3, 21_000));
+        // A clock that goes back.
+        assert_eq!(write(&mut sorter, noon, 21_000, 0, 9), (3, 20_000));
+        assert_eq!(write(&mut sorter, noon, 21_000, 0, 9), (0, 20_000));
+    }
+
+    #[test]
+    fn days_have_parts_where_only_so_much_is_kept_and_all_who_write_are_in_the_same() {
+        let (mut sorter, noon) = (Sorter::new(), UNIX_EPOCH + 20 * DAY + DAY / 2);
+        sorter.keep(&KEPT);
+        assert_eq!(write(&mut sorter, noon, 0, 0, 2_000), (3, 20_000));
+        assert_eq!(write(&mut sorter, noon, 20_000, 0, 9), (3, 20_001));
+        assert_eq!(write(&mut sorter, noon, 20_001, 0, 9), (0, 20_001));
+        // Another control plane is further.
+        assert_eq!(write(&mut sorter, noon, 20_007, 0, 9), (3, 20_007));
+        assert_eq!(write(&mut sorter, noon, 20_003, 0, 9), (0, 20_007));
+        // One with a clock that is wrong counts for nothing.
+        assert_eq!(write(&mut sorter, noon, 99_000, 0, 9), (0, 20_007));
+        assert_eq!(write(&mut sorter, noon + DAY, 20_007, 0, 9), (3, 21_000));
+    }
+
+    #[test]
+    fn what_turned_out_not_to_be_on_record_is_written_again() {
+        let (mut sorter, noon) = (Sorter::new(), UNIX_EPOCH + 20 * DAY);
+        assert_eq!(write(&mut sorter, noon, 0, 0, 9).0, 3);
+        assert_eq!(write(&mut sorter, noon, 0, 1, 9).0, 3);
+        assert_eq!(write(&mut sorter, noon, 0, 1, 9).0, 0);
+    }
+}

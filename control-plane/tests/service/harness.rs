@@ -168,6 +168,32 @@ impl Plane {
         panic!("call {id} got no outcome");
     }
 
+    /// What the operator gets line by line.
+    pub async fn lines(&self, path: &str) -> Vec<Value> {
+        let response = self.send("GET", path, &[("authorization", &format!("Bearer {TOKEN}"))]).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"application/jsonl".parse().unwrap())
+        );
+        let text = std::str::from_utf8(response.body()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// A call of a session, from its beginning to its end: what was said before, and what the model answers.
+    pub async fn call(&self, session: &str, messages: &[(&str, &str)], answer: &str) -> Uuid {
+        let id = Uuid::now_v7();
+        let ToService::CallStarted(mut call) = started(id) else { unreachable!() };
+        call.session = session.to_owned();
+        call.request.messages = messages.iter().map(|(role, text)| message(role, text)).collect();
+        let mut stream = self.enforce().await;
+        stream.tell(ToService::CallStarted(call));
+        stream.admission().await;
+        stream.tell(response(answer));
+        stream.end(Outcome::Delivered);
+        stream.close().await.unwrap();
+        id
+    }
+
     /// Waits for the end of a shutdown.
     pub async fn join(&mut self) {
         let running = self.running.take().unwrap();
@@ -304,6 +330,11 @@ pub fn resumed(epoch: u32, admission: Option<Admission>, settled: u64) -> ToServ
     ToService::CallResumed(Box::new(CallResumed { epoch, admission, applied }))
 }
 
+fn message(role: &str, text: &str) -> Message {
+    let content = Content::from(ContentBlock::Text(text.into()));
+    Message { role: role.into(), content: vec![content], extras: Default::default() }
+}
+
 fn started_by(call_id: Uuid, capabilities: &[&str]) -> ToService {
     let capabilities = capabilities.iter().map(|&capability| capability.to_owned()).collect();
     ToService::CallStarted(Box::new(CallStarted { capabilities, ..call_started(call_id) }))
@@ -311,8 +342,6 @@ fn started_by(call_id: Uuid, capabilities: &[&str]) -> ToService {
 
 /// What a proxy says of a call that begins.
 pub fn call_started(call_id: Uuid) -> CallStarted {
-    let content = Content::from(ContentBlock::Text("Hello?".into()));
-    let message = Message { role: "user".into(), content: vec![content], extras: Default::default() };
     CallStarted {
         session: String::new(),
         dropped: Vec::new(),
@@ -331,7 +360,7 @@ pub fn call_started(call_id: Uuid) -> CallStarted {
             model: "gpt-fast".into(),
             stream: true,
             choices: 1,
-            messages: vec![message],
+            messages: vec![message("user", "Hello?")],
             ..Default::default()
         },
     }

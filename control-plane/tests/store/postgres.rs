@@ -1,7 +1,7 @@
 //! The suite on Postgres, and what only concerns a server.
 
 use luthien_control_plane::record::{Activity as _, Batch, Postgres, Store as _, StoreError};
-use luthien_tests_postgres::Cluster;
+use luthien_tests_postgres::{Cluster, Relay};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -81,6 +81,37 @@ async fn a_migration_that_fails_leaves_no_trace() {
 
     sqlx::query("DROP TABLE journals").execute(&mut raw).await.unwrap();
     database.open().await;
+}
+
+#[tokio::test]
+async fn a_server_is_reached_by_tls_as_the_url_says() {
+    let cluster = Cluster::start();
+    let database = cluster.database();
+    let name = database.split(['/', '?']).nth(3).unwrap();
+    let (port, certificate) = cluster.listen_with_tls();
+    let open = async |host: &str, mode: &str| {
+        let url = format!("postgres://luthien@{host}:{port}/{name}?{mode}");
+        Postgres::open(url.parse().unwrap()).await
+    };
+    cluster.stop();
+    cluster.start_again();
+    let verified = format!("sslmode=verify-full&sslrootcert={}", certificate.display());
+    for mode in ["sslmode=require", "sslmode=prefer", &verified] {
+        let store = open("localhost", mode).await.unwrap_or_else(|error| panic!("{mode}: {error}"));
+        store.close().await;
+    }
+    // Another host than the certificate's; a certificate that nobody vouches for.
+    assert!(open("127.0.0.1", &verified).await.is_err());
+    assert!(open("localhost", "sslmode=verify-full").await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_used_where_tls_is_required() {
+    let cluster = Cluster::start();
+    let relay = Relay::to(&cluster.socket()).await;
+    let url = relay.url(&cluster.database());
+    let refused = Postgres::open(format!("{url}?sslmode=require").parse().unwrap()).await.err().unwrap();
+    assert!(matches!(refused, StoreError::Database(sqlx::Error::Tls(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod owner;
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{
@@ -23,6 +24,9 @@ use owner::Owner;
 
 /// The role that owns everything in a cluster.
 const ROLE: &str = "luthien";
+/// What a server's certificate says; it vouches for itself.
+const CERTIFICATE: &str = "[req]\ndistinguished_name = name\nx509_extensions = extensions\nprompt = no\n\
+    [name]\nCN = localhost\n[extensions]\nsubjectAltName = DNS:localhost\nbasicConstraints = critical, CA:FALSE\n";
 /// How long a server may take to start or stop, recovery included.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,6 +65,29 @@ impl Cluster {
         cluster.initialize();
         cluster.start_again();
         cluster
+    }
+
+    /// Takes connections by TCP with TLS too, with a certificate for `localhost` that is made for it: its port, and the file
+    /// with the certificate. Begins with the next start.
+    ///
+    /// # Panics
+    /// When there is no `openssl`, which comes with Debian's Postgres.
+    pub fn listen_with_tls(&self) -> (u16, PathBuf) {
+        let folder = self.folder.path();
+        fs::write(folder.join("openssl.conf"), CERTIFICATE).expect("the folder can be written");
+        let mut openssl = Command::new("openssl");
+        self.owner.run(&mut openssl);
+        openssl.current_dir(folder).args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+        openssl.args(["-config", "openssl.conf", "-keyout", "data/server.key", "-out", "data/server.crt"]);
+        finish(&mut openssl);
+        let certificate = folder.join("certificate.pem");
+        fs::copy(folder.join("data/server.crt"), &certificate).expect("the folder is ours");
+        // Somebody else may take it meanwhile; then the start fails.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let settings = format!("listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\n");
+        let path = data(folder).join("postgresql.auto.conf");
+        fs::write(path, settings).expect("the folder can be written");
+        (port, certificate)
     }
 
     /// A new, empty database: its URL.

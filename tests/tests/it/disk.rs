@@ -16,6 +16,7 @@ use luthien_tests::{
     },
     validate::{Dialect, sse},
 };
+use luthien_tests_postgres::Cluster;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -60,18 +61,35 @@ struct Site {
     disk: Disk,
     // Behind the disk, which is within.
     folder: TempDir,
+    /// Where the record goes from the disk, if it does not stay there. It has room.
+    _postgres: Option<Cluster>,
+}
+
+/// What is on the disk.
+#[derive(Clone, Copy)]
+enum Holds {
+    /// The record.
+    Record,
+    /// The journal before Postgres.
+    Journal,
 }
 
 impl Site {
-    async fn start(audit: &str, small: bool) -> Result<Self, String> {
+    async fn start(audit: &str, small: bool, holds: Holds) -> Result<Self, String> {
         let (folder, upstream) = (TempDir::new().unwrap(), Upstream::start().await);
         let place = folder.path().join("disk");
         fs::create_dir(&place).unwrap();
         let disk = if small { Disk::Small { _mount: Mount::new(&place)? } } else { Disk::Limited };
+        let postgres = match holds {
+            Holds::Record => None,
+            Holds::Journal => Some(Cluster::start()),
+        };
+        let in_file = || format!("sqlite://{}", place.join("luthien.db").display());
         let section = json!({
             "audit": audit,
             "timeouts": {"drain": "1s"},
-            "database": format!("sqlite://{}", place.join("luthien.db").display()),
+            "database": postgres.as_ref().map_or_else(in_file, Cluster::database),
+            "journal": place.join("journal"),
             "policies": [{"name": "words", "kind": "string_replacement", "config": {"replacements": [["cool", "radical"]]}}],
             "pipeline": ["words"],
         });
@@ -80,7 +98,7 @@ impl Site {
         let mut section = data_plane_section(&upstream, &[control.url()]);
         section["timeouts"] = json!({"hold": "1s", "takeover": "500ms"});
         let data = DataPlane::start(folder.path(), "data-plane", &section).await;
-        let site = Self { upstream, control, data, disk, folder };
+        let site = Self { upstream, control, data, disk, folder, _postgres: postgres };
         if let Disk::Limited = site.disk {
             site.control.process.limit_files(None)?;
         }
@@ -90,8 +108,10 @@ impl Site {
     /// Both kinds of full disk, where they can be had.
     async fn each(audit: &str) -> Vec<Self> {
         let mut sites = Vec::new();
-        for small in [false, true] {
-            match Self::start(audit, small).await {
+        for (small, holds) in
+            [(false, Holds::Record), (true, Holds::Record), (false, Holds::Journal), (true, Holds::Journal)]
+        {
+            match Self::start(audit, small, holds).await {
                 Ok(site) => sites.push(site),
                 Err(why) => println!("skipped, for a disk can't be filled so here: {why}"),
             }

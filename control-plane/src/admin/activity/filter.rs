@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use luthien_proto::message::{Outcome, Severity};
 
-use crate::record::{Happening, Place, outcome_from_name, severity_from_name};
+use crate::{
+    admin::calls::params,
+    record::{Happening, Place, outcome_from_name},
+};
 
 const KNOWN: &str = "session, model, policy, severity, outcome, since";
-const SEVERITIES: &str = "parameter \"severity\": one of debug, info, warning, error";
 const OUTCOMES: &str = "parameter \"outcome\": one of delivered, cut_by_client, ended_by_policy, failed, unknown";
 
 /// What a viewer asks for.
@@ -35,9 +37,7 @@ impl Wanted {
         let mut seen = HashSet::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             wanted.set(&name, &value)?;
-            if !seen.insert(name.clone()) {
-                return Err(format!("parameter {name:?} is given twice"));
-            }
+            params::once(&mut seen, name)?;
         }
         Ok(wanted)
     }
@@ -49,7 +49,7 @@ impl Wanted {
             "session" => filter.session = text(),
             "model" => filter.model = text(),
             "policy" => filter.policy = text(),
-            "severity" => filter.severity = Some(severity_from_name(value).ok_or(SEVERITIES)?),
+            "severity" => filter.severity = Some(params::severity(value)?),
             "outcome" => filter.outcome = Some(outcome_from_name(value).ok_or(OUTCOMES)?),
             "since" => {
                 self.since = Some(Place::from_text(value).ok_or("parameter \"since\": not the id of an event")?);

@@ -6,6 +6,7 @@ mod words;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::record::{Entry, FullCall, StoreError, joined};
@@ -13,7 +14,8 @@ use side::{Sides, Status};
 use words::Budget;
 
 /// A call before and after its policies.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Diff)]
 pub(in crate::admin) struct DiffView {
     call_id: Uuid,
     /// `null`: the call runs, or its data plane died with its control plane; there may be more to come.
@@ -23,7 +25,7 @@ pub(in crate::admin) struct DiffView {
 }
 
 /// The request as it was received, and as it was sent upstream.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RequestDiff {
     status: Status,
     /// The model as the client named it, and as the upstream is asked for it: routes rename, not policies.
@@ -34,7 +36,7 @@ struct RequestDiff {
     parameters: Sides,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MessageDiff {
     role: Value,
     #[serde(flatten)]
@@ -42,7 +44,7 @@ struct MessageDiff {
 }
 
 /// The response as the model gave it, and as the policies settled it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ResponseDiff {
     status: Status,
     blocks: Vec<BlockDiff>,
@@ -50,7 +52,7 @@ struct ResponseDiff {
     steps: Vec<StepDiff>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BlockDiff {
     choice: Value,
     block: Value,
@@ -63,7 +65,7 @@ struct BlockDiff {
     sides: Sides,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StepDiff {
     seq: Value,
     step: Value,

@@ -1,7 +1,7 @@
 //! The parameters of a list. Whatever is not understood is refused: a filter that silently does nothing shows calls that
 //! nobody asked for.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use jiff::Timestamp;
 
@@ -13,16 +13,36 @@ const KNOWN: &str = "model, dialect, client, route, upstream, outcome, session, 
                      cursor, limit";
 
 /// Reads the query part of a URL.
-pub(super) fn parse(text: &str) -> Result<Query, String> {
+pub(in crate::admin) fn parse(text: &str) -> Result<Query, String> {
     let mut query = Query::default();
     let mut seen = HashSet::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         set(&mut query, &name, &value)?;
-        if !seen.insert(name.clone()) {
-            return Err(format!("parameter {name:?} is given twice"));
-        }
+        once(&mut seen, name)?;
     }
     Ok(query)
+}
+
+/// The same, for as many calls as are wanted; `None`: all.
+pub(in crate::admin) fn unlimited(text: &str) -> Result<(Query, Option<u64>), String> {
+    let (mut query, mut limit) = (Query::default(), None);
+    let mut seen = HashSet::new();
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        match &*name {
+            "limit" => limit = Some(value.parse().map_err(|_| "parameter \"limit\": a number is needed")?),
+            _ => set(&mut query, &name, &value)?,
+        }
+        once(&mut seen, name)?;
+    }
+    Ok((query, limit))
+}
+
+/// Refuses what is given twice.
+pub(in crate::admin) fn once<'t>(seen: &mut HashSet<Cow<'t, str>>, name: Cow<'t, str>) -> Result<(), String> {
+    match seen.replace(name) {
+        Some(name) => Err(format!("parameter {name:?} is given twice")),
+        None => Ok(()),
+    }
 }
 
 /// How a call is shown.
@@ -48,14 +68,12 @@ pub(super) fn shown(text: &str) -> Result<Shown, String> {
             }
             _ => return Err(format!("unknown parameter {name:?}; there are epoch, deltas")),
         }
-        if !seen.insert(name.clone()) {
-            return Err(format!("parameter {name:?} is given twice"));
-        }
+        once(&mut seen, name)?;
     }
     Ok(shown)
 }
 
-fn set(query: &mut Query, name: &str, value: &str) -> Result<(), String> {
+pub(in crate::admin) fn set(query: &mut Query, name: &str, value: &str) -> Result<(), String> {
     let text = || Some(value.to_owned());
     match name {
         "model" => query.model = text(),
@@ -71,7 +89,7 @@ fn set(query: &mut Query, name: &str, value: &str) -> Result<(), String> {
         "since" => query.since_us = Some(time(name, value)?),
         "until" => query.until_us = Some(time(name, value)?),
         "cursor" => query.after = Some(Cursor::from_text(value).ok_or("parameter \"cursor\": not one of ours")?),
-        "limit" => query.limit = limit(value)?,
+        "limit" => query.limit = limit(value, Query::LIMIT_MAX)?,
         _ => return Err(format!("unknown parameter {name:?}; there are {KNOWN}")),
     }
     Ok(())
@@ -86,7 +104,7 @@ fn outcome(value: &str) -> Result<Ended, String> {
     }
 }
 
-fn severity(value: &str) -> Result<Severity, String> {
+pub(in crate::admin) fn severity(value: &str) -> Result<Severity, String> {
     severity_from_name(value).ok_or_else(|| "parameter \"severity\": one of debug, info, warning, error".to_owned())
 }
 
@@ -96,10 +114,11 @@ fn time(name: &str, value: &str) -> Result<i64, String> {
         .map_err(|_| format!("parameter {name:?}: a time as in 2026-11-30T12:00:00Z (RFC 3339) is needed"))
 }
 
-fn limit(value: &str) -> Result<u32, String> {
+/// How many, at most `max`.
+pub(in crate::admin) fn limit(value: &str, max: u32) -> Result<u32, String> {
     match value.parse() {
-        Ok(limit) if (1..=Query::LIMIT_MAX).contains(&limit) => Ok(limit),
-        Ok(_) | Err(_) => Err(format!("parameter \"limit\": a number from 1 to {} is needed", Query::LIMIT_MAX)),
+        Ok(limit) if (1..=max).contains(&limit) => Ok(limit),
+        Ok(_) | Err(_) => Err(format!("parameter \"limit\": a number from 1 to {max} is needed")),
     }
 }
 

@@ -1,14 +1,18 @@
 //! Calls as the API shows them.
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::record::{Cursor, Entry, Fields, FullCall, Page, Summary, without_superseded};
+use crate::{
+    admin::time,
+    record::{Cursor, Entry, Fields, FullCall, Page, Summary, Tokens, without_superseded},
+};
 
 /// A page of calls.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallPage)]
 pub(in crate::admin) struct PageView {
     calls: Vec<CallView>,
     /// The `cursor` of the next page; `null`: this is the last.
@@ -16,8 +20,9 @@ pub(in crate::admin) struct PageView {
 }
 
 /// A call at a glance. What is not known (yet) is `null`.
-#[derive(Serialize)]
-struct CallView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Call)]
+pub(in crate::admin) struct CallView {
     call_id: Uuid,
     session: Option<String>,
     started_at: String,
@@ -48,8 +53,10 @@ struct CallView {
     acted: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct TokensView {
+/// Tokens, as the upstream counted them.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tokens)]
+pub(in crate::admin) struct TokensView {
     input: Option<u64>,
     cache_read: Option<u64>,
     cache_write: Option<u64>,
@@ -58,7 +65,8 @@ struct TokensView {
 }
 
 /// All that is on record of a call.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FullCall)]
 pub(in crate::admin) struct FullCallView {
     #[serde(flatten)]
     call: CallView,
@@ -71,12 +79,15 @@ pub(in crate::admin) struct FullCallView {
     entries: Vec<EntryView>,
 }
 
-#[derive(Serialize)]
+/// One durable item of a call.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Entry)]
 struct EntryView {
     epoch: u32,
     seq: u64,
     at_us: u64,
     /// An object with its `type`.
+    #[schema(value_type = Object)]
     body: Box<RawValue>,
 }
 
@@ -88,7 +99,7 @@ impl From<Page> for PageView {
 
 impl FullCallView {
     /// With the entries of that epoch, and perhaps how its blocks came.
-    pub(super) fn new(epoch: u32, deltas: bool, call: FullCall) -> Self {
+    pub(in crate::admin) fn new(epoch: u32, deltas: bool, call: FullCall) -> Self {
         let (epochs, report) = (call.epochs(), call.report().cloned().map(EntryView::from));
         let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch).collect();
         let entries =
@@ -121,18 +132,18 @@ impl From<Summary> for CallView {
             reason: summary.reason,
             status: summary.status,
             upstream_status: summary.upstream_status,
-            tokens: TokensView {
-                input: summary.tokens.input,
-                cache_read: summary.tokens.cache_read,
-                cache_write: summary.tokens.cache_write,
-                output: summary.tokens.output,
-                thinking: summary.tokens.thinking,
-            },
+            tokens: summary.tokens.into(),
             severity: summary.severity.map(|severity| severity.name()),
             upstream_first_us: summary.upstream_first_us,
             client_first_us: summary.client_first_us,
             acted: summary.acted,
         }
+    }
+}
+
+impl From<Tokens> for TokensView {
+    fn from(Tokens { input, cache_read, cache_write, output, thinking }: Tokens) -> Self {
+        Self { input, cache_read, cache_write, output, thinking }
     }
 }
 
@@ -148,10 +159,4 @@ impl From<Entry> for EntryView {
 pub(in crate::admin) fn without_deltas(entry: Entry) -> Entry {
     let body = (entry.kind == "block").then(|| Fields::without(&entry.body, "deltas")).flatten();
     Entry { body: body.unwrap_or(entry.body), ..entry }
-}
-
-/// RFC 3339; a time that a proxy made up and no calendar has is brought to the nearest that there is.
-fn time(us: i64) -> String {
-    let nearest = if us < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    Timestamp::from_microsecond(us).unwrap_or(nearest).to_string()
 }

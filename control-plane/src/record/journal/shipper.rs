@@ -186,8 +186,11 @@ impl<'a> Attempts<'a> {
 
     /// Tells that one failed, and waits before the next.
     async fn failed(&mut self, reason: &StoreError, what: &'static str) {
-        if !self.has_failed {
-            warn!(%reason, "{what}; trying again");
+        match Trouble::of(reason) {
+            _ if self.has_failed => {}
+            Trouble::Outage => warn!(%reason, "{what}; trying again"),
+            // Nobody but an operator can help.
+            Trouble::Data | Trouble::Setup => error!(%reason, "{what}; trying again"),
         }
         self.has_failed = true;
         self.journal.fail(Some(reason.to_string()));

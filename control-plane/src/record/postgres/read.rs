@@ -112,7 +112,7 @@ pub(super) fn filter(select: &mut QueryBuilder<Postgres>, query: &Query) {
         select.push(" AND severity = ANY (").push_bind(grave).push(")");
     }
     if let Some(policy) = &query.policy {
-        select.push(" AND acted::jsonb ? ").push_bind(text(policy).into_owned());
+        select.push(" AND acted IS NOT NULL AND acted::jsonb ? ").push_bind(text(policy).into_owned());
     }
     for phrase in query.text.iter().flat_map(Search::phrases) {
         select.push(" AND call_id IN (SELECT call_id FROM texts WHERE words @@ phraseto_tsquery('simple', ");

@@ -115,7 +115,9 @@ pub(super) fn filter(select: &mut QueryBuilder<Sqlite>, query: &Query) {
         select.push(")");
     }
     if let Some(policy) = &query.policy {
-        select.push(" AND EXISTS (SELECT 1 FROM json_each(calls.acted) WHERE value = ").push_bind(policy.as_str());
+        select
+            .push(" AND acted IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(calls.acted) WHERE value = ")
+            .push_bind(policy.as_str());
         select.push(")");
     }
     for phrase in query.text.iter().flat_map(Search::phrases) {

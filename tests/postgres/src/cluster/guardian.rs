@@ -19,7 +19,7 @@ const SCRIPT: &str = r#"
             sleep 0.1
         done
     fi
-    rm -rf "$1/data" "$1/log"
+    rm -rf "$1"/*
     rmdir "$1" 2> /dev/null
     exit 0
 "#;

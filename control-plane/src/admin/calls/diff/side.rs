@@ -2,12 +2,14 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::words::{Budget, By, Word, compare};
 
 /// What the policies did to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DiffStatus)]
 pub(super) enum Status {
     /// Nothing.
     Unchanged,
@@ -28,7 +30,7 @@ impl Status {
 }
 
 /// One thing before and after the policies.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Sides {
     pub status: Status,
     /// `null`: a policy made it.
@@ -36,24 +38,20 @@ pub(super) struct Sides {
     /// `null`: nothing of it was let through.
     #[serde(rename = "final")]
     settled: Value,
-    /// Where it is not unchanged.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    difference: Option<Difference>,
-}
-
-/// How the sides differ.
-#[derive(Debug, Serialize)]
-struct Difference {
-    /// What of them is compared: `text`, `arguments`, or all of it as `json`.
-    words_of: &'static str,
+    /// What of them is compared: `text`, `arguments`, or all of it as `json`. Left out, as the next two, where nothing differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words_of: Option<&'static str>,
     /// How finely: a text that has changed too much is compared line by line, or as a whole.
-    words_by: By,
-    words: Vec<Word>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words_by: Option<By>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<Word>>,
 }
 
 impl Sides {
     pub fn unchanged(original: Value) -> Self {
-        Self { status: Status::Unchanged, settled: original.clone(), original, difference: None }
+        let settled = original.clone();
+        Self { status: Status::Unchanged, settled, original, words_of: None, words_by: None, words: None }
     }
 
     /// Compares them; `null` is none.
@@ -66,7 +64,8 @@ impl Sides {
         };
         let (words_of, before, after) = texts(&original, &settled);
         let (words_by, words) = compare(&before, &after, budget);
-        Self { status, original, settled, difference: Some(Difference { words_of, words_by, words }) }
+        let (words_of, words_by, words) = (Some(words_of), Some(words_by), Some(words));
+        Self { status, original, settled, words_of, words_by, words }
     }
 }
 

@@ -2,15 +2,16 @@
 
 use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
+use utoipa::ToSchema;
 
 /// A piece of the comparison. Those that are not inserted make the first text, those that are not deleted the second.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Word {
     op: Op,
     text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Op {
     Equal,
@@ -19,7 +20,7 @@ enum Op {
 }
 
 /// How finely texts were compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum By {
     Words,
