@@ -166,6 +166,7 @@ mod tests {
             (config.audit, config.limits, config.timeouts),
             (Audit::Relaxed, Limits::default(), Timeouts::default())
         );
+        assert_eq!(config.retention, Retention::default());
         assert!(config.admin_token.is_none() && config.policies.names().is_empty());
     }
 
@@ -179,6 +180,7 @@ mod tests {
   admin: { token: sesame }
   database: sqlite:///var/lib/luthien.db
   audit: strict
+  retention: { age: 30d, size: 10GiB }
   limits: { message: 1MiB }
   timeouts: { lease: 200ms, drain: 1s }",
         )
@@ -190,6 +192,7 @@ mod tests {
         assert!(matches!(config.database, Database::Sqlite(path) if path == Path::new("/var/lib/luthien.db")));
         assert_eq!((config.audit, config.limits.message), (Audit::Strict, 1 << 20));
         assert_eq!(config.timeouts.lease, Duration::from_millis(200));
+        assert_eq!(config.retention, Retention { age: Some(30 * AGE_MIN), size: Some(10 << 30) });
     }
 
     #[test]
@@ -339,6 +342,9 @@ mod tests {
             ("  journal: ''", "control_plane.journal"),
             ("  journal_max: 1MiB", "control_plane.journal_max"),
             ("  limits: { message: 1KiB }", "control_plane.limits.message"),
+            ("  retention: { age: 1h }", "control_plane.retention.age"),
+            ("  retention: { size: 1MiB }", "control_plane.retention.size"),
+            ("  retention: { days: 3 }", "control_plane.retention.days"),
             ("  timeouts: { lease: 0s }", "control_plane.timeouts.lease"),
         ] {
             let error = load(section).err().unwrap();
