@@ -17,7 +17,7 @@ pub struct Bench {
     /// How long each path is measured under each load
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
-    /// One scenario, with its floor: nothing, passed, replaced, whole
+    /// One scenario, with its floor: nothing, passed, replaced, strict, whole
     #[arg(long, value_name = "SCENARIO")]
     only: Option<String>,
     /// Writes the table there too, row by row

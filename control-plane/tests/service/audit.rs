@@ -99,6 +99,9 @@ async fn without_a_policy_everything_is_gated_and_passed_when_it_is_on_record() 
         assert_eq!(verdict.decision, Decision::Pass);
     }
     assert_eq!(settled(&entries(&plane, id).await), "Hello");
+    // Readers see the parts of a block as what is known of it.
+    let diff = plane.get(&format!("/api/calls/{id}/diff")).await;
+    assert_eq!(diff["response"]["blocks"][0]["final"]["text"], "Hello");
     stream.end(Outcome::CutByClient);
     stream.close().await.unwrap();
 }

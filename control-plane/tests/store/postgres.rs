@@ -125,7 +125,7 @@ async fn nothing_is_told_before_what_may_still_come_before_it() {
     let mut transaction = early.begin().await.unwrap();
     let row = "INSERT INTO activity (call_id, epoch, first, last) VALUES ($1, 0, 0, 0)";
     sqlx::query(row).bind(conformance::id(1)).execute(&mut *transaction).await.unwrap();
-    let entries = vec![activity::note(1, 0), activity::note(1, 1)];
+    let entries = [activity::note(1, 0), activity::note(1, 1)];
     let late = Batch { entries: entries[1..].to_vec(), ..Batch::default() };
     store.write(&late).await.unwrap();
     let seen = store.after(begin, 100).await.unwrap();

@@ -25,10 +25,12 @@ pub enum Path {
     Passed,
     /// luthien, everything gated, and something is replaced in each delta.
     Replaced,
+    /// luthien, everything gated and passed, under strict audit. Measured where it is asked for: it tells of the disk.
+    Strict,
 }
 
 impl Path {
-    /// All of them, each after its floor.
+    /// Those that are always measured, each after its floor.
     pub const ALL: [Self; 6] = [Self::Straight, Self::Relay, Self::Nothing, Self::Judged, Self::Passed, Self::Replaced];
 
     /// For the table.
@@ -40,6 +42,7 @@ impl Path {
             Self::Nothing => "nothing gated",
             Self::Passed => "gated, passed",
             Self::Replaced => "gated, replaced",
+            Self::Strict => "gated, passed, strict audit",
         }
     }
 
@@ -49,6 +52,7 @@ impl Path {
             Self::Straight | Self::Relay | Self::Judged => None,
             Self::Nothing => Some(Self::Relay),
             Self::Passed | Self::Replaced => Some(Self::Judged),
+            Self::Strict => Some(Self::Passed),
         }
     }
 
@@ -68,9 +72,10 @@ impl Path {
                 let (relay, address) = Process::role(&["relay".into(), upstream.to_string(), peer.to_string()])?;
                 Ok(Running { address, front: Some(relay), back: Some(judge), folder: None })
             }
-            Self::Nothing => planes(upstream, &json!({"name": "p", "kind": "noop"})),
-            Self::Passed => planes(upstream, &replacing("#never#")),
-            Self::Replaced => planes(upstream, &replacing(&(MARK as char).to_string())),
+            Self::Nothing => planes(upstream, &json!({"name": "p", "kind": "noop"}), "relaxed"),
+            Self::Passed => planes(upstream, &replacing("#never#"), "relaxed"),
+            Self::Strict => planes(upstream, &replacing("#never#"), "strict"),
+            Self::Replaced => planes(upstream, &replacing(&(MARK as char).to_string()), "relaxed"),
         }
     }
 }
@@ -113,12 +118,13 @@ impl Drop for Running {
 }
 
 /// Both planes, with one thread each as the floor has, and SQLite.
-fn planes(upstream: SocketAddr, policy: &Value) -> io::Result<Running> {
+fn planes(upstream: SocketAddr, policy: &Value, audit: &str) -> io::Result<Running> {
     let folder = tempfile::tempdir()?;
     let control = json!({"control_plane": {
         "grpc_listen": "127.0.0.1:0",
         "http_listen": "127.0.0.1:0",
         "threads": 1,
+        "audit": audit,
         "admin": {"token": "a-token-for-a-benchmark-of-luthien"},
         "database": format!("sqlite://{}", folder.path().join("luthien.db").display()),
         "policies": [policy],

@@ -28,7 +28,7 @@ pub struct Options {
 /// A part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Only {
-    /// A path of luthien's, with its floor, streamed.
+    /// A path of luthien's, with what it is compared with, streamed.
     Path(Path),
     /// Whole responses, on all paths.
     Whole,
@@ -42,8 +42,9 @@ impl std::str::FromStr for Only {
             "nothing" => Ok(Self::Path(Path::Nothing)),
             "passed" => Ok(Self::Path(Path::Passed)),
             "replaced" => Ok(Self::Path(Path::Replaced)),
+            "strict" => Ok(Self::Path(Path::Strict)),
             "whole" => Ok(Self::Whole),
-            _ => Err(format!("{name:?} is none of: nothing, passed, replaced, whole")),
+            _ => Err(format!("{name:?} is none of: nothing, passed, replaced, strict, whole")),
         }
     }
 }
@@ -60,10 +61,10 @@ impl Options {
 
     fn paths(&self) -> Vec<Path> {
         let wanted = |path: &Path| match self.only {
-            None | Some(Only::Whole) => true,
+            None | Some(Only::Whole) => *path != Path::Strict,
             Some(Only::Path(only)) => [Path::Straight, only].contains(path) || only.floor() == Some(*path),
         };
-        Path::ALL.into_iter().filter(wanted).collect()
+        Path::ALL.into_iter().chain([Path::Strict]).filter(wanted).collect()
     }
 }
 

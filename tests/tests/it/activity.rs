@@ -1,12 +1,22 @@
 //! What happens in the calls, as those see it who watch.
 
+use std::path::Path;
+
 use luthien_tests::{
     fixtures,
-    harness::{Answer, Ask, ControlPlane, DataPlane, Gateway, Setup, data_plane_section},
-    peers::{Gate, upstream::Reply, within},
+    harness::{Answer, Ask, ControlPlane, DataPlane, Setup, data_plane_section},
+    peers::{
+        Gate,
+        upstream::{Reply, Upstream},
+        within,
+    },
     validate::{Dialect, sse},
 };
+use luthien_tests_postgres::Cluster;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::postgres;
 
 const DIALECT: Dialect = Dialect::OpenAi;
 
@@ -67,8 +77,8 @@ fn events(text: &str) -> Vec<Seen> {
     frames.map(|(id, data)| Seen { id, data: serde_json::from_str(&data).unwrap() }).collect()
 }
 
-async fn call(gateway: &Gateway, data: &DataPlane) -> String {
-    gateway.upstream.answer(Reply::stream(&fixtures::streamed(DIALECT, "text")));
+async fn call(upstream: &Upstream, data: &DataPlane) -> String {
+    upstream.answer(Reply::stream(&fixtures::streamed(DIALECT, "text")));
     let answer = data.ask(Ask::streamed(DIALECT)).await;
     let id = answer.call_id();
     answer.stream(DIALECT).await;
@@ -83,15 +93,14 @@ fn calls(seen: &[Seen]) -> Vec<&str> {
 async fn a_call_is_seen_with_its_verdicts_before_it_ends() {
     let gateway = Setup::replacing_cool().start().await;
     let mut viewer = Viewer::watch(&gateway.control).await;
-    let (begun, rest) = {
-        let body = fixtures::streamed(DIALECT, "text");
-        let (begun, rest) = sse::split_behind(&body, "re, the radi");
-        (begun.to_vec(), rest.to_vec())
-    };
+    // Up to the end of the text, and not of the response.
+    let dialect = Dialect::Anthropic;
+    let body = fixtures::streamed(dialect, "text");
+    let (begun, rest) = sse::split_behind(&body, "content_block_stop");
     let gate = Gate::new();
-    gateway.upstream.answer(Reply::sse().send(&begun).wait(&gate).send(&rest));
-    let mut answer = gateway.ask(Ask::streamed(DIALECT)).await;
-    answer.until("re, the radi").await;
+    gateway.upstream.answer(Reply::sse().send(begun).wait(&gate).send(rest));
+    let mut answer = gateway.ask(Ask::streamed(dialect)).await;
+    answer.until("radical").await;
     let id = answer.call_id();
 
     let seen = viewer.until("verdict").await;
@@ -104,44 +113,76 @@ async fn a_call_is_seen_with_its_verdicts_before_it_ends() {
     assert!(!text.contains("prompt-canary") && !text.contains("radical"), "what was said is not told: {text}");
 
     gate.open();
-    answer.stream(DIALECT).await;
+    answer.stream(dialect).await;
     let end = viewer.until("outcome").await.pop().unwrap();
     assert_eq!((&end.data["outcome"], &end.data["status"]), (&json!("delivered"), &json!(200)));
 }
 
-#[tokio::test]
-async fn who_comes_back_has_lost_and_doubled_nothing_on_whichever_control_plane() {
-    let gateway = Setup::replacing_cool().start().await;
-    // Another control plane on the same database, with a data plane of its own.
-    let section = json!({
-        "policies": [{"name": "words", "kind": "string_replacement", "config": {"replacements": [["cool", "radical"]]}}],
-        "pipeline": ["words"],
-    });
-    let beside = ControlPlane::start(gateway.folder(), "beside", &section).await;
-    let planes = data_plane_section(&gateway.upstream, &[beside.url()]);
-    let data = DataPlane::start(gateway.folder(), "data-plane-beside", &planes).await;
+/// Two control planes that share a database, each with a data plane of its own.
+struct Pair {
+    upstream: Upstream,
+    controls: [ControlPlane; 2],
+    datas: [DataPlane; 2],
+    _folder: TempDir,
+}
 
-    let mut whole = Viewer::watch(&gateway.control).await;
-    let mut parted = Viewer::watch(&gateway.control).await;
+impl Pair {
+    async fn start(section: impl Fn(&Path, &str) -> Value) -> Self {
+        let (folder, upstream) = (TempDir::new().unwrap(), Upstream::start().await);
+        let plane = async |name| {
+            let control = ControlPlane::start(folder.path(), name, &section(folder.path(), name)).await;
+            let planes = data_plane_section(&upstream, &[control.url()]);
+            let data = DataPlane::start(folder.path(), &format!("{name}-data"), &planes).await;
+            (control, data)
+        };
+        let ((one, its), (other, others)) = (plane("one").await, plane("other").await);
+        Self { upstream, controls: [one, other], datas: [its, others], _folder: folder }
+    }
+
+    /// A call here (0) or there (1).
+    async fn call(&self, at: usize) -> String {
+        call(&self.upstream, &self.datas[at]).await
+    }
+}
+
+async fn who_comes_back_has_lost_and_doubled_nothing(pair: &Pair) {
+    let mut whole = Viewer::watch(&pair.controls[0]).await;
+    let mut parted = Viewer::watch(&pair.controls[0]).await;
     let (mut all, mut parts): (Vec<Seen>, Vec<Seen>) = (Vec::new(), Vec::new());
     for n in 0..6 {
-        let there = n % 2 == 1;
-        let id = call(&gateway, if there { &data } else { &gateway.data }).await;
+        let id = pair.call(n % 2).await;
         let seen = whole.until("outcome").await;
         assert!(calls(&seen).iter().all(|call| *call == id), "{seen:?}");
         all.extend(seen);
-        // Read a part of it, go away, miss a call, and come back, here or elsewhere.
         if n == 0 {
+            // In the midst of a call.
             parts = parted.until("admission").await;
         } else if n % 2 == 1 {
-            let control = if n == 1 { &beside } else { &gateway.control };
-            parted = Viewer::behind(control, &parts.last().unwrap().id).await;
-            for _ in 0..2 {
-                parts.extend(parted.until("outcome").await);
-            }
+            // It was away for the rest of one call and for a whole one, and comes back elsewhere.
+            parted = Viewer::behind(&pair.controls[n / 2 % 2], &parts.last().unwrap().id).await;
+            parts.extend(parted.until("outcome").await);
+            parts.extend(parted.until("outcome").await);
         }
     }
     assert_eq!(parts, all);
+}
+
+#[tokio::test]
+async fn who_comes_back_has_lost_and_doubled_nothing_on_whichever_control_plane() {
+    let sqlite = |_: &Path, _: &str| {
+        json!({
+            "policies": [{"name": "words", "kind": "string_replacement", "config": {"replacements": [["cool", "radical"]]}}],
+            "pipeline": ["words"],
+        })
+    };
+    who_comes_back_has_lost_and_doubled_nothing(&Pair::start(sqlite).await).await;
+}
+
+#[tokio::test]
+async fn who_comes_back_has_lost_and_doubled_nothing_with_journals_before_postgres() {
+    let database = Cluster::shared().database();
+    let postgres = |folder: &Path, name: &str| postgres::section(&database, folder, name);
+    who_comes_back_has_lost_and_doubled_nothing(&Pair::start(postgres).await).await;
 }
 
 #[tokio::test]
@@ -150,7 +191,7 @@ async fn one_who_does_not_read_is_in_nobodys_way() {
     let mut stuck = Viewer::watch(&gateway.control).await;
     let mut ids = Vec::new();
     for _ in 0..50 {
-        ids.push(call(&gateway, &gateway.data).await);
+        ids.push(call(&gateway.upstream, &gateway.data).await);
     }
     for id in &ids {
         assert_eq!(gateway.record(id).await.outcome(), "delivered");

@@ -4,6 +4,8 @@
 mod crowd;
 mod soak;
 
+use std::env;
+
 use luthien_tests::{
     fixtures,
     harness::{Ask, ControlPlane, DataPlane, Signal, data_plane_section},
@@ -39,6 +41,8 @@ fn policies() -> Value {
             {"name": "rules", "kind": "tool_call_rules", "config": {"deny": delete}},
         ],
         "pipeline": ["words", "rules"],
+        // For those who want it otherwise: `cargo xtask soak --audit strict`.
+        "audit": env::var("LUTHIEN_SOAK_AUDIT").unwrap_or_else(|_| "relaxed".to_owned()),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What must always hold, from what client, upstream and store saw. Knows nothing of how the planes do it.
 
+mod audit;
 mod consults;
 mod leak;
 mod record;
@@ -28,6 +29,7 @@ pub fn judge(plan: &Plan, run: &Run) -> Vec<String> {
         let checks = [
             response(plan, call, got),
             leak::check(plan, number, run),
+            audit::check(plan, number, run),
             bounded(plan, number, run),
             credentials(call, number, run),
             record::check(plan, number, run),

@@ -3,6 +3,7 @@
 mod faults;
 mod response;
 
+use luthien_policy::Audit;
 use serde_json::{Value, json};
 
 pub use faults::{Fault, Trouble};
@@ -29,6 +30,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// How the store behaves.
     pub store: Temper,
+    /// Whether what is said of calls waits for it.
+    pub audit: Audit,
     pub judge: Judge,
     /// The most that a call may hold, in bytes.
     pub window: usize,
@@ -105,6 +108,7 @@ impl Plan {
             calls: Vec::new(),
             faults: Vec::new(),
             store: Temper::default(),
+            audit: Audit::Relaxed,
             judge: Judge::default(),
             window: *rng.pick(&[16 * 1024, 16 * 1024 * 1024]),
         };
@@ -119,6 +123,10 @@ impl Plan {
             plan.policies = judged(&mut rng, &plan.policies);
         }
         plan.faults = faults::of(seed, &plan);
+        if Rng::new(seed, "audit").chance(30) {
+            // One that fails refuses calls, as it should; here it is only slow.
+            (plan.audit, plan.store.fails) = (Audit::Strict, 0);
+        }
         plan
     }
 

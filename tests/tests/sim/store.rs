@@ -19,13 +19,15 @@ use luthien_control_plane::{
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::{plan::Temper, rng::Rng};
+use crate::{plan::Temper, rng::Rng, trace::now};
 
 /// What is durable.
 #[derive(Debug, Default)]
 pub struct Kept {
     pub summaries: BTreeMap<Uuid, Summary>,
     pub entries: BTreeMap<(Uuid, u32, u64), Entry>,
+    /// Since when they are durable, in milliseconds.
+    pub since: BTreeMap<(Uuid, u32, u64), u64>,
     /// What entries refer to.
     pub messages: BTreeMap<Hash, Message>,
     /// What was written twice, and not alike.
@@ -47,6 +49,7 @@ impl Kept {
                 Some(_) => {}
                 None => {
                     self.entries.insert(key, entry.clone());
+                    self.since.insert(key, now());
                 }
             }
         }

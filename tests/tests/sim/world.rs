@@ -153,6 +153,10 @@ async fn serve_control_plane(plan: Rc<Plan>, store: Memory) -> turmoil::Result {
     let (store, metrics): (Arc<dyn Store>, Arc<Metrics>) = (Arc::new(store), Arc::default());
     let set = PolicySet::build(serde_json::from_value(plan.policy_set())?)?;
     let (writer, recorder) = Writer::new(store.clone());
+    let writer = match plan.audit {
+        Audit::Relaxed => writer,
+        Audit::Strict => writer.at_once(),
+    };
     tokio::spawn(writer.run(CancellationToken::new(), CancellationToken::new()));
     let (continuations, lookups) = Continuations::new(store);
     tokio::spawn(lookups.run());
@@ -161,7 +165,7 @@ async fn serve_control_plane(plan: Rc<Plan>, store: Memory) -> turmoil::Result {
         streams: Streams::default(),
         recorder,
         continuations,
-        audit: Audit::Relaxed,
+        audit: plan.audit,
         lease: Duration::from_secs(5),
         takeover_wait: Duration::from_secs(30),
         message_bytes_max: 64 << 20,

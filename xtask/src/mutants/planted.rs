@@ -38,10 +38,17 @@ const UPSTREAM: &str = "data-plane/call/src/upstream.rs";
 const STANDS: &str = "control-plane/policy/src/session/stands.rs";
 const VERDICTS: &str = "control-plane/policy/src/session/verdicts.rs";
 const REPLACED: &str = "control-plane/policy/src/policies/string_replacement/stream.rs";
+const SPOKEN: &str = "control-plane/src/policy_service/conversation.rs";
 const RECORDED: &str = "control-plane/src/record/writer.rs";
 
 /// All of them.
 pub const ALL: &[Planted] = &[
+    planted(
+        "under strict audit a verdict does not wait for its record",
+        SPOKEN,
+        "Audit::Strict => self.record.added(),",
+        "Audit::Strict => 0,",
+    ),
     planted(
         "a chunk is released before its verdict",
         GATE,

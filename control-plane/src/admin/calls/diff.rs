@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::record::{Entry, FullCall, StoreError};
+use crate::record::{Entry, FullCall, StoreError, joined};
 use side::{Sides, Status};
 use words::Budget;
 
@@ -103,7 +103,7 @@ impl DiffView {
 
 /// The bodies that are compared.
 fn compared(entries: &[Entry]) -> Result<Vec<Value>, StoreError> {
-    let is_compared = |entry: &&Entry| ["request", "admission", "block", "step"].contains(&entry.kind.as_ref());
+    let is_compared = |entry: &&Entry| ["request", "admission", "block", "part", "step"].contains(&entry.kind.as_ref());
     let read = |entry: &Entry| {
         serde_json::from_str(&entry.body).map_err(|_| StoreError::Inconsistent {
             table: "entries",
@@ -111,7 +111,7 @@ fn compared(entries: &[Entry]) -> Result<Vec<Value>, StoreError> {
             call_id: entry.call_id.to_string(),
         })
     };
-    entries.iter().filter(is_compared).map(read).collect()
+    Ok(joined(entries.iter().filter(is_compared).map(read).collect::<Result<_, _>>()?))
 }
 
 impl RequestDiff {

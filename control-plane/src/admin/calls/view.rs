@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     admin::time,
-    record::{Cursor, Entry, Fields, FullCall, Page, Summary, Tokens},
+    record::{Cursor, Entry, Fields, FullCall, Page, Summary, Tokens, without_superseded},
 };
 
 /// A page of calls.
@@ -101,8 +101,9 @@ impl FullCallView {
     /// With the entries of that epoch, and perhaps how its blocks came.
     pub(in crate::admin) fn new(epoch: u32, deltas: bool, call: FullCall) -> Self {
         let (epochs, report) = (call.epochs(), call.report().cloned().map(EntryView::from));
-        let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch);
-        let entries = entries.map(|entry| if deltas { entry } else { without_deltas(entry) });
+        let entries = call.entries.into_iter().filter(|entry| entry.epoch == epoch).collect();
+        let entries =
+            without_superseded(entries).into_iter().map(|entry| if deltas { entry } else { without_deltas(entry) });
         let entries = entries.map(EntryView::from).collect();
         Self { call: call.summary.into(), epoch, epochs, report, entries }
     }

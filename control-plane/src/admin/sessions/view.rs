@@ -154,10 +154,10 @@ impl ConversationView {
 
 impl TurnView {
     fn new(Turn { call, epoch, messages, entries }: Turn, answered: &Said) -> Self {
-        let is_news = |message: &Box<RawValue>| {
-            !serde_json::from_str(message.get()).is_ok_and(|message| answered.is_repeated_by(&message))
-        };
-        let messages = messages.into_iter().filter_map(|message| RawValue::from_string(message).ok());
+        let is_news =
+            |message: &String| !serde_json::from_str(message).is_ok_and(|message| answered.is_repeated_by(&message));
+        let messages = messages.into_iter().filter(is_news);
+        let messages = messages.filter_map(|message| RawValue::from_string(message).ok()).collect();
         let (mut response, mut beside) = (Vec::new(), Vec::new());
         for Entry { seq, at_us, kind, body, .. } in entries {
             let body = || serde_json::from_str::<Value>(&body).unwrap_or_default();
@@ -169,7 +169,7 @@ impl TurnView {
                 _ => {}
             }
         }
-        Self { call: call.into(), epoch, messages: messages.filter(is_news).collect(), response, beside }
+        Self { call: call.into(), epoch, messages, response, beside }
     }
 
     /// What the client was answered.
