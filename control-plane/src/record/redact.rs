@@ -107,7 +107,7 @@ impl Redaction {
             let mut at = from;
             while let Some(span) = regex.find_at(text, at).map(|found| found.range()) {
                 at = if span.is_empty() { text.ceil_char_boundary(span.end + 1) } else { span.end };
-                found.extend((!span.is_empty()).then(|| (span, name.as_str())));
+                found.extend((!span.is_empty()).then_some((span, name.as_str())));
                 if at >= text.len() {
                     break;
                 }

@@ -116,7 +116,7 @@ async fn whatever_clients_got_when_a_control_plane_is_killed_is_on_record() {
     for round in 0..rounds() {
         upstream.answer_by(|exchange| {
             let number = numbered(exchange)?;
-            let fixture = if number / Dialect::ALL.len() % 2 == 0 { "text" } else { "tools_two" };
+            let fixture = if (number / Dialect::ALL.len()).is_multiple_of(2) { "text" } else { "tools_two" };
             Some(paced(&fixtures::streamed(dialect(number), fixture)))
         });
         let ask = |number| json!({"stream": true, "metadata": {"user_id": format!("number-{number}")}});

@@ -76,7 +76,7 @@ async fn a_refused_call_is_on_record_when_the_control_plane_is_back() {
     gateway.control.process.kill();
     let answer = gateway.ask(Ask::streamed(Dialect::Anthropic)).await;
     assert_eq!(answer.status, 503);
-    let (outcome, report) = reported(&back(&gateway).await, &answer.header("x-luthien-call-id")).await;
+    let (outcome, report) = reported(&back(&gateway).await, answer.header("x-luthien-call-id")).await;
     assert_eq!(
         (outcome.as_str(), &report["cause"], &report["status"]),
         ("failed", &json!("not_admitted"), &json!(503))

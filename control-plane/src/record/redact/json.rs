@@ -34,12 +34,21 @@ fn mask_at(redaction: &Redaction, value: &mut Value, depth: usize) -> bool {
             }
             None => false,
         },
-        Value::Array(items) => items.iter_mut().fold(false, |masked, item| mask_at(redaction, item, depth) || masked),
+        Value::Array(items) => mask_each(redaction, items.iter_mut(), depth),
         Value::Object(fields) => {
-            let masked = fields.values_mut().fold(false, |masked, value| mask_at(redaction, value, depth) || masked);
+            let masked = mask_each(redaction, fields.values_mut(), depth);
             mask_names(redaction, fields) || masked
         }
     }
+}
+
+/// All of them, and not only the first one in which something is found.
+fn mask_each<'a>(redaction: &Redaction, values: impl Iterator<Item = &'a mut Value>, depth: usize) -> bool {
+    let mut masked = false;
+    for value in values {
+        masked |= mask_at(redaction, value, depth);
+    }
+    masked
 }
 
 /// Escapes hide what a text says: JSON within it is read.
