@@ -791,6 +791,19 @@ fn a_failure_amid_a_text() {
 }
 
 #[test]
+fn a_failure_before_the_response_began_is_an_error_and_no_response() {
+    let error =
+        CallError { status: 503, type_: "policy".to_owned(), message: "Lost".to_owned(), ..CallError::default() };
+    let told = stream::encode(Dialect::OpenAiResponses, &[Step::Failed(error).into()]);
+    expect![[r#"
+        event: error
+        data: {"type":"error","sequence_number":0,"code":"server_is_overloaded","message":"Lost","param":null}
+
+    "#]]
+    .assert_eq(std::str::from_utf8(&told).unwrap());
+}
+
+#[test]
 fn a_response_that_a_policy_made() {
     let events = stream::policys_own();
     let told = stream::encode(Dialect::OpenAiResponses, &events);

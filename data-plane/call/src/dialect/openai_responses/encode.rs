@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     decode::is_of_item,
+    failure,
     item::{Item, Sort},
     outgoing::{Out, Outgoing, STRUCTURAL},
     place,
@@ -213,6 +214,14 @@ impl Encoder {
     }
 
     fn fail(&mut self, error: &CallError, extras: &Extras, out: &mut Out<'_>) {
+        // Clients wait for the beginning of a response first, and what did not begin has none.
+        if *out.sequence == 0 {
+            return out.write("error", || {
+                let mut event = failure::event(error);
+                add(&mut event, &extras.clone().into_map());
+                event
+            });
+        }
         let response = || self.snapshot.failed(error, self.output(), self.usage.as_ref());
         write_response("response.failed", response, extras, out);
     }

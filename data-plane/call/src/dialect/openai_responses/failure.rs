@@ -40,6 +40,12 @@ pub(super) fn json(error: &CallError) -> Value {
     Value::Object(inner)
 }
 
+/// The fields of an `error` event.
+pub(super) fn event(error: &CallError) -> Object {
+    let param = Some(error.param.as_str()).filter(|param| !param.is_empty());
+    object(json!({"code": code(error), "message": error.message, "param": param}))
+}
+
 fn code(error: &CallError) -> &str {
     match (error.code.as_str(), error.status) {
         ("", 400) => "invalid_prompt",
