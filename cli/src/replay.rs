@@ -10,7 +10,7 @@ use luthien_policy::{
     PolicySet, PolicySetConfig,
     replay::{self, Difference, Next, Recorded, Replay},
 };
-use luthien_service::config::{ConfigArgs, Document, File};
+use luthien_service::config::{ConfigArgs, Document};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 use tokio::runtime::Builder;
@@ -61,7 +61,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let mut calls = Calls::open(&args.config, &args.which).await?;
         while let Some(call) = calls.next().await? {
             report.progress(calls.share(&call));
-            report.add(&judge(&set, &call))?;
+            match judge(&set, &call) {
+                Some(replayed) => report.add(&replayed)?,
+                None => report.skip(),
+            }
         }
         calls.close().await;
         let differs = report.finish()?;
@@ -80,37 +83,38 @@ struct Section {
 
 fn policies(path: &PathBuf) -> anyhow::Result<PolicySet> {
     let document = Document::load(path)?;
-    let (config, prefix) = match document.get::<File<IgnoredAny, Section>>() {
-        Ok(File { control_plane: Some(section), .. }) => {
-            let Section { policies, pipeline, bindings } = section;
+    let (config, prefix) = match document.at::<Option<IgnoredAny>>("control_plane")? {
+        Some(_) => {
+            let Section { policies, pipeline, bindings } = document.at("control_plane")?;
             (PolicySetConfig { policies, pipeline, bindings }, "control_plane.")
         }
-        Ok(File { control_plane: None, .. }) | Err(_) => (document.get::<PolicySetConfig>()?, ""),
+        None => (document.get::<PolicySetConfig>()?, ""),
     };
     PolicySet::build(config).map_err(|error| document.error_at(&format!("{prefix}{}", error.key), error.why).into())
 }
 
-fn judge(set: &Arc<PolicySet>, call: &Value) -> Replayed {
-    let judged = Recorded::read(call).map_err(anyhow::Error::from).and_then(|recorded| {
-        let (decided, unanswered) = decide(Replay::begin(set.clone(), &recorded))?;
-        Ok((replay::differences(&recorded.decided, &decided), unanswered, recorded.is_cut))
-    });
+/// None if no policy was asked about the call.
+fn judge(set: &Arc<PolicySet>, call: &Value) -> Option<Replayed> {
     let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
-    let (call_id, started_at, model) = (text("call_id").parse().unwrap_or_default(), text("started_at"), text("model"));
-    match judged {
-        Ok((differences, unanswered, is_cut)) => {
-            Replayed { call_id, started_at, model, differences, unanswered, is_cut, error: None }
-        }
-        Err(error) => Replayed {
-            call_id,
-            started_at,
-            model,
-            differences: Vec::new(),
-            unanswered: 0,
-            is_cut: false,
-            error: Some(format!("{error:#}")),
-        },
-    }
+    let mut replayed = Replayed {
+        call_id: text("call_id").parse().unwrap_or_default(),
+        started_at: text("started_at"),
+        model: text("model"),
+        differences: Vec::new(),
+        unanswered: 0,
+        is_cut: false,
+        error: None,
+    };
+    let recorded = Recorded::read(call).transpose()?;
+    let judged = recorded.map_err(anyhow::Error::from).and_then(|recorded| {
+        replayed.is_cut = recorded.is_cut;
+        let (decided, unanswered) = decide(Replay::begin(set.clone(), &recorded))?;
+        replayed.differences = replay::differences(&recorded.decided, &decided);
+        replayed.unanswered = unanswered;
+        Ok(())
+    });
+    replayed.error = judged.err().map(|error| format!("{error:#}"));
+    Some(replayed)
 }
 
 /// What is decided where questions without an answer fail; and how many of them there are.

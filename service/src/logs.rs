@@ -9,10 +9,10 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use tracing::Subscriber;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::LevelFilter,
+    filter::{LevelFilter, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     util::SubscriberInitExt,
@@ -58,6 +58,12 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(place, "a panic");
 }
 
+/// Whether a line counts. A pool complains about each attempt to connect; who asked the pool hears that it failed, and says so
+/// with the weight that it has.
+fn is_said(line: &Metadata<'_>) -> bool {
+    !line.target().starts_with("sqlx_core::pool")
+}
+
 fn filter(directives: &str) -> Result<EnvFilter, Usage> {
     EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
@@ -74,7 +80,7 @@ where
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().event_format(json::Flat).boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(lines)
+    tracing_subscriber::registry().with(filter).with(lines.with_filter(filter_fn(is_said)))
 }
 
 #[cfg(test)]

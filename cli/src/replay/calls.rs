@@ -157,7 +157,7 @@ fn next_line(
 ) -> anyhow::Result<Option<Value>> {
     for line in lines {
         let call: Value = serde_json::from_str(&line?).context("a line of the export is no JSON")?;
-        if let Some(error) = call["error"].as_str() {
+        if let Some(error) = call["error"]["message"].as_str() {
             bail!("the export broke off: {error}");
         }
         let began = call["started_at"].as_str().and_then(|time| time.parse::<Timestamp>().ok());

@@ -27,6 +27,7 @@ pub(super) struct Report {
     differ: usize,
     unanswered: usize,
     failed: usize,
+    skipped: usize,
 }
 
 impl Report {
@@ -52,6 +53,7 @@ impl Report {
             differ: 0,
             unanswered: 0,
             failed: 0,
+            skipped: 0,
         })
     }
 
@@ -77,6 +79,11 @@ impl Report {
         Ok(())
     }
 
+    /// No policy was asked about a call.
+    pub fn skip(&mut self) {
+        self.skipped += 1;
+    }
+
     /// Says how much differs; whether anything does, or could not be judged.
     pub fn finish(mut self) -> anyhow::Result<bool> {
         self.progress.finish_and_clear();
@@ -95,6 +102,9 @@ impl Report {
             if self.failed > 0 {
                 println!("{} could not be judged (marked !).", count(self.failed, "call"));
             }
+            if self.skipped > 0 {
+                println!("{} left out: no policy was asked about them.", count(self.skipped, "call"));
+            }
         }
         Ok(self.differ > 0 || self.failed > 0)
     }
@@ -106,11 +116,12 @@ impl Report {
             (None, 0) => "",
             (None, _) => " ?",
         };
-        let began = call.started_at.get(..19).unwrap_or(&call.started_at).replace('T', " ");
-        let mut rows = format!("{}  {began}  {}{mark}\n", style.heading(call.call_id), call.model);
+        let began = plain(call.started_at.get(..19).unwrap_or(&call.started_at)).replace('T', " ");
+        let mut rows = format!("{}  {began}  {}{mark}\n", style.heading(call.call_id), plain(&call.model));
         for difference in &call.differences {
             let Difference { before, after, .. } = difference;
-            rows.push_str(&format!("  {:<28} {} → {}\n", place(difference), side(before), side(after)));
+            let line = format!("{:<28} {} → {}", place(difference), side(before), side(after));
+            rows.push_str(&format!("  {}\n", plain(&line)));
             for (side, is_after) in [(before, false), (after, true)] {
                 let text = content(side);
                 let line = format!("    {} {text}\n", if is_after { "+" } else { "-" });
@@ -122,7 +133,7 @@ impl Report {
             }
         }
         if let Some(error) = &call.error {
-            rows.push_str(&format!("  {error}\n"));
+            rows.push_str(&format!("  {}\n", plain(error)));
         }
         if call.is_cut && !call.differences.is_empty() {
             let note = "  the policies of then ended this response: what the model would have said is not on record\n";
@@ -150,7 +161,12 @@ fn side(side: &Side) -> String {
     }
 }
 
-/// What a client gets, on one line that a terminal can hold, without what a terminal would obey.
+/// Without what a terminal would obey: clients, models and upstreams chose these words.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What a client gets, on one line that a terminal can hold.
 fn content(side: &Side) -> String {
     const WIDTH: usize = 100;
     let field = |name: &str| side.content.get(name).and_then(serde_json::Value::as_str);
@@ -159,7 +175,7 @@ fn content(side: &Side) -> String {
         None if side.content.is_null() => String::new(),
         None => side.content.to_string(),
     };
-    let mut shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WIDTH).collect();
+    let mut shown: String = plain(&text).chars().take(WIDTH).collect();
     if text.chars().nth(WIDTH).is_some() {
         shown.push('…');
     }

@@ -62,17 +62,13 @@ pub enum Next {
 }
 
 impl Recorded {
-    /// Reads a call with its entries, as `GET /api/calls/{id}` and exports have it.
+    /// Reads a call with its entries, as `GET /api/calls/{id}` and exports have it. None if no policy was asked about it:
+    /// it was refused before that, or its policy service was lost.
     ///
     /// # Errors
     /// It has no request on record, or is not what luthien writes.
-    pub fn read(call: &Value) -> Result<Self, Unreadable> {
+    pub fn read(call: &Value) -> Result<Option<Self>, Unreadable> {
         read::call(call)
-    }
-
-    /// When it began: microseconds since 1970.
-    pub fn started_at_us(&self) -> i64 {
-        self.started.started_at_us
     }
 }
 

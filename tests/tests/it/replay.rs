@@ -113,6 +113,10 @@ async fn whatever_is_wrong_is_told_before_anything_is_judged() {
         exit.stderr
     );
 
+    let exit = replay(&gateway, &SAME.replace("pipeline", "pipelines"), &[]).await;
+    assert_eq!(exit.code, Some(2), "{}", exit.stderr);
+    assert!(exit.stderr.contains("candidate.yaml:3:1: pipelines"), "{}", exit.stderr);
+
     let exit = replay(&gateway, SAME, &["--since", "yesterday"]).await;
     assert_eq!(exit.code, Some(2), "{}", exit.stderr);
     assert!(exit.stderr.contains("7d, 36h"), "{}", exit.stderr);
@@ -123,4 +127,26 @@ async fn whatever_is_wrong_is_told_before_anything_is_judged() {
     assert_eq!(exit.code, Some(1), "{}", exit.stderr);
     assert!(exit.stderr.contains("nowhere.db"), "{}", exit.stderr);
     assert!(!gateway.folder().join("nowhere.db").exists());
+}
+
+#[tokio::test]
+async fn an_export_that_broke_off_is_said_to_be_one() {
+    let gateway = Setup::replacing_cool().start().await;
+    let broken = json!({"error": {"message": "the database is gone"}});
+    fs::write(gateway.folder().join("export.jsonl"), broken.to_string()).unwrap();
+    let exit = replay(&gateway, SAME, &["--from", "export.jsonl"]).await;
+    assert_eq!(exit.code, Some(1), "{}", exit.stdout);
+    assert!(exit.stderr.contains("the export broke off: the database is gone"), "{}", exit.stderr);
+}
+
+#[tokio::test]
+async fn calls_that_no_policy_was_asked_about_are_left_out_and_counted() {
+    let gateway = Setup::replacing_cool().start().await;
+    let refused = json!({
+        "call_id": "0198c9a5-7e4c-7000-8000-000000000001", "model": "\u{1b}[31m", "entries": [{"body": {"type": "report"}}],
+    });
+    fs::write(gateway.folder().join("export.jsonl"), refused.to_string()).unwrap();
+    let exit = replay(&gateway, SAME, &["--from", "export.jsonl", "--fail-on-diff"]).await;
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    assert!(exit.stdout.contains("1 call left out"), "{}", exit.stdout);
 }

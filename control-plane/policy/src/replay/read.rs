@@ -13,22 +13,23 @@ use super::{
     request, response,
 };
 
-pub(super) fn call(json: &Value) -> Result<Recorded, Unreadable> {
+pub(super) fn call(json: &Value) -> Result<Option<Recorded>, Unreadable> {
     let call = Fields::of("call", json)?;
     let entries: Vec<Value> = call.list("entries", |entry| Ok(entry["body"].clone()))?;
     let of_type = |name: &str| entries.iter().find(|entry| entry["type"] == name);
+    let Some(admission) = of_type("admission") else { return Ok(None) };
     let request = of_type("request").ok_or_else(|| Unreadable("a call without its request".to_owned()))?;
     let verdicts = entries.iter().filter(|entry| entry["type"] == "verdict");
     let is_ended = verdicts.filter_map(|verdict| verdict["decision"].as_str()).any(|it| it == "end" || it == "fail");
-    let is_rejected = of_type("admission").is_some_and(|admission| admission["decision"] == "reject");
-    Ok(Recorded {
+    let is_rejected = admission["decision"] == "reject";
+    Ok(Some(Recorded {
         started: started(&call, request)?,
         chunks: response::read(&entries)?,
         ended: of_type("outcome").map_or_else(|| Ok(CallEnded::unknown()), ended)?,
         answers: Answers::read(&entries)?,
         decided: Decided::of(&entries),
         is_cut: is_ended || is_rejected,
-    })
+    }))
 }
 
 fn started(call: &Fields<'_>, entry: &Value) -> Result<CallStarted, Unreadable> {

@@ -35,7 +35,7 @@ fn on_record(proxy: Proxy) -> Recorded {
     let call = json!({
         "call_id": "0198c9a5-7e4c-7000-8000-000000000001", "started_at": "2023-11-14T22:13:20Z", "entries": entries,
     });
-    Recorded::read(&call).unwrap()
+    Recorded::read(&call).unwrap().unwrap()
 }
 
 fn recorded(set: Arc<PolicySet>, events: &[Event]) -> Recorded {
@@ -142,15 +142,22 @@ fn a_question_that_is_not_on_record_is_put_to_whoever_replays() {
 }
 
 #[test]
+fn a_call_that_no_policy_was_asked_about_is_not_compared() {
+    let report = json!({ "body": { "type": "report", "outcome": "failed" } });
+    assert!(Recorded::read(&json!({ "entries": [report] })).unwrap().is_none());
+}
+
+#[test]
 fn a_record_that_cannot_be_read_is_refused_with_the_place() {
+    let admission = json!({ "body": { "type": "admission", "decision": "forward" } });
     for (call, named) in [
         (json!([]), "call"),
-        (json!({ "entries": [] }), "a call without its request"),
-        (json!({ "entries": [{ "body": { "type": "request", "dialect": "morse" } }] }), "call.call_id"),
+        (json!({ "entries": [admission] }), "a call without its request"),
+        (json!({ "entries": [admission, { "body": { "type": "request", "dialect": "morse" } }] }), "call.call_id"),
         (
             json!({
                 "call_id": "0198c9a5-7e4c-7000-8000-000000000001",
-                "entries": [{ "body": { "type": "request", "dialect": "morse", "request": {} } }],
+                "entries": [admission, { "body": { "type": "request", "dialect": "morse", "request": {} } }],
             }),
             "request.dialect",
         ),
