@@ -44,6 +44,8 @@ pub struct Proxy {
     /// What the client has, and whether the response was ended by a verdict.
     pub released: Vec<Event>,
     pub ended_by_policy: bool,
+    /// Whether that was by an end, and not by an error that was injected.
+    ended: bool,
     pub entries: Vec<Value>,
     interest: Interest,
     /// Whether anything was gated when the call began.
@@ -157,6 +159,7 @@ impl Proxy {
             verdicts: Vec::new(),
             released: Vec::new(),
             ended_by_policy: false,
+            ended: false,
             entries,
             held: VecDeque::new(),
             open: Vec::new(),
@@ -191,7 +194,7 @@ impl Proxy {
     pub fn resume(&mut self) {
         self.losses.pop_front();
         self.epoch += 1;
-        let applied = Applied { settled: self.frontier, injected: self.injected, ended: self.ended_by_policy };
+        let applied = Applied { settled: self.frontier, injected: self.injected, ended: self.ended };
         let resumed = CallResumed { epoch: self.epoch, admission: Some(self.admission.clone()), applied };
         let before = Before { audit: self.audit, ..Before::default() };
         self.session = Session::resume_with(self.set.clone(), resumed, self.started.clone(), before);
@@ -385,6 +388,7 @@ impl Proxy {
         }
         assert!(events.is_empty(), "a replacement of nothing gated: {verdict:?}");
         let fails = self.released.last().is_some_and(|event| matches!(event.step, Step::Failed(_)));
+        self.ended = ends;
         self.ended_by_policy = ends || (verdict.cancel_upstream && fails);
         self.verdicts.push(verdict);
         self.release();

@@ -118,7 +118,7 @@ fn a_policy_that_fails_at_what_it_once_did_ends_the_call() {
 }
 
 #[test]
-fn half_of_an_injection_is_not_said_twice() {
+fn an_error_that_was_injected_is_not_injected_again() {
     let fails: Act = |_, seen, _| {
         assert!(!is_delta(seen), "not my day");
         Ok(())
