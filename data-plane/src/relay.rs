@@ -15,7 +15,7 @@ use crate::{
     headers,
     plane::Plane,
     refusal::Refusal,
-    upstream::{RequestBody, causes},
+    upstream::{Masker, RequestBody, causes},
 };
 
 /// Forwards a request, and gives the answer on as it comes.
@@ -25,11 +25,13 @@ pub(crate) async fn forward(
     permit: OwnedSemaphorePermit,
     connection: CancellationToken,
 ) -> Result<Response<Body>, Refusal> {
+    let masker = Masker::of(request.headers());
     let (parts, body) = send(plane, request, plane.timeouts().first_byte).await?.into_parts();
+    let masker = if parts.status.is_success() { Masker::default() } else { masker };
     let (client, answer) = client::channel(plane.timeouts().client_stall, connection);
     let driven = plane.clone();
     let pump = async move {
-        pump(body, client, driven.timeouts().idle, &driven.cut).await;
+        pump(body, masker, client, driven.timeouts().idle, &driven.cut).await;
         drop(permit);
     };
     plane.calls.spawn(pump.instrument(Span::current()));
@@ -53,13 +55,16 @@ pub(crate) async fn fetch(
     limit: usize,
     patience: Duration,
 ) -> Result<Fetched, Refusal> {
+    let masker = Masker::of(request.headers());
     let fetched = async {
         let (parts, body) = send(plane, request, patience).await?.into_parts();
         let collected = Limited::new(body, limit).collect().await.map_err(|error| {
             warn!(error = causes(&*error), "the answer of an upstream could not be read");
             Refusal::UpstreamFailed
         })?;
-        Ok(Fetched { status: parts.status, headers: parts.headers, body: collected.to_bytes() })
+        let body = collected.to_bytes();
+        let body = if parts.status.is_success() { body } else { masker.whole(body) };
+        Ok(Fetched { status: parts.status, headers: parts.headers, body })
     };
     timeout(patience, fetched).await.unwrap_or(Err(Refusal::UpstreamTimeout))
 }
@@ -87,7 +92,7 @@ fn send(
 }
 
 /// Gives a body on: read only when what was read before is gone.
-async fn pump(mut body: Incoming, mut client: Client, idle: Duration, cut: &CancellationToken) {
+async fn pump(mut body: Incoming, mut masker: Masker, mut client: Client, idle: Duration, cut: &CancellationToken) {
     loop {
         let frame = select! {
             frame = timeout(idle, body.frame()) => frame,
@@ -97,11 +102,14 @@ async fn pump(mut body: Incoming, mut client: Client, idle: Duration, cut: &Canc
         match frame {
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
-                    client.write(data);
+                    client.write(masker.push(data));
                     client.flush().await;
                 }
             }
-            Ok(None) => break client.finish(),
+            Ok(None) => {
+                client.write(masker.rest());
+                break client.finish();
+            }
             Ok(Some(Err(_))) | Err(_) => break client.abort(),
         }
     }

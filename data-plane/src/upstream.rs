@@ -1,6 +1,7 @@
 //! The way to the upstreams: one pooled client per thread, and one exchange per call.
 
 mod decoded;
+mod masker;
 
 use std::{error::Error, io, time::Duration};
 
@@ -18,6 +19,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use luthien_call::call::{Content, Input, UpstreamHead};
+pub(crate) use masker::Masker;
 
 /// How long an unused connection is kept. Shorter than what providers keep theirs, so that a call seldom meets a
 /// connection that is being closed.
@@ -71,6 +73,8 @@ pub fn connector(connect_timeout: Duration) -> io::Result<HttpsConnector<HttpCon
 /// One request and its answer.
 pub(crate) struct Exchange {
     state: State,
+    /// For an answer that is an error.
+    masker: Masker,
     head: Option<(StatusCode, HeaderMap)>,
     /// Where to, for error texts.
     authority: String,
@@ -82,6 +86,8 @@ enum State {
     Body(Incoming),
     /// It came compressed, and has to be read.
     Decoded(Box<Decoded>),
+    /// All has come, which is still to be told.
+    Ending,
     /// Broken off by us: the text is told once.
     Failed(&'static str),
     Over,
@@ -90,18 +96,24 @@ enum State {
 impl Exchange {
     pub(crate) fn new(uri: Uri, headers: HeaderMap, body: Bytes) -> Self {
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+        let masker = Masker::of(&headers);
         let mut request = Request::new(whole_body(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        Self { state: State::Ready(Box::new(request)), head: None, authority }
+        Self { state: State::Ready(Box::new(request)), masker, head: None, authority }
     }
 
     /// Sends the request. Once.
     pub(crate) fn forward(&mut self, upstreams: &Upstreams) {
         self.state = match std::mem::replace(&mut self.state, State::Over) {
             State::Ready(request) => State::Head(Box::new(upstreams.send(*request))),
-            other @ (State::Head(_) | State::Body(_) | State::Decoded(_) | State::Failed(_) | State::Over) => other,
+            other @ (State::Head(_)
+            | State::Body(_)
+            | State::Decoded(_)
+            | State::Ending
+            | State::Failed(_)
+            | State::Over) => other,
         };
     }
 
@@ -146,6 +158,9 @@ impl Exchange {
                         (false, true) => Content::Encoded,
                         (_, _) => content(&parts.headers),
                     };
+                    if parts.status.is_success() {
+                        self.masker = Masker::default();
+                    }
                     self.head = Some((parts.status, parts.headers));
                     self.state = match decoder {
                         Some(decoder) => State::Decoded(Box::new(Decoded::new(body, decoder))),
@@ -159,22 +174,16 @@ impl Exchange {
                 match body.frame().await {
                     Some(Ok(frame)) => {
                         if let Ok(data) = frame.into_data() {
-                            return Input::UpstreamData(data);
+                            return Input::UpstreamData(self.masker.push(data));
                         }
                     }
                     Some(Err(error)) => return self.fail(&error),
-                    None => {
-                        self.state = State::Over;
-                        return Input::UpstreamEnd;
-                    }
+                    None => return self.end(),
                 }
             },
             State::Decoded(decoded) if wanted => match decoded.next().await {
-                Ok(Some(data)) => Input::UpstreamData(data),
-                Ok(None) => {
-                    self.state = State::Over;
-                    Input::UpstreamEnd
-                }
+                Ok(Some(data)) => Input::UpstreamData(self.masker.push(data)),
+                Ok(None) => self.end(),
                 Err(error) => self.fail(&*error),
             },
             State::Failed(why) => {
@@ -182,8 +191,22 @@ impl Exchange {
                 self.state = State::Over;
                 Input::UpstreamFailed(why)
             }
+            State::Ending => {
+                self.state = State::Over;
+                Input::UpstreamEnd
+            }
             State::Ready(_) | State::Body(_) | State::Decoded(_) | State::Over => std::future::pending().await,
         }
+    }
+
+    fn end(&mut self) -> Input {
+        let rest = self.masker.rest();
+        if rest.is_empty() {
+            self.state = State::Over;
+            return Input::UpstreamEnd;
+        }
+        self.state = State::Ending;
+        Input::UpstreamData(rest)
     }
 
     fn fail(&mut self, error: &(dyn Error + 'static)) -> Input {

@@ -96,10 +96,12 @@ async fn record(gateway: &Gateway, ids: &[String]) -> Vec<(String, String)> {
         }
     }
     assert!(found.iter().any(|(path, _)| path.ends_with("-wal")), "{found:?}");
-    let mut paths = vec!["/api/calls".to_owned(), "/api/policies".to_owned()];
+    let mut paths = vec!["/api/calls".to_owned(), "/api/policies".to_owned(), "/api/sessions".to_owned()];
     for id in ids {
         paths.extend(["", "/diff"].map(|what| format!("/api/calls/{id}{what}")));
     }
+    let export = gateway.control.ask("/api/export").send(gateway.control.admin).await.complete().await;
+    found.push(("/api/export".to_owned(), String::from_utf8(export).unwrap()));
     for path in paths {
         found.push((path.clone(), gateway.control.api(&path).await.to_string()));
     }
@@ -133,12 +135,13 @@ async fn no_secret_is_written_or_told_anywhere() {
                 ids.push(got.call_id());
                 got.stream(dialect).await;
             }
-            let body =
-                json!({"error": {"type": "authentication_error", "message": format!("no such key: {IN_ERROR}")}});
+            let body = json!({"error": {"type": "authentication_error", "message": format!("no such key: {IN_ERROR} {UPSTREAM_KEY}")}});
             gateway.upstream.answer(Reply::bytes(401, "application/json", body.to_string().as_bytes()));
             let got = gateway.ask(with_secrets(dialect, false)).await;
             ids.push(got.call_id());
-            got.whatever_comes().await;
+            let told = String::from_utf8(got.whatever_comes().await).unwrap();
+            assert!(told.contains(IN_ERROR), "{told}");
+            is_free_of("an error of the upstream", &told, &CREDENTIALS);
             gateway.upstream.answer(Reply::stream(format!("data: {{\"malformed {IN_ERROR}\n\n").as_bytes()));
             let got = gateway.ask(with_secrets(dialect, true)).await;
             ids.push(got.call_id());
