@@ -122,7 +122,7 @@ async fn operators_see_what_was_answered_and_that_nothing_was_sent() {
     let response = &turns["turns"][0]["response"][0];
     assert_eq!((&response["status"], &response["final"]["text"]), (&json!("made"), &json!(TEXT)));
 
-    let found = gateway.control.api("/api/calls?q=gateway").await;
+    let found = gateway.control.api("/api/calls?text=gateway").await;
     assert_eq!(found["calls"][0]["call_id"], *id);
 }
 
