@@ -5,6 +5,7 @@
 //! the providers' own documentation, so that a mistake in a codec can't hide behind the same mistake in its test.
 
 pub mod bench;
+pub mod conformance;
 pub mod fixtures;
 pub mod harness;
 pub mod peers;

@@ -1,6 +1,7 @@
 //! The developer's commands.
 
 mod bench;
+mod conformance;
 mod lint;
 mod mutants;
 mod postgres;
@@ -32,6 +33,13 @@ enum Command {
     /// Simulates clients, planes, upstream and store by seed; one seed alone is told as a story
     Sim(sim::Sim),
     Mutants(mutants::Mutants),
+    /// Checks whether a policy service keeps the rules of the verdict protocol
+    #[command(disable_help_flag = true)]
+    Conformance {
+        /// Passed on as they are; `--help` tells what there is
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench::run(&bench),
         Command::Sim(sim) => sim::run(&sim),
         Command::Mutants(mutants) => mutants::run(&mutants),
+        Command::Conformance { args } => return conformance::run(args.into_iter()),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
