@@ -44,7 +44,9 @@ class AskAJudge(Policy):
     def on_tool_call_completed(self, arguments: str, seen: Seen, out: HookOutput) -> None:
         if not isinstance(seen.step, BlockStopped):
             return
-        case = self.open.pop(seen.step.block)
+        case = self.open.pop(seen.step.block, None)
+        if case is None:
+            return  # the response is over while the judge still thinks: its answer decides
         if not seen.stopped:
             # It broke off: nobody has to judge what can't be called.
             for held in case.held:

@@ -54,7 +54,7 @@ def consultation(id: str, events: Iterable[Event]) -> policy_pb2.EnforceRequest:
 
 def ended(outcome: str = "OUTCOME_DELIVERED") -> policy_pb2.EnforceRequest:
     """The last message."""
-    return policy_pb2.EnforceRequest(call_ended=policy_pb2.CallEnded(outcome=policy_pb2.Outcome.Value(outcome)))
+    return policy_pb2.EnforceRequest(call_ended=policy_pb2.CallEnded(outcome=outcome))
 
 
 def said(responses: Iterable[policy_pb2.EnforceResponse]) -> list[str]:
@@ -67,7 +67,7 @@ def _short(response: policy_pb2.EnforceResponse) -> str:
         case "verdict":
             verdict = response.verdict
             decision = verdict.WhichOneof("decision")
-            events = {"replace": verdict.replace.events, "end": verdict.end.events}.get(decision or "", [])
+            events = [*verdict.replace.events, *verdict.end.events]
             return f"{decision} {verdict.through}" + "".join(f" {_word(event)}" for event in events)
         case "consult":
             return f"consult {response.consult.id}"

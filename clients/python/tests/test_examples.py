@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 from luthien import Event, Policy, RecordedCall, Severity, ToolCall, response, run, text_block, tool_call_block
-from luthien.events import BlockStarted, BlockStopped, Ended, Finished, Started, Text, TextDelta
+from luthien.events import BlockStarted, BlockStopped, Ended, Failed, Finished, Started, Text, TextDelta
 
 Example = Callable[[str], ModuleType]
 SECRET = "sk-abcd1234EFGH"
@@ -14,8 +15,8 @@ SECRET = "sk-abcd1234EFGH"
 
 def spoken(pieces: list[str], *, is_cut: bool = False) -> list[Event]:
     text = [Event(TextDelta(0, piece)) for piece in pieces]
-    stop = [] if is_cut else [Event(BlockStopped(0))]
-    return [Event(Started()), Event(BlockStarted(0, Text())), *text, *stop, Event(Finished()), Event(Ended())]
+    end = [Event(Failed("gone"))] if is_cut else [Event(BlockStopped(0)), Event(Finished()), Event(Ended())]
+    return [Event(Started()), Event(BlockStarted(0, Text())), *text, *end]
 
 
 def test_the_monitor_scores_calls_and_changes_nothing(example: Example) -> None:
@@ -57,9 +58,14 @@ def test_the_judge_refuses_what_it_does_not_like(example: Example) -> None:
     def answers(consult: object) -> str:
         return '{"allow": %s, "why": "it deletes"}' % ("false" if '\\"rm\\"' in str(consult) else "true")
 
-    decided = run(judge, RecordedCall.of(events), answer=answers)
-    assert decided.tool_calls == [("ls", "{}")]
-    assert decided.text == "I will.The call of rm was refused: it deletes"
+    for at_once in (True, False):
+        decided = run(judge, RecordedCall.of(events), answer=answers, at_once=at_once)
+        assert decided.tool_calls == [("ls", "{}")]
+        assert decided.text == "I will.The call of rm was refused: it deletes"
+
+
+def said(text: str, _: object) -> str:
+    return text
 
 
 def test_the_judge_refuses_what_it_could_not_ask_about(example: Example) -> None:
@@ -67,4 +73,4 @@ def test_the_judge_refuses_what_it_could_not_ask_about(example: Example) -> None
     call = RecordedCall.of(response(tool_call_block(0, ToolCall("ls"), "{}")))
     assert run(judge, call).tool_calls == []
     for answer in ("", "{}", "yes", '{"allow": "true", "why": "x"}', '{"allow": true, "why": "x", "more": 1}', "[1]"):
-        assert run(judge, call, answer=lambda _, answer=answer: answer).tool_calls == [], answer
+        assert run(judge, call, answer=partial(said, answer)).tool_calls == [], answer

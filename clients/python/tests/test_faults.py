@@ -115,7 +115,7 @@ def broken(**fields: object) -> policy_pb2.CallStarted:
     message = started()
     for name, value in fields.items():
         if value is None:
-            message.ClearField(name)  # type: ignore[arg-type]
+            message.ClearField(name)
         else:
             setattr(message, name, value)
     return message

@@ -9,6 +9,7 @@ from conversation import admission, begin, chunks, consultation, ended, said, st
 from luthien import (
     Call,
     Consulted,
+    ConsultId,
     Event,
     FailureMode,
     Held,
@@ -29,9 +30,7 @@ from luthien import (
 )
 from luthien._voice import Random
 from luthien.events import (
-    ArgumentsDelta,
     BlockStarted,
-    BlockStopped,
     Ended,
     Failed,
     Finished,
@@ -266,7 +265,7 @@ class EditsAndRefuses(Policy):
 def test_requests_are_edited_and_refused() -> None:
     decided = run(EditsAndRefuses, RecordedCall.of(HELLO))
     assert [it.content[0].text.text for it in decided.request.messages] == ["first", "instead", "last"]
-    assert decided.request.extras_json == '{"metadata": 1}' or decided.request.extras_json == '{"metadata": {"a": 1}}'
+    assert decided.request.extras_json == '{"metadata": {"a": 1}}'
     asked = RecordedCall.of([]).started.request
     asked.messages[0].content[0].text.text = "forbidden"
     reject = run(EditsAndRefuses, RecordedCall.of([], request=asked)).reject
@@ -283,15 +282,17 @@ class Asks(Policy):
     name = "asks"
     interest = Interest.only(text=Level.GATE)
 
+    def __init__(self) -> None:
+        self.asked: dict[ConsultId, tuple[Held, int]] = {}
+
     def on_content_chunk(self, seen: Seen, out: HookOutput) -> None:
-        if seen.text:
-            self.held = out.hold()
-            self.block = seen.block.key if seen.block else 0
-            self.id = out.consult(Question.ask("judge", seen.text))
+        match seen.step:
+            case TextDelta(block, text):
+                self.asked[out.consult(Question.ask("judge", text))] = (out.hold(), block)
 
     def on_consulted(self, consulted: Consulted, out: ConsultedOutput) -> None:
-        assert consulted.id == self.id
-        out.replace_held(self.held, [Event(TextDelta(self.block, consulted.text or "nobody answered"))])
+        held, block = self.asked.pop(consulted.id)
+        out.replace_held(held, [Event(TextDelta(block, consulted.text or "nobody answered"))])
 
 
 def test_what_a_model_answers_comes_to_its_hook() -> None:
@@ -329,7 +330,7 @@ def test_interest_falls() -> None:
     events = response(text_block(0, "a"), text_block(1, "b"))
     answered = session.handle(chunks(1, events[:3]))
     assert said(answered) == ["interest", "pass 2", "replace 3"]
-    assert answered[0].interest.text == Level.RECORD
+    assert int(answered[0].interest.text) == Level.RECORD
     assert said(session.handle(chunks(4, events[3:]))) == [f"pass {len(events)}"]
 
 
@@ -350,7 +351,7 @@ def test_notes_about_what_is_only_observed_are_told_all_the_same() -> None:
     session = begin(Observes)
     admission(session)
     (answer,) = session.handle(chunks(1, HELLO))
-    assert said([answer]) == ["pass 4"]
+    assert said([answer]) == ["pass 6"]
     assert [(note.seq, note.summary, note.details_json) for note in answer.verdict.annotations] == [
         (0, "asked", ""),
         (4, "Hello", '{"length": 5}'),
@@ -363,8 +364,6 @@ def test_randomness_is_the_same_for_the_same_policy_in_the_same_call() -> None:
     one, again = Random(started().call_id, "p"), Random(started().call_id, "p")
     assert [one.draw() for _ in range(3)] == [again.draw() for _ in range(3)]
     assert Random(str(uuid.UUID(int=1)), "p").draw() != Random(str(uuid.UUID(int=2)), "p").draw()
-    # That of the control plane's own policies, for the same call and name.
-    assert Random(str(uuid.UUID(int=0)), "p").draw() == Random("00000000-0000-0000-0000-000000000000", "p").draw()
 
 
 def test_chunks_may_be_cut_into_messages_anywhere() -> None:
@@ -383,8 +382,3 @@ def test_a_block_of_which_the_stop_is_held_may_still_be_cut_off() -> None:
 
     decided = run(HoldStop, RecordedCall.of(HELLO))
     assert decided.events == HELLO
-
-
-def test_deltas_and_stops_of_tool_calls_are_known_by_their_block() -> None:
-    assert ArgumentsDelta(1, "x") != TextDelta(1, "x")
-    assert BlockStopped(1) == BlockStopped(1)

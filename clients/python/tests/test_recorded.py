@@ -128,7 +128,7 @@ def test_the_request_is_read_back() -> None:
 
 
 def test_lengths_that_do_not_fit_are_refused() -> None:
-    for deltas in ([[1, 0, 1]], [[1, 0, 5]], [[1, 0, 2, 9]], [[1, 0, "opaque"]], [[1, 0, 2], [1]]):
+    for deltas in ([[1, 0, 2]], [[1, 0, 5]], [[1, 0, 3, 9]], [[1, 0, "opaque"]], [[1, 0, 3], [1]]):
         with pytest.raises(Unreadable, match="deltas"):
             RecordedCall.read(call({**TEXT, "deltas": deltas}))
 

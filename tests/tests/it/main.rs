@@ -25,6 +25,7 @@ mod planes;
 mod policies;
 mod postgres;
 mod protocol;
+mod python;
 mod record;
 mod relay;
 mod replacement;

@@ -123,8 +123,8 @@ class Stage:
                 pass
         slot = Slot(chunk.seq, chunk.event, Pass(), gated)
         if self._policy is not None:
-            level, block, hook = self._place(event)
-            seen = Seen(chunk.seq, chunk.arrived_us, event, block)
+            level, placed, hook = self._place(event)
+            seen = Seen(chunk.seq, chunk.arrived_us, event, placed)
             hooks = ["on_chunk_started"] if level > Level.RECORD else []
             if hook and (level > Level.RECORD or hook in _COMPLETED):
                 hooks.append(hook)
@@ -217,7 +217,8 @@ class Stage:
 
     def _judge(self, seen: Seen, level: Level, hooks: list[str], slot: Slot) -> None:
         """Runs hooks, and puts what they decided into the slot."""
-        out = HookOutput(self.voice, seen.seq, gated=level is Level.GATE)
+        choice = seen.block.choice if seen.block is not None else 0
+        out = HookOutput(self.voice, seen.seq, gated=level is Level.GATE, choice=choice)
         opened = self._open.get(seen.block.key) if seen.block is not None else None
         whole = "".join(opened.whole) if opened is not None and hooks and hooks[-1] in _COMPLETED else ""
 

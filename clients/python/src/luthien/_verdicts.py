@@ -66,7 +66,9 @@ class Verdicts:
     def _flush(self) -> None:
         if self._passed:
             through, self._passed = self._passed, 0
-            self._say(policy_pb2.Verdict(through=through, **{"pass": policy_pb2.Pass()}))
+            verdict = policy_pb2.Verdict(through=through)
+            getattr(verdict, "pass").SetInParent()
+            self._say(verdict)
 
     def _take_notes(self, seq: int, notes: list[Annotation]) -> bool:
         due = [note for note in notes if note.seq <= seq]

@@ -181,7 +181,7 @@ def check_started(started: policy_pb2.CallStarted) -> None:
     except ValueError:
         raise Malformed("call_started.call_id", "not a UUID") from None
     for field, dialect in (("dialect", started.dialect), ("upstream_dialect", started.upstream_dialect)):
-        if dialect not in list(Dialect):
+        if int(dialect) not in [int(known) for known in Dialect]:
             raise Malformed(f"call_started.{field}", "not set, or not known")
     if not started.HasField("request"):
         raise Malformed("call_started.request", "not set")

@@ -309,7 +309,8 @@ class Gate:
             reason=type(error).__name__ if error is not None else "",
             status=self._rejected.status if self._rejected is not None else 200,
             ended_us=self._now_us(),
-            **self._marks,
+            upstream_first_us=self._marks.get("upstream_first_us", 0),
+            client_first_us=self._marks.get("client_first_us", 0),
         )
         await self._write(policy_pb2.EnforceRequest(call_ended=ended))
         await self._stream.done_writing()

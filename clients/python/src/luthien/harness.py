@@ -87,16 +87,20 @@ def run(
     *,
     answer: Callable[[policy_pb2.Consult], Answer] | None = None,
     one_by_one: bool = True,
+    at_once: bool = False,
 ) -> Decided:
     """Runs a policy over a call. An equal question to a model is answered as it was then; another one by `answer`; and where
-    nobody has an answer, it fails. `one_by_one`: each chunk is told by itself, else as many at once as there are. It makes
-    no difference to what is decided.
+    nobody has an answer, it fails.
+
+    Models are slow: their answers come when the response is over, and with `at_once` as soon as they are asked. A policy has to
+    bear both. `one_by_one`: each chunk is told by itself, else as many in one message as there are; that makes no difference
+    to what is decided.
 
     Raises:
         Fault: The call is none that can be.
         ServiceFault: The policy decides what can't be: no proxy would take it, and the call would end closed.
     """
-    return _Run(policy, call, answer).run(one_by_one)
+    return _Run(policy, call, answer, at_once).run(one_by_one)
 
 
 class _Run:
@@ -105,7 +109,9 @@ class _Run:
         policy: Callable[[], Policy],
         call: RecordedCall,
         answer: Callable[[policy_pb2.Consult], Answer] | None,
+        at_once: bool,
     ) -> None:
+        self._at_once = at_once
         self._session = Session(policy(), call.started, revision="")
         self._answer = answer
         self._asked: list[policy_pb2.Consult] = []
@@ -126,6 +132,8 @@ class _Run:
                     self._tell(self._window)
             self._window.end()
             self._tell(self._window)
+            self._answer_all()
+            self._decided.events += self._window.release()
             has_ended = self._window.has_ended
         else:
             has_ended = True
@@ -149,9 +157,12 @@ class _Run:
         self._decided.events += window.release()
 
     def _say(self, message: policy_pb2.EnforceRequest) -> None:
-        """Tells the session something, and then whatever it asks for."""
         for said in self._session.handle(message):
             self._heard(said)
+        if self._at_once:
+            self._answer_all()
+
+    def _answer_all(self) -> None:
         while self._asked and self._window is not None:
             consult = self._asked.pop(0)
             self._window.answered()

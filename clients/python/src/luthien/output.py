@@ -113,6 +113,9 @@ class RequestOutput(SummaryOutput):
 
 
 class _Deciding(_Noting):
+    _choice = 0
+    """The alternative answer that it is about."""
+
     def pass_held(self, held: Held) -> None:
         """Lets a held chunk by as it is."""
         self._settle(held, Pass())
@@ -125,9 +128,9 @@ class _Deciding(_Noting):
         """A key for a block of the policy's own, new within the call."""
         return self._now().new_block()
 
-    def text(self, text: str, choice: int = 0) -> list[Event]:
-        """A block of text of the policy's own, whole."""
-        return text_block(self.new_block(), text, choice)
+    def text(self, text: str, choice: int | None = None) -> list[Event]:
+        """A block of text of the policy's own, whole. Without a `choice` it belongs to that of the chunk, or to the first."""
+        return text_block(self.new_block(), text, self._choice if choice is None else choice)
 
     def consult(self, question: Question) -> ConsultId:
         """Asks a model. The answer comes to `on_consulted`; until then the policy may hold what depends on it, the last chunk
@@ -155,8 +158,9 @@ class _Deciding(_Noting):
 class HookOutput(_Deciding):
     """What the hooks of a response's chunks speak through."""
 
-    def __init__(self, voice: Voice, seq: int, *, gated: bool) -> None:
+    def __init__(self, voice: Voice, seq: int, *, gated: bool, choice: int = 0) -> None:
         super().__init__(voice, seq)
+        self._choice = choice
         self._gated = gated
         self._ticket = voice.slots.next
         self._ruling: Ruling = Pass()

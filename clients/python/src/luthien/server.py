@@ -113,7 +113,7 @@ class Server:
 
     async def start(self) -> None:
         """Begins to listen. `address` then says on which port."""
-        handlers = {
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "Enforce": grpc.stream_stream_rpc_method_handler(
                 self._enforce,
                 request_deserializer=policy_pb2.EnforceRequest.FromString,
