@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod activity;
+mod answers;
 mod audit;
 mod bad_requests;
 mod bytes;
