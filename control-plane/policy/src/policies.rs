@@ -1,7 +1,9 @@
 //! The policies that come with luthien, by their kinds.
 
+mod canned_answers;
 mod debug_logging;
 mod noop;
+mod patterns;
 mod refusal;
 mod string_replacement;
 mod strings;
@@ -35,7 +37,7 @@ struct Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind {
         name: "noop",
         about: "Lets everything by, and is on record for it.",
@@ -60,6 +62,13 @@ const KINDS: [Kind; 5] = [
                 client: a text that says why stands in its place.",
         schema: tool_call_judge::schema,
         build: |common, fields| Ok(Arc::new(tool_call_judge::ToolCallJudge::build(common, fields)?)),
+    },
+    Kind {
+        name: "canned_answers",
+        about: "Calls that ask for certain models, or say certain words, get a text of yours as their answer: no model is \
+                asked.",
+        schema: canned_answers::schema,
+        build: |common, fields| Ok(Arc::new(canned_answers::CannedAnswers::build(common, fields)?)),
     },
     Kind {
         name: "debug_logging",

@@ -14,6 +14,7 @@ use serde_json::Value;
 pub use consulted::ConsultedOutput;
 use consulted::NOT_HELD;
 pub use request::RequestOutput;
+pub(crate) use request::Stop;
 pub(crate) use voice::{Notes, Voice};
 
 use super::{ConsultId, Question};
