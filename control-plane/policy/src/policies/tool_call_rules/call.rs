@@ -12,7 +12,7 @@ use luthien_proto::{
 };
 use serde_json::{Value, json};
 
-use super::{Rules, rule::Rule};
+use super::{Denied, Rules};
 use crate::{
     Held, HookOutput, HookResult, PolicyCall, Seen,
     policies::{
@@ -48,7 +48,7 @@ struct Refusal {
     tool: String,
     arguments: String,
     reason: String,
-    rule: usize,
+    rule: Value,
 }
 
 impl Call {
@@ -218,11 +218,11 @@ fn refusal_of(
     arguments: impl FnOnce() -> String,
     policy: &str,
 ) -> Option<Refusal> {
-    let (rule, Rule { reason, .. }) = rules.against(suspect)?;
+    let Denied { rule, reason } = rules.deny.against(suspect)?;
     Some(Refusal {
         tool: suspect.names.first().copied().unwrap_or("a tool").to_owned(),
         arguments: arguments(),
-        reason: reason.clone().unwrap_or_else(|| format!("policy {policy} does not allow it")),
+        reason: reason.unwrap_or_else(|| format!("policy {policy} does not allow it")),
         rule,
     })
 }
