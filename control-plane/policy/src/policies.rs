@@ -4,6 +4,7 @@ mod debug_logging;
 mod judging;
 mod llm_judge;
 mod noop;
+mod parallel;
 mod presets;
 mod refusal;
 mod shell;
@@ -40,7 +41,7 @@ struct Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind {
         name: "noop",
         about: "Lets everything by, and is on record for it.",
@@ -116,6 +117,13 @@ const KINDS: [Kind; 13] = [
                 does. A guard rail, and no sandbox.",
         schema: || presets::schema("\\.env\\.test"),
         build: |common, fields| Ok(Arc::new(presets::build(Guard::SensitiveFileWrites, common, fields)?)),
+    },
+    Kind {
+        name: "parallel",
+        about: "Judges that work at once and must all agree; the first that refuses decides, and the call waits for the \
+                slowest and not for the sum.",
+        schema: parallel::schema,
+        build: |common, fields| Ok(Arc::new(parallel::Parallel::build(common, fields)?)),
     },
     Kind {
         name: "debug_logging",

@@ -23,6 +23,7 @@ mod loss;
 mod observability;
 mod one_process;
 mod pairs;
+mod parallel;
 mod planes;
 mod policies;
 mod postgres;

@@ -10,14 +10,14 @@ use crate::{
     Pipeline,
     draft::Draft,
     entry::request_json,
-    stage::{Common, Failure, Stage},
+    stage::{Common, Failure, Link},
 };
 
 const NO_EDITS: &str = "the policies changed the request, and the proxy is not able to send it so";
 
 /// A request that the policies have seen.
 pub(super) struct Shown {
-    pub stages: Vec<Stage>,
+    pub stages: Vec<Link>,
     pub common: Common,
     pub rejection: Option<Rejection>,
     /// With the request as they left it.
@@ -68,7 +68,7 @@ impl Shown {
 
     /// What is said to a call that nobody has admitted yet.
     pub fn decide(&mut self, pipeline: &Pipeline, before: &Before) -> Admission {
-        let wanted = self.stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
+        let wanted = self.stages.iter().map(Link::interest).fold(Interest::all(Level::Record), Interest::join);
         if self.rejection.is_none() {
             self.rejection = before.rejection_of(wanted);
         }
@@ -82,10 +82,10 @@ impl Shown {
     }
 
     fn show(&mut self, pipeline: &Pipeline) -> Option<Rejection> {
-        for (index, stage) in self.stages.iter_mut().enumerate() {
+        for stage in &mut self.stages {
             match stage.request(&mut self.started, &mut self.draft, &mut self.common) {
                 Ok(None) => {}
-                Ok(Some(reject)) => return Some(Rejection { index: Some(index), reject, failure: None }),
+                Ok(Some((index, reject))) => return Some(Rejection { index: Some(index), reject, failure: None }),
                 Err(failure) => return Some(Rejection::of_failure(failure, pipeline)),
             }
         }
@@ -99,13 +99,13 @@ pub(super) fn can(started: &CallStarted, what: &str) -> bool {
     started.capabilities.iter().any(|capability| capability == what)
 }
 
-fn begin_stages(pipeline: &Pipeline, started: &CallStarted, common: &mut Common) -> (Vec<Stage>, Option<Failure>) {
-    let mut failure = None;
-    let policies = pipeline.policies().iter().enumerate();
-    let stages = policies.map(|(index, policy)| {
-        let (stage, begun) = Stage::begin(index, policy, started, common);
+fn begin_stages(pipeline: &Pipeline, started: &CallStarted, common: &mut Common) -> (Vec<Link>, Option<Failure>) {
+    let (mut failure, mut index) = (None, 0);
+    let stages = pipeline.policies().iter().map(|policy| {
+        let (link, begun) = Link::begin(index, policy, started, common);
+        index += link.stages().len();
         failure = failure.or(begun.err());
-        stage
+        link
     });
     (stages.collect(), failure)
 }

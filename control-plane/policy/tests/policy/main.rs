@@ -14,6 +14,7 @@ mod guards;
 mod interest;
 mod judge;
 mod llm_judge;
+mod parallel;
 mod pipeline;
 mod presets;
 mod proxy;

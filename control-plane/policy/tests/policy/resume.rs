@@ -256,6 +256,12 @@ fn configured() -> Vec<Arc<dyn Policy>> {
         { "name": "judge", "kind": "tool_call_judge", "config": { "model": "m" } },
         { "name": "reads", "kind": "llm_judge", "config": { "model": "m", "instructions": "Be kind." } },
         { "name": "dashes", "kind": "plain_dashes" },
+        { "name": "both", "kind": "parallel", "on_failure": "open", "config": { "policies": [
+            { "name": "a", "kind": "tool_call_judge", "config": { "model": "m" } },
+            { "name": "b", "kind": "llm_judge", "on_failure": "open", "config": { "model": "m", "instructions": "No." } },
+            { "name": "c", "kind": "tool_call_rules", "config": { "deny": [{ "arguments": "ca" }] } },
+            { "name": "d", "kind": "llm_judge", "config": { "model": "n", "instructions": "No.", "kinds": ["text"] } },
+        ] } },
     ]);
     let names: Vec<Value> = policies.as_array().unwrap().iter().map(|policy| policy["name"].clone()).collect();
     let config: PolicySetConfig = serde_json::from_value(json!({ "policies": policies, "pipeline": names })).unwrap();

@@ -15,7 +15,7 @@ use super::{
     docket::{Case, Docket, Part, Role, Standing},
 };
 use crate::{
-    Consulted, ConsultedOutput, HookOutput, HookResult, PolicyCall, Seen, SummaryOutput,
+    Consulted, ConsultedOutput, HookOutput, HookResult, MootOutput, PolicyCall, Seen, SummaryOutput,
     policies::suspect::OpaqueParts,
 };
 
@@ -204,6 +204,16 @@ impl<L: Law> PolicyCall for Call<L> {
 
     fn on_consulted(&mut self, consulted: &Consulted<'_>, out: &mut ConsultedOutput<'_>) -> HookResult {
         self.docket.consulted(consulted, out);
+        Ok(())
+    }
+
+    fn on_moot(&mut self, block: BlockKey, out: &mut MootOutput<'_>) -> HookResult {
+        self.blocks.remove(&block);
+        self.opaque.remove(&block);
+        self.answers.remove(&block);
+        if let Some(id) = self.docket.forget(block) {
+            out.cancel_consult(id);
+        }
         Ok(())
     }
 

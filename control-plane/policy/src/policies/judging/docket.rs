@@ -7,7 +7,7 @@ use std::{
 
 use luthien_proto::{
     Event, Step,
-    event::{BlockDelta, BlockStarted, Delta},
+    event::{BlockDelta, BlockKey, BlockStarted, Delta},
     message::Severity,
 };
 use serde_json::json;
@@ -144,6 +144,22 @@ impl<L: Law> Docket<L> {
             Some(case) => Standing::Open(case),
             None => Standing::Passed,
         }
+    }
+
+    /// A block is judged no more. The question that nobody waits for then, if there is one.
+    pub fn forget(&mut self, block: BlockKey) -> Option<ConsultId> {
+        let is_it = |case: &Case| case.started.as_ref().is_some_and(|started| started.block == block);
+        let found = self.open.iter_mut().find(|(_, open)| open.cases.iter().any(is_it));
+        let (subject, open) = found?;
+        let subject = subject.clone();
+        open.cases.retain(|case| !is_it(case));
+        if !open.cases.is_empty() {
+            return None;
+        }
+        self.open.remove(&subject);
+        let id = self.asked.iter().find(|(_, asked)| **asked == subject).map(|(id, _)| *id)?;
+        self.asked.remove(&id);
+        Some(id)
     }
 
     fn ask(&mut self, subject: Subject, bench: &mut impl Bench) {

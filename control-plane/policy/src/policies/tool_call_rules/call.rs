@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Denied, Rules};
 use crate::{
-    Held, HookOutput, HookResult, PolicyCall, Seen,
+    Held, HookOutput, HookResult, MootOutput, PolicyCall, Seen,
     policies::{
         refusal::text_block,
         suspect::{OpaqueParts, Suspect},
@@ -195,6 +195,13 @@ impl PolicyCall for Call {
             note(&refusal, out);
             out.replace(vec![seen.event.step.clone().into()]);
         }
+        Ok(())
+    }
+
+    fn on_moot(&mut self, block: BlockKey, _: &mut MootOutput<'_>) -> HookResult {
+        self.calls.remove(&block);
+        self.opaque.remove(&block);
+        self.dropped.remove(&block);
         Ok(())
     }
 
