@@ -19,8 +19,8 @@ use crate::{
     policies::suspect::OpaqueParts,
 };
 
-/// What stands beside content and is none: padding, and the chances of the words that were said.
-const NO_CONTENT: [&str; 2] = ["obfuscation", "logprobs"];
+/// What stands beside content and is none: padding, the chances of the words that were said, and ids.
+const NO_CONTENT: [&str; 4] = ["obfuscation", "logprobs", "id", "item_id"];
 
 /// What a policy knows of a call.
 pub(in super::super) struct Call<L: Law> {
