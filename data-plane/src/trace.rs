@@ -105,6 +105,7 @@ impl Trace {
                     let decision = match admission.decision {
                         AdmissionDecision::Forward(_) => "forward",
                         AdmissionDecision::Reject(_) => "reject",
+                        AdmissionDecision::Answer(_) => "answer",
                     };
                     self.call.set("luthien.admission", decision);
                 }

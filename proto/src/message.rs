@@ -1,7 +1,11 @@
 //! The messages of the verdict protocol. `policy.proto` tells what each is owed.
 
+mod answer;
+
 use serde_json::Value;
 use uuid::Uuid;
+
+pub use answer::{Answer, NoAnswer};
 
 use crate::{
     event::{BlockDelta, BlockStarted, Chunk, Event, FinishReason, Kind, Usage},
@@ -114,6 +118,8 @@ pub enum Credentials {
 
 /// The names of what one end can do beyond the first version of the protocol.
 pub mod capability {
+    /// The proxy takes an [`super::Answer`].
+    pub const ANSWER: &str = "answer";
     /// The proxy takes [`super::Consult`]s.
     pub const CONSULT: &str = "consult";
     /// The proxy takes [`super::Edit`]s.
@@ -319,7 +325,7 @@ pub enum Outcome {
     Delivered,
     /// The client went away first.
     CutByClient,
-    /// Rejected at admission, or ended by a verdict.
+    /// Rejected or answered at admission, or ended by a verdict.
     EndedByPolicy,
     /// An error, the upstream's or the proxy's.
     Failed,
@@ -360,6 +366,8 @@ pub enum AdmissionDecision {
     Forward(Forward),
     /// It may not.
     Reject(Reject),
+    /// It does not: this is its response.
+    Answer(Answer),
 }
 
 /// On which terms a call goes upstream.

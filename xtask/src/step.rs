@@ -3,8 +3,16 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    path::PathBuf,
     process::Command,
 };
+
+/// Where programs lie that are built as they are released.
+pub fn release_folder() -> PathBuf {
+    // This program lies in target/debug.
+    let target = env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
+    target.unwrap_or_else(|| "target".into()).join("release")
+}
 
 /// A call of a program in this workspace; its output goes where ours goes.
 pub struct Step {
@@ -23,6 +31,12 @@ impl Step {
         let mut command = Command::new(program);
         command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         Self { shown: shown.to_owned(), command }
+    }
+
+    /// Builds programs as they are released.
+    pub fn release(programs: &[&str]) -> Self {
+        let programs = programs.iter().flat_map(|program| ["--bin".to_owned(), (*program).to_owned()]);
+        Self::cargo(["build", "--release", "--workspace"]).args(programs)
     }
 
     /// Arguments that nobody wants to read.

@@ -103,7 +103,7 @@ pub struct RequestEntry {
 /// What the policies said to the request.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdmissionEntry {
-    /// `forward` or `reject`.
+    /// `forward`, `reject` or `answer`. The blocks and steps of an answer follow, as ones that a policy made.
     pub decision: &'static str,
     /// The HTTP status, for `reject`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ pub struct AdmissionEntry {
     /// What the client is told, for `reject`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The policy that rejected it.
+    /// The policy that rejected or answered it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// The revision of the policies.

@@ -1,10 +1,12 @@
 //! The policies that come with luthien, by their kinds.
 
+mod canned_answers;
 mod debug_logging;
 mod judging;
 mod llm_judge;
 mod noop;
 mod parallel;
+mod patterns;
 mod presets;
 mod refusal;
 mod shell;
@@ -41,7 +43,7 @@ struct Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind {
         name: "noop",
         about: "Lets everything by, and is on record for it.",
@@ -124,6 +126,13 @@ const KINDS: [Kind; 14] = [
                 slowest and not for the sum.",
         schema: parallel::schema,
         build: |common, fields| Ok(Arc::new(parallel::Parallel::build(common, fields)?)),
+    },
+    Kind {
+        name: "canned_answers",
+        about: "Calls that ask for certain models, or say certain words, get a text of yours as their answer: no model is \
+                asked.",
+        schema: canned_answers::schema,
+        build: |common, fields| Ok(Arc::new(canned_answers::CannedAnswers::build(common, fields)?)),
     },
     Kind {
         name: "debug_logging",

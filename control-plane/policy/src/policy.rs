@@ -14,7 +14,7 @@ use luthien_proto::{
 pub use consult::{ConsultId, Consulted, Question};
 pub use hooks::{Hook, Hooks};
 pub use output::{ConsultedOutput, Held, HookOutput, MootOutput, RequestOutput, SummaryOutput};
-pub(crate) use output::{Notes, Ruling, Voice};
+pub(crate) use output::{Notes, Ruling, Stop, Voice};
 
 /// Configured behaviour. Immutable: what it knows of a call is in the [`PolicyCall`] that it begins.
 pub trait Policy: Send + Sync {

@@ -149,9 +149,10 @@ impl Replay {
                 Ok(())
             }
             Reply::Admission(admission) => {
-                // A call that is rejected has no response.
-                if matches!(admission.decision, AdmissionDecision::Reject(_)) {
-                    self.chunks.clear();
+                match admission.decision {
+                    AdmissionDecision::Forward(_) => {}
+                    // The model was not asked.
+                    AdmissionDecision::Reject(_) | AdmissionDecision::Answer(_) => self.chunks.clear(),
                 }
                 Ok(())
             }

@@ -62,13 +62,13 @@ pub struct Session {
     fault: Option<Fault>,
 }
 
-/// open ──end, failure──▶ over ──CallEnded──▶ ended; rejected ──CallEnded──▶ ended
+/// open ──end, failure──▶ over ──CallEnded──▶ ended; stopped ──CallEnded──▶ ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// What comes is judged.
     Open,
-    /// The call does not go upstream.
-    Rejected,
+    /// The call does not go upstream: it was rejected, or answered.
+    Stopped,
     /// The policies have ended the response: what comes is recorded, and not shown.
     Over,
     /// The call is over.
@@ -130,8 +130,8 @@ impl Session {
         match (self.state, message) {
             (State::Ended, _) => Err(Fault::AfterEnd),
             (_, ToService::CallStarted(_)) => Err(Fault::StartedTwice),
-            (_, ToService::CallResumed(_)) | (State::Rejected, ToService::Consultation(_)) => Err(Fault::Unasked),
-            (State::Rejected, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Rejected),
+            (_, ToService::CallResumed(_)) | (State::Stopped, ToService::Consultation(_)) => Err(Fault::Unasked),
+            (State::Stopped, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Stopped),
             (State::Open | State::Over, ToService::Chunks(chunks)) => {
                 let gated = self.intake.chunks(&chunks)?;
                 self.seen += 1;
@@ -148,7 +148,7 @@ impl Session {
                 Ok(())
             }
             (State::Open | State::Over, ToService::Consultation(consultation)) => self.consulted(&consultation),
-            (State::Open | State::Over | State::Rejected, ToService::CallEnded(ended)) => {
+            (State::Open | State::Over | State::Stopped, ToService::CallEnded(ended)) => {
                 self.end(&ended);
                 Ok(())
             }

@@ -28,7 +28,7 @@ use judged::{How, Judged};
 pub(crate) use link::Link;
 use luthien_proto::{
     Step,
-    message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Reject, Severity},
+    message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Severity},
 };
 pub(crate) use random::Random;
 pub(crate) use run::guard;
@@ -40,7 +40,7 @@ use tally::Tallies;
 use crate::{
     draft::Draft,
     entry::{PolicyCoverage, interest_json},
-    policy::{Hook, HookError, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, SummaryOutput},
+    policy::{Hook, HookError, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, Stop, SummaryOutput},
 };
 
 /// One policy in one call.
@@ -122,28 +122,29 @@ impl Stage {
         }
     }
 
-    /// Shows the policy the request; what it answers may be to reject the call. What it edits is edited.
+    /// Shows the policy the request; it may reject the call, or answer it. What it edits is edited.
     pub fn request(
         &mut self,
         started: &mut CallStarted,
         draft: &mut Draft,
         common: &mut Common,
-    ) -> Result<Option<Reject>, Failure> {
+    ) -> Result<Option<Stop>, Failure> {
         let (policy, notes) = (self.policy.clone(), &mut common.notes);
         let shown = &*started;
         let ran = self.run_on_call(Hook::Request, |call| {
             let notes = Notes { to: notes, policy: policy.name(), seq: 0 };
-            let mut out = RequestOutput { notes, reject: None, edits: Vec::new() };
-            call.on_request(shown, &mut out).map(|()| (out.reject, out.edits))
+            let mut out = RequestOutput { notes, stop: None, edits: Vec::new(), misuse: None };
+            call.on_request(shown, &mut out)?;
+            out.misuse.map_or(Ok((out.stop, out.edits)), Err)
         });
         let ran = ran.map(|ran| {
-            let (reject, edits) = ran?;
+            let (stop, edits) = ran?;
             draft.apply(&mut started.request, edits).map_err(|error| HookError(error.to_string()))?;
-            Ok(reject)
+            Ok(stop)
         });
         match ran {
             None => Ok(None),
-            Some(Ok(reject)) => Ok(reject),
+            Some(Ok(stop)) => Ok(stop),
             Some(Err(error)) => self.fail(Hook::Request.name(), &error, 0, common).map(|()| None),
         }
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod activity;
+mod answers;
 mod audit;
 mod bad_requests;
 mod bytes;
@@ -28,6 +29,7 @@ mod planes;
 mod policies;
 mod postgres;
 mod protocol;
+mod python;
 mod record;
 mod relay;
 mod replacement;

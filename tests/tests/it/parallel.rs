@@ -103,7 +103,8 @@ async fn nobody_waits_for_a_judge_of_what_is_refused() {
         assert_eq!(turn.tool_names(), ["read_file"], "{turn:?}");
         assert!(turn.text().ends_with("delete_file was refused: it deletes"), "{turn:?}");
         let record = gateway.record(&call_id).await;
-        let cancelled: Vec<&Value> = record.of_type("consult").filter(|consult| consult["state"] == "cancelled").collect();
+        let cancelled: Vec<&Value> =
+            record.of_type("consult").filter(|consult| consult["state"] == "cancelled").collect();
         assert_eq!(cancelled.len(), 1, "{cancelled:?}");
         assert_eq!((&cancelled[0]["policy"], &cancelled[0]["id"]), (&json!("reader"), &json!("reader/2")));
         gate.open();

@@ -16,6 +16,7 @@ pub use consulted::ConsultedOutput;
 use consulted::NOT_HELD;
 pub use moot::MootOutput;
 pub use request::RequestOutput;
+pub(crate) use request::Stop;
 pub(crate) use voice::{Notes, Voice};
 
 use super::{ConsultId, Question};

@@ -1,4 +1,4 @@
-//! How a call begins: the policies see the request, and it is admitted or rejected. Where it was taken over it has been, and
+//! How a call begins: the policies see the request, and it is admitted, answered or rejected. Where it was taken over it has been, and
 //! they see it again.
 
 use std::sync::Arc;
@@ -39,13 +39,17 @@ pub(super) fn begin(beginning: Beginning) -> Session {
     let is_owed = stands.is_none();
     let admission = stands.unwrap_or_else(|| shown.decide(&pipeline, &before));
     let sent = if is_owed { shown.changed() } else { told };
-    let entry = admission::entry(&pipeline, &admission, shown.rejection.as_ref(), sent, &mut shown.common);
+    let entry = admission::entry(&pipeline, &admission, shown.stopped.as_ref(), sent, &mut shown.common);
     recorder.push(EntryBody::Admission(entry));
 
-    let Shown { mut stages, mut common, rejection, .. } = shown;
+    let Shown { mut stages, mut common, stopped, .. } = shown;
     let (state, interest) = match &admission.decision {
         AdmissionDecision::Forward(forward) => (State::Open, forward.interest),
-        AdmissionDecision::Reject(_) => (State::Rejected, Interest::all(Level::Record)),
+        AdmissionDecision::Reject(_) => (State::Stopped, Interest::all(Level::Record)),
+        AdmissionDecision::Answer(answer) => {
+            recorder.answered_call(answer.events());
+            (State::Stopped, Interest::all(Level::Record))
+        }
     };
     stages.iter_mut().for_each(|stage| stage.lower(interest));
     common.can_close = interest.gates();
@@ -70,7 +74,7 @@ pub(super) fn begin(beginning: Beginning) -> Session {
         session.outputs.push_back(Output::Say(FromService { message, seen: 0 }));
     }
     // A policy that failed at what it once did: the Admission stands, and the call ends.
-    if let Some(failure) = rejection.and_then(|rejection| rejection.failure) {
+    if let Some(failure) = stopped.and_then(|stopped| stopped.failure) {
         session.fail(failure);
         session.note_beside();
         session.speak();

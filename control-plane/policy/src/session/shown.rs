@@ -10,43 +10,57 @@ use crate::{
     Pipeline,
     draft::Draft,
     entry::request_json,
+    policy::Stop,
     stage::{Common, Failure, Link},
 };
 
+const NO_ANSWERS: &str = "a policy answers this call, and the proxy is not able to say that";
 const NO_EDITS: &str = "the policies changed the request, and the proxy is not able to send it so";
 
 /// A request that the policies have seen.
 pub(super) struct Shown {
     pub stages: Vec<Link>,
     pub common: Common,
-    pub rejection: Option<Rejection>,
+    pub stopped: Option<Stopped>,
     /// With the request as they left it.
     started: CallStarted,
     draft: Draft,
 }
 
 /// Why a call does not go upstream.
-pub(super) struct Rejection {
+pub(super) struct Stopped {
     /// The policy that it comes from, if any.
     pub index: Option<usize>,
-    pub reject: Reject,
+    pub by: Stop,
     /// Whether that policy failed.
     pub failure: Option<Failure>,
 }
 
-impl Rejection {
-    /// One that comes from no policy.
-    pub fn of_nobody(reject: Reject) -> Self {
-        Self { index: None, reject, failure: None }
+impl Stopped {
+    /// A rejection that comes from no policy.
+    pub fn by_nobody(reject: Reject) -> Self {
+        Self { index: None, by: Stop::Reject(reject), failure: None }
     }
 
     fn error(message: String) -> Self {
-        Self::of_nobody(Reject { status: 500, type_: String::new(), message })
+        Self::by_nobody(Reject { status: 500, type_: String::new(), message })
     }
 
-    fn of_failure(failure: Failure, pipeline: &Pipeline) -> Self {
+    fn by_failure(failure: Failure, pipeline: &Pipeline) -> Self {
         let error = Self::error(format!("policy {} failed", pipeline.name_of(failure.index)));
         Self { index: Some(failure.index), failure: Some(failure), ..error }
+    }
+
+    /// By what a policy said, if the proxy is able to do that.
+    fn by_policy(index: usize, by: Stop, started: &CallStarted) -> Self {
+        let is_possible = match by {
+            Stop::Reject(_) => true,
+            Stop::Answer(_) => can(started, capability::ANSWER),
+        };
+        if is_possible {
+            return Self { index: Some(index), by, failure: None };
+        }
+        Self { index: Some(index), ..Self::error(NO_ANSWERS.to_owned()) }
     }
 }
 
@@ -57,23 +71,22 @@ impl Shown {
         let mut common = Common { can_consult, ..Common::default() };
         let mut draft = Draft::new(&started.request);
         let edited = draft.apply(&mut started.request, before.edits.clone());
-        let uneditable =
-            edited.err().map(|error| Rejection::error(format!("the request could not be changed: {error}")));
+        let uneditable = edited.err().map(|error| Stopped::error(format!("the request could not be changed: {error}")));
         let (stages, failure) = begin_stages(pipeline, &started, &mut common);
-        let failed = failure.map(|failure| Rejection::of_failure(failure, pipeline));
-        let mut shown = Self { stages, common, rejection: None, started, draft };
-        shown.rejection = before.rejection().or(uneditable).or(failed).or_else(|| shown.show(pipeline));
+        let failed = failure.map(|failure| Stopped::by_failure(failure, pipeline));
+        let mut shown = Self { stages, common, stopped: None, started, draft };
+        shown.stopped = before.rejection().or(uneditable).or(failed).or_else(|| shown.show(pipeline));
         shown
     }
 
     /// What is said to a call that nobody has admitted yet.
     pub fn decide(&mut self, pipeline: &Pipeline, before: &Before) -> Admission {
         let wanted = self.stages.iter().map(Link::interest).fold(Interest::all(Level::Record), Interest::join);
-        if self.rejection.is_none() {
-            self.rejection = before.rejection_of(wanted);
+        if self.stopped.is_none() {
+            self.stopped = before.rejection_of(wanted);
         }
         let edits = self.draft.edits(&self.started.request);
-        admission::decide(pipeline, before.audit, wanted, self.rejection.as_ref(), edits)
+        admission::decide(pipeline, before.audit, wanted, self.stopped.as_ref(), edits)
     }
 
     /// The request as the policies left it, if they changed it.
@@ -81,16 +94,16 @@ impl Shown {
         self.draft.is_edited().then(|| request_json(&self.started.request))
     }
 
-    fn show(&mut self, pipeline: &Pipeline) -> Option<Rejection> {
+    fn show(&mut self, pipeline: &Pipeline) -> Option<Stopped> {
         for stage in &mut self.stages {
             match stage.request(&mut self.started, &mut self.draft, &mut self.common) {
                 Ok(None) => {}
-                Ok(Some((index, reject))) => return Some(Rejection { index: Some(index), reject, failure: None }),
-                Err(failure) => return Some(Rejection::of_failure(failure, pipeline)),
+                Ok(Some((index, stop))) => return Some(Stopped::by_policy(index, stop, &self.started)),
+                Err(failure) => return Some(Stopped::by_failure(failure, pipeline)),
             }
         }
         let is_impossible = self.draft.is_edited() && !can(&self.started, capability::EDITS);
-        is_impossible.then(|| Rejection::error(NO_EDITS.to_owned()))
+        is_impossible.then(|| Stopped::error(NO_EDITS.to_owned()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use luthien_proto::{
     Event,
-    message::{Block, CallStarted, Interest, Level, Outcome, Reject},
+    message::{Block, CallStarted, Interest, Level, Outcome},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     draft::Draft,
     entry::PolicyCoverage,
-    policy::{ConsultId, Policy},
+    policy::{ConsultId, Policy, Stop},
 };
 
 /// A stage, or a group of them.
@@ -71,16 +71,16 @@ impl Link {
         self.stages_mut().iter_mut().for_each(|stage| stage.lower(interest));
     }
 
-    /// Shows its policies the request, up to one that rejects the call: its position, and how.
+    /// Shows its policies the request, up to one that stops the call: its position, and how.
     pub fn request(
         &mut self,
         started: &mut CallStarted,
         draft: &mut Draft,
         common: &mut Common,
-    ) -> Result<Option<(usize, Reject)>, Failure> {
+    ) -> Result<Option<(usize, Stop)>, Failure> {
         for stage in self.stages_mut() {
-            if let Some(reject) = stage.request(started, draft, common)? {
-                return Ok(Some((stage.index, reject)));
+            if let Some(stop) = stage.request(started, draft, common)? {
+                return Ok(Some((stage.index, stop)));
             }
         }
         Ok(None)

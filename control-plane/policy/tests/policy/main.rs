@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests: what is unexpected fails them")]
 
+mod answers;
 mod audit;
 mod bindings;
 mod config;

@@ -80,7 +80,7 @@ pub fn call(dialect: Dialect) -> CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
-        capabilities: ["consult", "edits", "interest", "resume"].map(str::to_owned).to_vec(),
+        capabilities: ["answer", "consult", "edits", "interest", "resume"].map(str::to_owned).to_vec(),
         headers: Vec::new(),
         call_id: "0198c9a5-7e4c-7000-8000-000000000001".parse().unwrap(),
         started_at_us: 1_700_000_000_000_000,
@@ -137,7 +137,7 @@ impl Proxy {
         let (admission, entries) = admitted(&mut session);
         let interest = match &admission.decision {
             AdmissionDecision::Forward(forward) => forward.interest,
-            AdmissionDecision::Reject(_) => Interest::all(Level::Record),
+            AdmissionDecision::Reject(_) | AdmissionDecision::Answer(_) => Interest::all(Level::Record),
         };
         Self {
             session,

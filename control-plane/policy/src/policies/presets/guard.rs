@@ -4,7 +4,7 @@
 //! They are guard rails for an agent that means well. One that means ill finds a way around them: what it runs has to be
 //! confined by a sandbox.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::{dangerous, sensitive, uv, web};
@@ -12,14 +12,13 @@ use crate::{
     BuildError,
     policies::{
         Common, object,
+        patterns::read_regex,
         shell::Reading,
         suspect::Suspect,
         tool_call_rules::{Denied, Deny, ToolCallRules, message_schema},
     },
     set::Fields,
 };
-
-const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// What is kept from an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +102,5 @@ impl Guard {
 
 fn exception(value: Value) -> Result<Regex, BuildError> {
     let regex: String = serde_json::from_value(value).map_err(|error| BuildError::new("", error.to_string()))?;
-    let whole = format!("^(?:{regex})$");
-    let built = RegexBuilder::new(&whole).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build();
-    built.map_err(|error| BuildError::new("", error.to_string()))
+    read_regex("", &format!("^(?:{regex})$"))
 }
