@@ -25,6 +25,7 @@ pub(super) struct Report {
     progress: ProgressBar,
     calls: usize,
     differ: usize,
+    asked: usize,
     unanswered: usize,
     failed: usize,
     skipped: usize,
@@ -51,6 +52,7 @@ impl Report {
             progress,
             calls: 0,
             differ: 0,
+            asked: 0,
             unanswered: 0,
             failed: 0,
             skipped: 0,
@@ -66,6 +68,7 @@ impl Report {
     pub fn add(&mut self, call: &Replayed) -> anyhow::Result<()> {
         self.calls += 1;
         self.differ += usize::from(!call.differences.is_empty());
+        self.asked += call.asked;
         self.unanswered += usize::from(call.unanswered > 0);
         self.failed += usize::from(call.error.is_some());
         if let Some(jsonl) = &mut self.jsonl {
@@ -93,10 +96,13 @@ impl Report {
         if self.shows_table {
             let (calls, differ) = (count(self.calls, "call"), self.differ);
             println!("{}", self.style.heading(format!("{calls} judged anew: {differ} would be decided otherwise.")));
+            if self.asked > 0 {
+                println!("Models were asked {} that the record has no answer to.", count(self.asked, "question"));
+            }
             if self.unanswered > 0 {
                 let asked = count(self.unanswered, "call");
                 println!(
-                    "In {asked}, policies ask models what is not on record; it counts as not answered (marked ?)."
+                    "In {asked}, policies ask models what is not on record; it counts as not answered (marked ?; --ask asks)."
                 );
             }
             if self.failed > 0 {

@@ -21,7 +21,7 @@ pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
 pub(crate) use content::form_from_name;
 pub use deltas::{DeltaEntry, Deltas, Piece};
-pub use report::{OpenedEntry, ReportEntry};
+pub use report::{OpenedEntry, ReportEntry, WaitedEntry};
 pub(crate) use request::to_json as request_json;
 pub use resumed::{InterestEntry, ResumedEntry};
 pub(crate) use step::{merge_usage, reason_from_name, step_json, step_name, usage_json};
@@ -320,6 +320,9 @@ pub struct OutcomeEntry {
     pub client_first_us: u64,
     /// The end; 0: not known.
     pub ended_us: u64,
+    /// How long chunks waited for their verdicts; none: none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited: Option<WaitedEntry>,
     /// What the call has cost, in tokens: `input`, `cache_read`, `cache_write`, `output`, `thinking`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Value>,

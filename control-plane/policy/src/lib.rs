@@ -22,7 +22,7 @@ pub use config::{BindingConfig, OnFailure, PolicyConfig, PolicySetConfig, WhenCo
 pub use entry::{
     AdmissionEntry, BlockEntry, ConsultBlockEntry, ConsultEntry, ContentEntry, CoverageEntry, DeltaEntry, Deltas,
     Entry, EntryBody, InterestEntry, NoteEntry, OpenedEntry, OutcomeEntry, PartEntry, Piece, PolicyCoverage,
-    ReportEntry, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry,
+    ReportEntry, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry, WaitedEntry,
 };
 pub use policies::kinds;
 pub use policy::{

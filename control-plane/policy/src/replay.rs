@@ -46,8 +46,6 @@ pub struct Replay {
     answers: Answers,
     /// Questions that the record has no answer to, of which nobody has been told.
     unanswered: Vec<Consult>,
-    /// Those that somebody is to answer.
-    asked: usize,
     /// The entries that the session made.
     entries: Vec<Value>,
 }
@@ -77,7 +75,7 @@ impl Replay {
     pub fn begin(set: Arc<PolicySet>, recorded: &Recorded) -> Self {
         let Recorded { started, chunks, ended, answers, .. } = recorded.clone();
         let session = Session::begin_with(set, started, Before::default());
-        Self { session, chunks, ended: Some(ended), answers, unanswered: Vec::new(), asked: 0, entries: Vec::new() }
+        Self { session, chunks, ended: Some(ended), answers, unanswered: Vec::new(), entries: Vec::new() }
     }
 
     /// What is to be done next.
@@ -91,7 +89,6 @@ impl Replay {
                 return Ok(Next::Done(Box::new(Decided::of(&self.entries))));
             }
             if let Some(consult) = self.unanswered.pop() {
-                self.asked += 1;
                 return Ok(Next::Ask(Box::new(consult)));
             }
             if let Some(ended) = self.ended.take_if(|_| self.chunks.is_empty()) {
@@ -116,11 +113,6 @@ impl Replay {
     /// It was not asked.
     pub fn fail(&mut self, id: &str, why: &str) -> Result<(), crate::Fault> {
         self.answer(id, vec![answers::failed(why.to_owned())])
-    }
-
-    /// How many questions the record had no answer to.
-    pub fn asked(&self) -> usize {
-        self.asked
     }
 
     /// Takes what the session says; whether the call is over.

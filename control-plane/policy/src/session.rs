@@ -27,7 +27,7 @@ use recorder::Recorder;
 use verdicts::Verdicts;
 
 use crate::{
-    CoverageEntry, Entry, EntryBody, OutcomeEntry, Pipeline, PolicySet,
+    CoverageEntry, Entry, EntryBody, OutcomeEntry, Pipeline, PolicySet, WaitedEntry,
     stage::{Common, Failure, Flow, Link, Moving, Stages},
 };
 
@@ -297,6 +297,7 @@ impl Session {
             upstream_first_us: ended.upstream_first_us,
             client_first_us: ended.client_first_us,
             ended_us: ended.ended_us,
+            waited: WaitedEntry::of(ended.waited),
             usage: self.recorder.usage(),
             received: counts.received,
             passed: counts.passed,

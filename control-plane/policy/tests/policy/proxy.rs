@@ -12,7 +12,7 @@ use luthien_proto::{
     json::Extras,
     message::{
         Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Consult,
-        Consultation, Decision, Interest, Level, Outcome, Reply, Verdict,
+        Consultation, Decision, Interest, Level, Outcome, Reply, Verdict, Waited,
     },
     request::{ContentBlock, Dialect, Message},
 };
@@ -425,6 +425,7 @@ impl Proxy {
             client_first_us: 1100,
             ended_us: (self.seq + 1) * 1000,
             opened: None,
+            waited: Waited::default(),
         };
         self.session.handle(ToService::CallEnded(ended)).unwrap();
         self.rest()

@@ -415,6 +415,7 @@ impl Call {
             client_first_us: self.marks.client_first_us,
             ended_us: self.elapsed_us(),
             opened: self.passed_unjudged(),
+            waited: self.judged.stats().waited,
         }
     }
 
