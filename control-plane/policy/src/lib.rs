@@ -26,8 +26,8 @@ pub use entry::{
 };
 pub use policies::kinds;
 pub use policy::{
-    ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, Policy, PolicyCall,
-    Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
+    ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, MootOutput, Policy,
+    PolicyCall, Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
 };
 pub use session::{Audit, Before, Fault, Output, Session};
 pub use set::{BuildError, Pipeline, PolicySet};

@@ -28,7 +28,7 @@ use verdicts::Verdicts;
 
 use crate::{
     CoverageEntry, Entry, EntryBody, OutcomeEntry, Pipeline, PolicySet, WaitedEntry,
-    stage::{Common, Failure, Flow, Moving, Stage, Stages},
+    stage::{Common, Failure, Flow, Link, Moving, Stages},
 };
 
 /// What is to be done.
@@ -48,7 +48,7 @@ pub struct Session {
     audit: Audit,
     state: State,
     intake: Intake,
-    stages: Vec<Stage>,
+    stages: Vec<Link>,
     common: Common,
     verdicts: Verdicts,
     beside: Beside,
@@ -275,7 +275,7 @@ impl Session {
         for stage in &mut self.stages {
             stage.completed(ended.outcome, &mut self.common);
         }
-        let policies = self.stages.iter_mut().map(Stage::coverage).collect();
+        let policies = self.stages.iter_mut().flat_map(Link::coverage).collect();
         let revision = self.pipeline.revision().to_owned();
         self.recorder.push(EntryBody::Coverage(CoverageEntry { revision, policies }));
         let outcome = self.outcome(ended);

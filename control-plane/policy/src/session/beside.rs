@@ -9,7 +9,7 @@ use crate::{
     EntryBody, InterestEntry,
     entry::interest_json,
     policy::ConsultId,
-    stage::{Ask, Stage, parse},
+    stage::{Ask, Link, parse},
 };
 
 /// What is to be said of it.
@@ -32,12 +32,12 @@ impl Beside {
 impl Session {
     /// The answer to a consult came.
     pub(super) fn consulted(&mut self, consultation: &Consultation) -> Result<(), Fault> {
-        let (index, id) = self.asked(&consultation.id).ok_or(Fault::Unasked)?;
+        let (index, policy, id) = self.asked(&consultation.id).ok_or(Fault::Unasked)?;
         self.seen += 1;
         self.recorder.answered(consultation);
         if self.state == State::Open {
             let mut out = Vec::new();
-            let ran = self.stages[index].consulted(id, &consultation.events, &mut self.common, &mut out);
+            let ran = self.stages[index].consulted(policy, id, &consultation.events, &mut self.common, &mut out);
             self.flow(index + 1, out);
             if let Err(failure) = ran {
                 self.fail(failure);
@@ -63,7 +63,7 @@ impl Session {
     }
 
     fn note_interest(&mut self) {
-        let wanted = self.stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
+        let wanted = self.stages.iter().map(Link::interest).fold(Interest::all(Level::Record), Interest::join);
         let interest = self.audit.interest(wanted).meet(self.intake.interest());
         if self.beside.can_lower && interest != self.intake.interest() {
             self.intake.lower(interest);
@@ -103,9 +103,10 @@ impl Session {
         }
     }
 
-    fn asked(&self, id: &str) -> Option<(usize, ConsultId)> {
+    /// Where in the chain the policy is that asked, its name, and its number for it.
+    fn asked<'a>(&self, id: &'a str) -> Option<(usize, &'a str, ConsultId)> {
         let (policy, id) = parse(id)?;
-        let index = self.pipeline.policies().iter().position(|other| other.name() == policy)?;
-        self.stages[index].standing(id).map(|_| (index, id))
+        let index = self.stages.iter().position(|link| link.standing(policy, id).is_some())?;
+        Some((index, policy, id))
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     draft::Draft,
     entry::request_json,
     policy::Stop,
-    stage::{Common, Failure, Stage},
+    stage::{Common, Failure, Link},
 };
 
 const NO_ANSWERS: &str = "a policy answers this call, and the proxy is not able to say that";
@@ -19,7 +19,7 @@ const NO_EDITS: &str = "the policies changed the request, and the proxy is not a
 
 /// A request that the policies have seen.
 pub(super) struct Shown {
-    pub stages: Vec<Stage>,
+    pub stages: Vec<Link>,
     pub common: Common,
     pub stopped: Option<Stopped>,
     /// With the request as they left it.
@@ -81,7 +81,7 @@ impl Shown {
 
     /// What is said to a call that nobody has admitted yet.
     pub fn decide(&mut self, pipeline: &Pipeline, before: &Before) -> Admission {
-        let wanted = self.stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
+        let wanted = self.stages.iter().map(Link::interest).fold(Interest::all(Level::Record), Interest::join);
         if self.stopped.is_none() {
             self.stopped = before.rejection_of(wanted);
         }
@@ -95,10 +95,10 @@ impl Shown {
     }
 
     fn show(&mut self, pipeline: &Pipeline) -> Option<Stopped> {
-        for (index, stage) in self.stages.iter_mut().enumerate() {
+        for stage in &mut self.stages {
             match stage.request(&mut self.started, &mut self.draft, &mut self.common) {
                 Ok(None) => {}
-                Ok(Some(stop)) => return Some(Stopped::by_policy(index, stop, &self.started)),
+                Ok(Some((index, stop))) => return Some(Stopped::by_policy(index, stop, &self.started)),
                 Err(failure) => return Some(Stopped::by_failure(failure, pipeline)),
             }
         }
@@ -112,13 +112,13 @@ pub(super) fn can(started: &CallStarted, what: &str) -> bool {
     started.capabilities.iter().any(|capability| capability == what)
 }
 
-fn begin_stages(pipeline: &Pipeline, started: &CallStarted, common: &mut Common) -> (Vec<Stage>, Option<Failure>) {
-    let mut failure = None;
-    let policies = pipeline.policies().iter().enumerate();
-    let stages = policies.map(|(index, policy)| {
-        let (stage, begun) = Stage::begin(index, policy, started, common);
+fn begin_stages(pipeline: &Pipeline, started: &CallStarted, common: &mut Common) -> (Vec<Link>, Option<Failure>) {
+    let (mut failure, mut index) = (None, 0);
+    let stages = pipeline.policies().iter().map(|policy| {
+        let (link, begun) = Link::begin(index, policy, started, common);
+        index += link.stages().len();
         failure = failure.or(begun.err());
-        stage
+        link
     });
     (stages.collect(), failure)
 }

@@ -232,9 +232,16 @@ impl Proxy {
                 if rest.is_empty() { due.pop() } else { due.len().checked_sub(delay + 1).map(|at| due[at].clone()) };
             for id in asked.into_iter().flatten().filter(|id| self.running.contains(id)).collect::<Vec<_>>() {
                 if self.running.contains(&id) {
-                    let answers =
-                        ["no", r#"{"probability":0.1,"explanation":""}"#, r#"{"probability":0.9,"explanation":""}"#];
-                    self.answer(&id, answers[usize::from(id.as_bytes()[id.len() - 1]) % 3]);
+                    let answers = [
+                        "no",
+                        r#"{"probability":0.1,"explanation":""}"#,
+                        r#"{"decision":"pass"}"#,
+                        r#"{"probability":0.9,"explanation":""}"#,
+                        r#"{"decision":"replace","text":"so ab"}"#,
+                        r#"{"decision":"replace","arguments":{"a":"ab"}}"#,
+                    ];
+                    let which = id.bytes().map(usize::from).sum::<usize>();
+                    self.answer(&id, answers[which % answers.len()]);
                 }
             }
             if rest.is_empty() && self.running.is_empty() {
