@@ -3,7 +3,7 @@
 mod calls;
 mod report;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use luthien_policy::{
@@ -46,6 +46,9 @@ struct Replayed {
     differences: Vec<Difference>,
     /// How many questions to models have no answer on record: what depends on them was decided as if they had failed.
     unanswered: usize,
+    /// The policies that somebody else serves. A replay asks nobody: their failure modes decided.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    not_asked: BTreeSet<String>,
     /// Whether the response on record ends where the policies of then ended it.
     is_cut: bool,
     /// Why it could not be judged.
@@ -102,26 +105,28 @@ fn judge(set: &Arc<PolicySet>, call: &Value) -> Option<Replayed> {
         model: text("model"),
         differences: Vec::new(),
         unanswered: 0,
+        not_asked: BTreeSet::new(),
         is_cut: false,
         error: None,
     };
     let recorded = Recorded::read(call).transpose()?;
     let judged = recorded.map_err(anyhow::Error::from).and_then(|recorded| {
         replayed.is_cut = recorded.is_cut;
-        let (decided, unanswered) = decide(Replay::begin(set.clone(), &recorded))?;
+        let mut replay = Replay::begin(set.clone(), &recorded);
+        let decided = decide(&mut replay)?;
         replayed.differences = replay::differences(&recorded.decided, &decided);
-        replayed.unanswered = unanswered;
+        (replayed.unanswered, replayed.not_asked) = (replay.asked(), replay.not_asked().clone());
         Ok(())
     });
     replayed.error = judged.err().map(|error| format!("{error:#}"));
     Some(replayed)
 }
 
-/// What is decided where questions without an answer fail; and how many of them there are.
-fn decide(mut replay: Replay) -> anyhow::Result<(replay::Decided, usize)> {
+/// What is decided where questions without an answer fail.
+fn decide(replay: &mut Replay) -> anyhow::Result<replay::Decided> {
     loop {
         match replay.poll()? {
-            Next::Done(decided) => return Ok((*decided, replay.asked())),
+            Next::Done(decided) => return Ok(*decided),
             Next::Ask(consult) => replay.fail(&consult.id, "its answer is not on record")?,
         }
     }

@@ -1,8 +1,10 @@
 //! The policies that come with luthien, by their kinds.
 
 mod debug_logging;
+mod durations;
 mod noop;
 mod refusal;
+mod remote;
 mod string_replacement;
 mod strings;
 mod suspect;
@@ -12,6 +14,7 @@ mod tool_call_rules;
 use std::sync::Arc;
 
 use luthien_proto::message::FailureMode;
+pub use remote::{Remote, RemoteAddress, RemoteTls};
 use serde_json::{Value, json};
 
 use crate::{BuildError, Policy, PolicyConfig, set::Fields};
@@ -35,7 +38,7 @@ struct Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind {
         name: "noop",
         about: "Lets everything by, and is on record for it.",
@@ -60,6 +63,12 @@ const KINDS: [Kind; 5] = [
                 client: a text that says why stands in its place.",
         schema: tool_call_judge::schema,
         build: |common, fields| Ok(Arc::new(tool_call_judge::ToolCallJudge::build(common, fields)?)),
+    },
+    Kind {
+        name: "remote",
+        about: "A policy that somebody else serves, in any language, over the verdict protocol.",
+        schema: remote::schema,
+        build: |common, fields| Ok(Arc::new(remote::RemotePolicy::build(common, fields)?)),
     },
     Kind {
         name: "debug_logging",

@@ -4,6 +4,8 @@ mod consult;
 mod hooks;
 mod output;
 
+use std::sync::Arc;
+
 use luthien_proto::{
     event::{BlockKey, Event, Kind, ToolCall},
     message::{CallStarted, FailureMode, Interest, Outcome},
@@ -13,6 +15,8 @@ pub use consult::{ConsultId, Consulted, Question};
 pub use hooks::{Hook, Hooks};
 pub use output::{ConsultedOutput, Held, HookOutput, RequestOutput, SummaryOutput};
 pub(crate) use output::{Notes, Ruling, Voice};
+
+use crate::Remote;
 
 /// Configured behaviour. Immutable: what it knows of a call is in the [`PolicyCall`] that it begins.
 pub trait Policy: Send + Sync {
@@ -30,6 +34,11 @@ pub trait Policy: Send + Sync {
 
     /// Its state for one call.
     fn begin(&self, call: &CallStarted) -> Box<dyn PolicyCall + Send>;
+
+    /// How it is reached, if somebody else serves it: then its hooks are not run, and it is told of the call.
+    fn remote(&self) -> Option<&Arc<Remote>> {
+        None
+    }
 }
 
 /// A policy failed at its work: what its failure mode says happens to the call.

@@ -11,7 +11,7 @@ mod read;
 mod request;
 mod response;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use luthien_proto::{
     Chunk, Event,
@@ -50,6 +50,10 @@ pub struct Replay {
     asked: usize,
     /// The entries that the session made.
     entries: Vec<Value>,
+    /// The names of the policies, in order.
+    pipeline: Vec<String>,
+    /// Those that somebody else serves: they were not asked.
+    remote: BTreeSet<String>,
 }
 
 /// What is to be done next.
@@ -76,8 +80,18 @@ impl Replay {
     /// Begins to judge a call anew.
     pub fn begin(set: Arc<PolicySet>, recorded: &Recorded) -> Self {
         let Recorded { started, chunks, ended, answers, .. } = recorded.clone();
-        let session = Session::begin_with(set, started, Before::default());
-        Self { session, chunks, ended: Some(ended), answers, unanswered: Vec::new(), asked: 0, entries: Vec::new() }
+        let pipeline = set.pipeline_of(&started).names();
+        Self {
+            session: Session::begin_with(set, started, Before::default()),
+            chunks,
+            ended: Some(ended),
+            answers,
+            unanswered: Vec::new(),
+            asked: 0,
+            entries: Vec::new(),
+            pipeline,
+            remote: BTreeSet::new(),
+        }
     }
 
     /// What is to be done next.
@@ -123,6 +137,11 @@ impl Replay {
         self.asked
     }
 
+    /// The policies that somebody else serves. They were not asked, and their failure modes decided.
+    pub fn not_asked(&self) -> &BTreeSet<String> {
+        &self.remote
+    }
+
     /// Takes what the session says; whether the call is over.
     fn drain(&mut self) -> Result<bool, crate::Fault> {
         while let Some(output) = self.session.poll() {
@@ -130,6 +149,11 @@ impl Replay {
                 Output::Ended => return Ok(true),
                 Output::Record(entry) => self.entries.extend(serde_json::to_value(&entry.body)),
                 Output::Say(said) => self.hear(said.message)?,
+                Output::Tell { stage, message: ToService::CallStarted(_) } => {
+                    self.remote.extend(self.pipeline.get(stage).cloned());
+                    self.session.remote_lost(stage, "a replay asks no remote policy")?;
+                }
+                Output::Tell { .. } | Output::Leave { .. } => {}
             }
         }
         Ok(false)

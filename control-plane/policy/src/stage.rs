@@ -9,9 +9,12 @@ mod consulted;
 mod consults;
 mod flow;
 mod judged;
+mod keys;
 mod levels;
 mod random;
+mod remote;
 mod run;
+mod seat;
 mod slots;
 mod tally;
 
@@ -22,12 +25,16 @@ use consults::Consults;
 pub(crate) use consults::{Asking, parse};
 pub(crate) use flow::{Ask, Common, End, Failure, Flow, Moving, Stages};
 use judged::{How, Judged};
+pub(crate) use keys::Keys;
 use luthien_proto::{
     Step,
     message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Reject, Severity},
 };
 pub(crate) use random::Random;
+pub use remote::Owed;
+pub(crate) use remote::Remote;
 pub(crate) use run::guard;
+pub(crate) use seat::{Answer, Seat};
 use serde_json::json;
 use slots::Slot;
 pub(crate) use slots::Slots;
@@ -188,6 +195,7 @@ impl Stage {
         self.slots.tally_undecided(&mut self.tallies);
         PolicyCoverage {
             policy: self.policy.name().to_owned(),
+            revision: None,
             failed: self.call.is_none(),
             interest: interest_json(&self.wanted),
             kinds: self.tallies.to_json(),

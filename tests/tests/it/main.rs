@@ -27,6 +27,7 @@ mod postgres;
 mod protocol;
 mod record;
 mod relay;
+mod remote;
 mod replacement;
 mod replay;
 mod sdk;

@@ -1,7 +1,5 @@
 //! The request, shown to the policies one after the other, and what they say to it.
 
-use std::sync::Arc;
-
 use luthien_proto::message::{Admission, CallStarted, Interest, Level, Reject, capability};
 use serde_json::Value;
 
@@ -10,19 +8,19 @@ use crate::{
     Pipeline,
     draft::Draft,
     entry::request_json,
-    stage::{Common, Failure, Stage},
+    stage::{Answer, Common, Failure, Seat},
 };
 
 const NO_EDITS: &str = "the policies changed the request, and the proxy is not able to send it so";
 
-/// A request that the policies have seen.
+/// A request that the policies see.
 pub(super) struct Shown {
-    pub stages: Vec<Stage>,
-    pub common: Common,
     pub rejection: Option<Rejection>,
     /// With the request as they left it.
     started: CallStarted,
     draft: Draft,
+    /// The policy that sees it next.
+    next: usize,
 }
 
 /// Why a call does not go upstream.
@@ -44,31 +42,55 @@ impl Rejection {
         Self::of_nobody(Reject { status: 500, type_: String::new(), message })
     }
 
-    fn of_failure(failure: Failure, pipeline: &Pipeline) -> Self {
+    pub fn of_failure(failure: Failure, pipeline: &Pipeline) -> Self {
         let error = Self::error(format!("policy {} failed", pipeline.name_of(failure.index)));
         Self { index: Some(failure.index), failure: Some(failure), ..error }
     }
 }
 
 impl Shown {
-    /// Shows the request to each policy as those before it left it.
-    pub fn new(pipeline: &Arc<Pipeline>, mut started: CallStarted, before: &Before) -> Self {
-        let can_consult = can(&started, capability::CONSULT);
-        let mut common = Common { can_consult, ..Common::default() };
+    /// The request, and the policies that are to see it.
+    pub fn new(
+        pipeline: &Pipeline,
+        mut started: CallStarted,
+        before: &Before,
+        common: &mut Common,
+    ) -> (Self, Vec<Seat>) {
         let mut draft = Draft::new(&started.request);
         let edited = draft.apply(&mut started.request, before.edits.clone());
         let uneditable =
             edited.err().map(|error| Rejection::error(format!("the request could not be changed: {error}")));
-        let (stages, failure) = begin_stages(pipeline, &started, &mut common);
+        let (stages, failure) = begin_stages(pipeline, &started, common);
         let failed = failure.map(|failure| Rejection::of_failure(failure, pipeline));
-        let mut shown = Self { stages, common, rejection: None, started, draft };
-        shown.rejection = before.rejection().or(uneditable).or(failed).or_else(|| shown.show(pipeline));
-        shown
+        let rejection = before.rejection().or(uneditable).or(failed);
+        (Self { rejection, started, draft, next: 0 }, stages)
+    }
+
+    /// Shows the request to each policy as those before it left it; `false`: the next one has not answered.
+    pub fn show(&mut self, pipeline: &Pipeline, stages: &mut [Seat], common: &mut Common) -> bool {
+        while self.rejection.is_none()
+            && let Some(stage) = stages.get_mut(self.next)
+        {
+            let index = self.next;
+            match stage.request(&mut self.started, &mut self.draft, common) {
+                Ok(Answer::Waits) => return false,
+                Ok(Answer::Goes) => self.next += 1,
+                Ok(Answer::Rejects(reject)) => {
+                    self.rejection = Some(Rejection { index: Some(index), reject, failure: None });
+                }
+                Err(failure) => self.rejection = Some(Rejection::of_failure(failure, pipeline)),
+            }
+        }
+        let is_impossible = self.draft.is_edited() && !can(&self.started, capability::EDITS);
+        if self.rejection.is_none() && is_impossible {
+            self.rejection = Some(Rejection::error(NO_EDITS.to_owned()));
+        }
+        true
     }
 
     /// What is said to a call that nobody has admitted yet.
-    pub fn decide(&mut self, pipeline: &Pipeline, before: &Before) -> Admission {
-        let wanted = self.stages.iter().map(Stage::interest).fold(Interest::all(Level::Record), Interest::join);
+    pub fn decide(&mut self, pipeline: &Pipeline, stages: &[Seat], before: &Before) -> Admission {
+        let wanted = stages.iter().map(Seat::interest).fold(Interest::all(Level::Record), Interest::join);
         if self.rejection.is_none() {
             self.rejection = before.rejection_of(wanted);
         }
@@ -80,18 +102,6 @@ impl Shown {
     pub fn changed(&self) -> Option<Value> {
         self.draft.is_edited().then(|| request_json(&self.started.request))
     }
-
-    fn show(&mut self, pipeline: &Pipeline) -> Option<Rejection> {
-        for (index, stage) in self.stages.iter_mut().enumerate() {
-            match stage.request(&mut self.started, &mut self.draft, &mut self.common) {
-                Ok(None) => {}
-                Ok(Some(reject)) => return Some(Rejection { index: Some(index), reject, failure: None }),
-                Err(failure) => return Some(Rejection::of_failure(failure, pipeline)),
-            }
-        }
-        let is_impossible = self.draft.is_edited() && !can(&self.started, capability::EDITS);
-        is_impossible.then(|| Rejection::error(NO_EDITS.to_owned()))
-    }
 }
 
 /// Whether the proxy is able to do that.
@@ -99,11 +109,11 @@ pub(super) fn can(started: &CallStarted, what: &str) -> bool {
     started.capabilities.iter().any(|capability| capability == what)
 }
 
-fn begin_stages(pipeline: &Pipeline, started: &CallStarted, common: &mut Common) -> (Vec<Stage>, Option<Failure>) {
+fn begin_stages(pipeline: &Pipeline, started: &CallStarted, common: &mut Common) -> (Vec<Seat>, Option<Failure>) {
     let mut failure = None;
     let policies = pipeline.policies().iter().enumerate();
     let stages = policies.map(|(index, policy)| {
-        let (stage, begun) = Stage::begin(index, policy, started, common);
+        let (stage, begun) = Seat::begin(index, policy, started, common);
         failure = failure.or(begun.err());
         stage
     });

@@ -41,6 +41,8 @@ pub(crate) struct EventSlot {
     pub place: Place,
     /// Whether the policy has a hook that saw it.
     pub seen: bool,
+    /// Put before it, whatever becomes of it.
+    pub before: Vec<Event>,
     pub ruling: Ruling,
     /// Put behind it.
     pub injected: Vec<Event>,
@@ -119,15 +121,28 @@ impl Slots {
 
     /// Lets out the decided prefix.
     pub fn drain(&mut self, tallies: &mut Tallies, out: &mut Vec<Flow>) {
-        while self.queue.front().is_some_and(Slot::is_decided)
-            && let Some(slot) = self.queue.pop_front()
-        {
-            self.front += 1;
+        while let Some(slot) = self.pop_decided() {
             self.let_out(slot, tallies, out);
         }
     }
 
-    fn let_out(&mut self, slot: Slot, tallies: &mut Tallies, out: &mut Vec<Flow>) {
+    /// Takes out what stands in front, if it is decided: to be let out.
+    pub fn pop_decided(&mut self) -> Option<Slot> {
+        let slot = self.queue.pop_front_if(|slot| slot.is_decided())?;
+        self.front += 1;
+        Some(slot)
+    }
+
+    /// Puts events before one that is held.
+    pub fn put_before(&mut self, held: Held, events: Vec<Event>) {
+        let slot = held.0.checked_sub(self.front).and_then(|at| self.queue.get_mut(usize::try_from(at).ok()?));
+        if let Some(Slot::Event(slot)) = slot {
+            slot.before.extend(events);
+        }
+    }
+
+    /// Lets out what was taken out.
+    pub fn let_out(&mut self, slot: Slot, tallies: &mut Tallies, out: &mut Vec<Flow>) {
         match slot {
             Slot::Event(slot) => self.let_event_out(slot, tallies, out),
             Slot::Mark { seq, gated, by } => {
@@ -146,9 +161,10 @@ impl Slots {
         if slot.seen && slot.event.is_some() {
             tallies.ruled(slot.place, &slot.ruling);
         }
-        let EventSlot { seq, arrived_us, event, ruling, injected, .. } = slot;
+        let EventSlot { seq, arrived_us, event, before, ruling, injected, .. } = slot;
         let mut push = |event| out.push(Flow::Event(Moving { seq, arrived_us, event }));
-        self.changed |= !injected.is_empty();
+        self.changed |= !before.is_empty() || !injected.is_empty();
+        before.into_iter().for_each(&mut push);
         match ruling {
             Ruling::Pass => event.into_iter().chain(injected).for_each(push),
             Ruling::Replace(events) => {

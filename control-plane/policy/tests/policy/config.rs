@@ -20,7 +20,7 @@ fn an_unknown_kind_lists_the_kinds() {
         "nope",
         json!({}),
         expect![[
-            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, tool_call_judge, debug_logging"#
+            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, tool_call_judge, remote, debug_logging"#
         ]],
     );
 }
