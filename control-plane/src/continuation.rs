@@ -197,7 +197,7 @@ fn edits_of(admission: &Admission) -> Vec<Edit> {
         AdmissionDecision::Forward(forward) => {
             forward.edits.iter().filter(|edit| answers::is_ours(edit)).cloned().collect()
         }
-        AdmissionDecision::Reject(_) => Vec::new(),
+        AdmissionDecision::Reject(_) | AdmissionDecision::Answer(_) => Vec::new(),
     }
 }
 

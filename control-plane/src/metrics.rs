@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use luthien_policy::{EntryBody, OutcomeEntry};
 use luthien_proto::{
-    message::{Outcome, ServiceFailure},
+    message::{Admission, AdmissionDecision, Outcome, ServiceFailure},
     request::Dialect,
 };
 use luthien_service::metrics::{Counter, Gauge, Page};
@@ -19,6 +19,8 @@ pub(crate) use remote::{RemoteCause, RemoteMetrics};
 
 const OUTCOMES: [Outcome; 5] =
     [Outcome::Delivered, Outcome::CutByClient, Outcome::EndedByPolicy, Outcome::Failed, Outcome::Unknown];
+/// What is said to a request.
+const ADMISSIONS: [&str; 3] = ["forward", "reject", "answer"];
 /// What becomes of a call's chunks, all policies together.
 const DECISIONS: [&str; 5] = ["passed", "replaced", "dropped", "undecided", "not_shown"];
 /// What all threads of the plane count.
@@ -26,6 +28,7 @@ const DECISIONS: [&str; 5] = ["passed", "replaced", "dropped", "undecided", "not
 pub struct Metrics {
     calls: [[Counter; OUTCOMES.len()]; Dialect::ALL.len()],
     open_calls: Gauge,
+    admissions: [Counter; ADMISSIONS.len()],
     chunks: [Counter; DECISIONS.len()],
     failures: [Counter; Failure::ALL.len()],
     /// Streams that went on with a call.
@@ -113,6 +116,16 @@ impl Metrics {
         }
     }
 
+    /// A call was admitted, or not.
+    pub(crate) fn admitted(&self, admission: &Admission) {
+        let decision = match &admission.decision {
+            AdmissionDecision::Forward(_) => 0,
+            AdmissionDecision::Reject(_) => 1,
+            AdmissionDecision::Answer(_) => 2,
+        };
+        self.admissions[decision].one();
+    }
+
     /// A stream goes on with a call.
     pub(crate) fn resumed(&self) {
         self.resumed.one();
@@ -160,6 +173,11 @@ impl Metrics {
             for (outcome, counter) in OUTCOMES.into_iter().zip(counters) {
                 series.value(&[("dialect", dialect.name()), ("outcome", outcome.name())], counter.get());
             }
+        }
+        let mut series =
+            page.counter("luthien_control_plane_admissions_total", "What the policies said to requests, by decision.");
+        for (decision, counter) in ADMISSIONS.into_iter().zip(&self.admissions) {
+            series.value(&[("decision", decision)], counter.get());
         }
         page.gauge("luthien_control_plane_open_calls", "Calls that are not over.").value(&[], self.open_calls.get());
         page.counter(

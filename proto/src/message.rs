@@ -1,7 +1,11 @@
 //! The messages of the verdict protocol. `policy.proto` tells what each is owed.
 
+mod answer;
+
 use serde_json::Value;
 use uuid::Uuid;
+
+pub use answer::{Answer, NoAnswer};
 
 use crate::{
     event::{BlockDelta, BlockStarted, Chunk, Event, FinishReason, Kind, Usage},
@@ -114,6 +118,8 @@ pub enum Credentials {
 
 /// The names of what one end can do beyond the first version of the protocol.
 pub mod capability {
+    /// The proxy takes an [`super::Answer`].
+    pub const ANSWER: &str = "answer";
     /// The proxy takes [`super::Consult`]s.
     pub const CONSULT: &str = "consult";
     /// The proxy takes [`super::Edit`]s.
@@ -217,6 +223,19 @@ pub struct CallEnded {
     pub ended_us: u64,
     /// What passed unjudged.
     pub opened: Option<Opened>,
+    /// How long chunks waited for their verdicts.
+    pub waited: Waited,
+}
+
+/// How long chunks that had a verdict were held before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// How many.
+    pub chunks: u64,
+    /// All of them together, in microseconds.
+    pub total_us: u64,
+    /// The one that waited longest, in microseconds.
+    pub longest_us: u64,
 }
 
 impl CallEnded {
@@ -232,6 +251,7 @@ impl CallEnded {
             client_first_us: 0,
             ended_us: 0,
             opened: None,
+            waited: Waited::default(),
         }
     }
 }
@@ -319,7 +339,7 @@ pub enum Outcome {
     Delivered,
     /// The client went away first.
     CutByClient,
-    /// Rejected at admission, or ended by a verdict.
+    /// Rejected or answered at admission, or ended by a verdict.
     EndedByPolicy,
     /// An error, the upstream's or the proxy's.
     Failed,
@@ -360,6 +380,8 @@ pub enum AdmissionDecision {
     Forward(Forward),
     /// It may not.
     Reject(Reject),
+    /// It does not: this is its response.
+    Answer(Answer),
 }
 
 /// On which terms a call goes upstream.

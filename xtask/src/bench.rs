@@ -6,7 +6,10 @@ use std::{env, path::PathBuf};
 
 use clap::Args;
 
-use crate::{postgres, step::Step};
+use crate::{
+    postgres,
+    step::{Step, release_folder},
+};
 
 /// What to measure, and how.
 #[derive(Args)]
@@ -55,21 +58,11 @@ pub fn run(bench: &Bench) -> bool {
         postgres::install();
         return Step::cargo(["bench", "-p", "luthien-control-plane", "--bench", "record"]).run();
     }
-    // As released, but with the names that a profiler needs.
-    let programs = PROGRAMS.into_iter().flat_map(|program| ["--bin".to_owned(), program.to_owned()]);
-    let built = Step::cargo(["build", "--release", "--workspace"]).args(programs);
-    let built = built.env("CARGO_PROFILE_RELEASE_STRIP", "none");
-    if !built.run() {
+    if !Step::release(&PROGRAMS).run() {
         eprintln!("\nThe build failed; nothing was measured.");
         return false;
     }
-    with_open_files(program()).args(options(bench)).run()
-}
-
-fn program() -> PathBuf {
-    // This program lies in target/debug.
-    let target = env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
-    target.unwrap_or_else(|| "target".into()).join("release/luthien-bench")
+    with_open_files(release_folder().join("luthien-bench")).args(options(bench)).run()
 }
 
 fn options(bench: &Bench) -> Vec<String> {

@@ -2,7 +2,10 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::{postgres, step::Step};
+use crate::{
+    postgres,
+    step::{Step, release_folder},
+};
 
 /// How long, and how much.
 #[derive(Args)]
@@ -56,7 +59,7 @@ pub fn run(soak: &Soak) -> bool {
     if soak.database == Database::Postgres {
         postgres::install();
     }
-    if !Step::cargo(["build", "--workspace", "--bins"]).run() {
+    if !Step::release(&["luthien-control-plane", "luthien-data-plane"]).run() {
         eprintln!("\nThe build failed; nothing was run.");
         return false;
     }
@@ -72,6 +75,7 @@ pub fn run(soak: &Soak) -> bool {
     let kills = soak.rounds.unwrap_or(soak.seconds);
     Step::cargo(["test", "-p", "luthien-tests", "--test", "it", "--", "--exact", "--nocapture", "--test-threads=1"])
         .args(tests.into_iter().map(str::to_owned))
+        .env("LUTHIEN_PROGRAMS", &release_folder().display().to_string())
         .env("LUTHIEN_SOAK_AUDIT", audit)
         .env("LUTHIEN_SOAK_KILLS", &kills.to_string())
         .env("LUTHIEN_SOAK_SECONDS", &soak.seconds.to_string())

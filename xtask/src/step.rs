@@ -3,8 +3,20 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    path::PathBuf,
     process::Command,
 };
+
+/// Where programs lie that are built as they are released.
+pub fn release_folder() -> PathBuf {
+    // This program lies in target/debug.
+    let target = env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
+    target.unwrap_or_else(|| "target".into()).join("release")
+}
+
+fn is_of_our_package(variable: &OsStr) -> bool {
+    variable.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+}
 
 /// A call of a program in this workspace; its output goes where ours goes.
 pub struct Step {
@@ -22,7 +34,18 @@ impl Step {
     pub fn program(program: impl AsRef<OsStr>, shown: &str) -> Self {
         let mut command = Command::new(program);
         command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // What cargo tells this program about its package. Build scripts look at it (ring's does): with it, cargo would build
+        // anew what it has built without.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_of_our_package(name)) {
+            command.env_remove(name);
+        }
         Self { shown: shown.to_owned(), command }
+    }
+
+    /// Builds programs as they are released.
+    pub fn release(programs: &[&str]) -> Self {
+        let programs = programs.iter().flat_map(|program| ["--bin".to_owned(), (*program).to_owned()]);
+        Self::cargo(["build", "--release", "--workspace"]).args(programs)
     }
 
     /// Arguments that nobody wants to read.

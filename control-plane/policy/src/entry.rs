@@ -21,7 +21,7 @@ pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
 pub(crate) use content::form_from_name;
 pub use deltas::{DeltaEntry, Deltas, Piece};
-pub use report::{OpenedEntry, ReportEntry};
+pub use report::{OpenedEntry, ReportEntry, WaitedEntry};
 pub(crate) use request::to_json as request_json;
 pub use resumed::{InterestEntry, ResumedEntry};
 pub(crate) use step::{merge_usage, reason_from_name, step_json, step_name, usage_json};
@@ -103,7 +103,7 @@ pub struct RequestEntry {
 /// What the policies said to the request.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdmissionEntry {
-    /// `forward` or `reject`.
+    /// `forward`, `reject` or `answer`. The blocks and steps of an answer follow, as ones that a policy made.
     pub decision: &'static str,
     /// The HTTP status, for `reject`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ pub struct AdmissionEntry {
     /// What the client is told, for `reject`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The policy that rejected it.
+    /// The policy that rejected or answered it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// The revision of the policies.
@@ -323,6 +323,9 @@ pub struct OutcomeEntry {
     pub client_first_us: u64,
     /// The end; 0: not known.
     pub ended_us: u64,
+    /// How long chunks waited for their verdicts; none: none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited: Option<WaitedEntry>,
     /// What the call has cost, in tokens: `input`, `cache_read`, `cache_write`, `output`, `thinking`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Value>,

@@ -28,8 +28,8 @@ use recorder::Recorder;
 use verdicts::Verdicts;
 
 use crate::{
-    CoverageEntry, Entry, EntryBody, OutcomeEntry, Pipeline, PolicySet,
-    stage::{Common, Failure, Flow, Moving, Seat, Stages},
+    CoverageEntry, Entry, EntryBody, OutcomeEntry, Pipeline, PolicySet, WaitedEntry,
+    stage::{Common, Failure, Flow, Link, Moving, Stages},
 };
 
 /// What is to be done.
@@ -63,7 +63,7 @@ pub struct Session {
     /// While it is being admitted.
     admitting: Option<Box<Admitting>>,
     intake: Intake,
-    stages: Vec<Seat>,
+    stages: Vec<Link>,
     common: Common,
     verdicts: Verdicts,
     beside: Beside,
@@ -78,15 +78,15 @@ pub struct Session {
     fault: Option<Fault>,
 }
 
-/// admitting ──▶ open ──end, failure──▶ over ──CallEnded──▶ ended; admitting ──▶ rejected ──CallEnded──▶ ended
+/// admitting ──▶ open ──end, failure──▶ over ──CallEnded──▶ ended; admitting ──▶ stopped ──CallEnded──▶ ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// A remote policy has not answered to the request.
     Admitting,
     /// What comes is judged.
     Open,
-    /// The call does not go upstream.
-    Rejected,
+    /// The call does not go upstream: it was rejected, or answered.
+    Stopped,
     /// The policies have ended the response: what comes is recorded, and not shown.
     Over,
     /// The call is over.
@@ -154,8 +154,8 @@ impl Session {
             (State::Admitting, message) => self.wait_with(message),
             (State::Ended, _) => Err(Fault::AfterEnd),
             (_, ToService::CallStarted(_)) => Err(Fault::StartedTwice),
-            (_, ToService::CallResumed(_)) | (State::Rejected, ToService::Consultation(_)) => Err(Fault::Unasked),
-            (State::Rejected, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Rejected),
+            (_, ToService::CallResumed(_)) | (State::Stopped, ToService::Consultation(_)) => Err(Fault::Unasked),
+            (State::Stopped, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Stopped),
             (State::Open | State::Over, ToService::Chunks(chunks)) => {
                 let gated = self.intake.chunks(&chunks)?;
                 self.taken += 1;
@@ -172,7 +172,7 @@ impl Session {
                 Ok(())
             }
             (State::Open | State::Over, ToService::Consultation(consultation)) => self.consulted(&consultation),
-            (State::Open | State::Over | State::Rejected, ToService::CallEnded(ended)) => {
+            (State::Open | State::Over | State::Stopped, ToService::CallEnded(ended)) => {
                 self.end(&ended);
                 Ok(())
             }
@@ -307,7 +307,7 @@ impl Session {
         for stage in &mut self.stages {
             stage.completed(ended, &mut self.common);
         }
-        let policies = self.stages.iter_mut().map(Seat::coverage).collect();
+        let policies = self.stages.iter_mut().flat_map(Link::coverage).collect();
         let revision = self.pipeline.revision().to_owned();
         self.recorder.push(EntryBody::Coverage(CoverageEntry { revision, policies }));
         let outcome = self.outcome(ended);
@@ -330,6 +330,7 @@ impl Session {
             upstream_first_us: ended.upstream_first_us,
             client_first_us: ended.client_first_us,
             ended_us: ended.ended_us,
+            waited: WaitedEntry::of(ended.waited),
             usage: self.recorder.usage(),
             received: counts.received,
             passed: counts.passed,

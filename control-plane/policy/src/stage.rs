@@ -8,13 +8,15 @@ mod blocks;
 mod consulted;
 mod consults;
 mod flow;
+mod group;
 mod judged;
 mod keys;
 mod levels;
+mod link;
+mod moot;
 mod random;
 mod remote;
 mod run;
-mod seat;
 mod slots;
 mod tally;
 
@@ -26,15 +28,15 @@ pub(crate) use consults::{Asking, parse};
 pub(crate) use flow::{Ask, Common, End, Failure, Flow, Moving, Stages};
 use judged::{How, Judged};
 pub(crate) use keys::Keys;
+pub(crate) use link::{Link, Word};
 use luthien_proto::{
     Step,
-    message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Reject, Severity},
+    message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Severity},
 };
 pub(crate) use random::Random;
 pub use remote::Owed;
 pub(crate) use remote::Remote;
 pub(crate) use run::guard;
-pub(crate) use seat::{Answer, Seat};
 use serde_json::json;
 use slots::Slot;
 pub(crate) use slots::Slots;
@@ -43,7 +45,7 @@ use tally::Tallies;
 use crate::{
     draft::Draft,
     entry::{PolicyCoverage, interest_json},
-    policy::{Hook, HookError, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, SummaryOutput},
+    policy::{Hook, HookError, Hooks, Notes, Place, Policy, PolicyCall, RequestOutput, Stop, SummaryOutput},
 };
 
 /// One policy in one call.
@@ -103,6 +105,11 @@ impl Stage {
         (stage, begun)
     }
 
+    /// The policy's name.
+    pub fn name(&self) -> &str {
+        self.policy.name()
+    }
+
     /// What the policy wants.
     pub fn interest(&self) -> Interest {
         self.interest
@@ -120,28 +127,29 @@ impl Stage {
         }
     }
 
-    /// Shows the policy the request; what it answers may be to reject the call. What it edits is edited.
+    /// Shows the policy the request; it may reject the call, or answer it. What it edits is edited.
     pub fn request(
         &mut self,
         started: &mut CallStarted,
         draft: &mut Draft,
         common: &mut Common,
-    ) -> Result<Option<Reject>, Failure> {
+    ) -> Result<Option<Stop>, Failure> {
         let (policy, notes) = (self.policy.clone(), &mut common.notes);
         let shown = &*started;
         let ran = self.run_on_call(Hook::Request, |call| {
             let notes = Notes { to: notes, policy: policy.name(), seq: 0 };
-            let mut out = RequestOutput { notes, reject: None, edits: Vec::new() };
-            call.on_request(shown, &mut out).map(|()| (out.reject, out.edits))
+            let mut out = RequestOutput { notes, stop: None, edits: Vec::new(), misuse: None };
+            call.on_request(shown, &mut out)?;
+            out.misuse.map_or(Ok((out.stop, out.edits)), Err)
         });
         let ran = ran.map(|ran| {
-            let (reject, edits) = ran?;
+            let (stop, edits) = ran?;
             draft.apply(&mut started.request, edits).map_err(|error| HookError(error.to_string()))?;
-            Ok(reject)
+            Ok(stop)
         });
         match ran {
             None => Ok(None),
-            Some(Ok(reject)) => Ok(reject),
+            Some(Ok(stop)) => Ok(stop),
             Some(Err(error)) => self.fail(Hook::Request.name(), &error, 0, common).map(|()| None),
         }
     }
@@ -155,26 +163,35 @@ impl Stage {
             out.push(flow);
             return Ok(());
         }
+        self.take_in(flow, common)?;
+        self.slots.drain(&mut self.tallies, out);
+        Ok(())
+    }
+
+    fn take_in(&mut self, flow: Flow, common: &mut Common) -> Result<(), Failure> {
         match flow {
             Flow::Event(moving) => self.event(moving, common)?,
             Flow::Mark { seq, gated, by } => self.slots.push(Slot::Mark { seq, gated, by }),
             Flow::End(end) => self.end(end, common)?,
         }
-        self.slots.drain(&mut self.tallies, out);
         Ok(())
     }
 
     /// A block that is only recorded came, whole.
     pub fn recorded(&mut self, block: &Block, common: &mut Common, out: &mut Vec<Flow>) -> Result<(), Failure> {
+        self.recorded_in(block, common)?;
+        self.slots.drain(&mut self.tallies, out);
+        Ok(())
+    }
+
+    fn recorded_in(&mut self, block: &Block, common: &mut Common) -> Result<(), Failure> {
         if self.ended || self.call.is_none() {
             return Ok(());
         }
         self.blocks.enter_recorded(block);
         let (seq, arrived_us, event) = (block.last, block.last_arrived_us, Step::BlockStopped(block.started.block));
         let how = How::Recorded { stopped: block.stopped };
-        self.judge(Judged { seq, arrived_us, event: event.into(), how }, common)?;
-        self.slots.drain(&mut self.tallies, out);
-        Ok(())
+        self.judge(Judged { seq, arrived_us, event: event.into(), how }, common)
     }
 
     /// The call is over: the last hook runs.

@@ -89,10 +89,11 @@ impl Answered {
             EntryBody::Block(block) => self.note_block(block),
             EntryBody::Step(step) => self.note_step(step),
             EntryBody::Verdict(verdict) => self.changed |= matches!(verdict.decision, "end" | "fail"),
+            // What policies answer no provider has heard of.
+            EntryBody::Admission(admission) => running.is_kept &= admission.decision == "forward",
             EntryBody::Resumed(_)
             | EntryBody::Request(_)
             | EntryBody::Part(_)
-            | EntryBody::Admission(_)
             | EntryBody::Note(_)
             | EntryBody::Consult(_)
             | EntryBody::Interest(_)

@@ -259,8 +259,9 @@ impl<'a> Conversation<'a> {
     async fn say(&mut self, message: FromService) {
         self.seen = message.seen;
         self.spoke = true;
-        if let Reply::Admission(_) = message.message {
+        if let Reply::Admission(admission) = &message.message {
             self.admission_by = None;
+            self.service.metrics.admitted(admission);
         }
         self.replier.say(message).await;
     }

@@ -7,6 +7,7 @@ mod fault;
 mod heard;
 mod judged;
 mod life;
+mod made;
 mod reported;
 mod service;
 mod source;

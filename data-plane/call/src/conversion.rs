@@ -19,8 +19,9 @@ use thiserror::Error;
 pub use bridge::{Bridge, BridgedTool};
 pub use envelope::{Envelope, Kind, unwrap, wrap};
 pub use forward::forward;
+pub(crate) use request::wants_usage;
 pub use response::Response;
-pub(crate) use response::{Arriving, Leaving, id_prefix};
+pub(crate) use response::{Arriving, Leaving, call_id, id_prefix};
 
 use crate::dialect::{ClientRequest, Lost, UpstreamOptions, encode_request};
 

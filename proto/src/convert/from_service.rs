@@ -6,7 +6,7 @@ use super::{Malformed, each, json, message, nested, optional_object, set, to_eac
 use crate::{
     event::{FinishReason, Kind},
     message::{
-        Admission, AdmissionDecision, Annotation, Consult, Credentials, Decision, Edit, FailureMode, Forward,
+        Admission, AdmissionDecision, Annotation, Answer, Consult, Credentials, Decision, Edit, FailureMode, Forward,
         FromService, Interest, Level, Limits, Reject, Reply, Severity, Verdict,
     },
     request::Message,
@@ -50,6 +50,7 @@ impl From<Admission> for wire::Admission {
         let decision = match decision {
             AdmissionDecision::Forward(forward) => wire::admission::Decision::Forward(forward.into()),
             AdmissionDecision::Reject(reject) => wire::admission::Decision::Reject(reject.into()),
+            AdmissionDecision::Answer(answer) => wire::admission::Decision::Answer(answer.into()),
         };
         Self { decision: Some(decision), revision, pipeline, capabilities }
     }
@@ -62,6 +63,7 @@ impl TryFrom<wire::Admission> for Admission {
         let decision = match set(admission.decision, "decision")? {
             wire::admission::Decision::Forward(forward) => AdmissionDecision::Forward(nested(forward, "forward")?),
             wire::admission::Decision::Reject(reject) => AdmissionDecision::Reject(nested(reject, "reject")?),
+            wire::admission::Decision::Answer(answer) => AdmissionDecision::Answer(nested(answer, "answer")?),
         };
         let wire::Admission { revision, pipeline, capabilities, .. } = admission;
         Ok(Self { decision, revision, pipeline, capabilities })
@@ -91,6 +93,20 @@ impl TryFrom<wire::Forward> for Forward {
             limits: forward.limits.unwrap_or_default().into(),
             edits: each(forward.edits, "edits")?,
         })
+    }
+}
+
+impl From<Answer> for wire::Answer {
+    fn from(answer: Answer) -> Self {
+        Self { events: to_each(answer.into_events()) }
+    }
+}
+
+impl TryFrom<wire::Answer> for Answer {
+    type Error = Malformed;
+
+    fn try_from(answer: wire::Answer) -> Result<Self, Malformed> {
+        Self::new(each(answer.events, "events")?).map_err(|error| Malformed::new("events", error.to_string()))
     }
 }
 

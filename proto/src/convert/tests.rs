@@ -250,6 +250,11 @@ fn reject(status: u32) -> wire::EnforceResponse {
     admission(Some(wire::admission::Decision::Reject(wire::Reject { status, ..Default::default() })))
 }
 
+fn answer(events: impl IntoIterator<Item = wire::event::Event>) -> wire::EnforceResponse {
+    let events = events.into_iter().filter_map(event).collect();
+    admission(Some(wire::admission::Decision::Answer(wire::Answer { events })))
+}
+
 fn forward(forward: wire::Forward) -> wire::EnforceResponse {
     let limits = Some(wire::Limits::default());
     admission(Some(wire::admission::Decision::Forward(wire::Forward { limits, ..forward })))
@@ -267,6 +272,10 @@ fn a_malformed_message_of_the_service_is_refused_with_its_field_and_reason() {
         wire::Event { event: Some(wire::event::Event::Ended(wire::Ended {})), ..Default::default() },
         wire::Event::default(),
     ];
+    let started = || wire::event::Event::Started(wire::Started::default());
+    let ended = || wire::event::Event::Ended(wire::Ended {});
+    let finished = wire::event::Event::Finished(wire::Finished::default());
+    let failed = wire::event::Event::Failed(wire::Failed { error: Some(wire::CallError::default()) });
     let noted = |details_json: &str| {
         let annotation = wire::Annotation { details_json: details_json.into(), ..Default::default() };
         let decision = Some(Decision::Pass(wire::Pass {}));
@@ -278,6 +287,19 @@ fn a_malformed_message_of_the_service_is_refused_with_its_field_and_reason() {
         (reject(200), "admission.reject.status: 200 is not between 400 and 599"),
         (reject(600), "admission.reject.status: 600 is not between 400 and 599"),
         (reject(65_536 + 403), "admission.reject.status: 65939 is not between 400 and 599"),
+        (answer([]), "admission.answer.events: the last event, and no other, has to be Ended"),
+        (answer([started()]), "admission.answer.events: the last event, and no other, has to be Ended"),
+        (answer([ended(), ended()]), "admission.answer.events: the last event, and no other, has to be Ended"),
+        (answer([ended(), started()]), "admission.answer.events: the last event, and no other, has to be Ended"),
+        (
+            answer([started(), failed]),
+            "admission.answer.events: an answer does not fail: a call is rejected with an error",
+        ),
+        (answer([finished, started(), ended()]), "admission.answer.events: only the first event can be Started"),
+        (
+            answer([wire::event::Event::BlockDelta(wire::BlockDelta::default())]),
+            "admission.answer.events[0].block_delta.delta: not set",
+        ),
         (verdict(wire::Verdict::default()), "verdict.decision: not set"),
         (
             decided(Decision::Replace(wire::Replace { events: events.clone() })),
@@ -325,6 +347,16 @@ fn a_reject_without_a_status_is_403() {
         read,
         Reply::Admission(crate::message::Admission { decision: AdmissionDecision::Reject(reject), .. }) if reject.status == 403
     ));
+}
+
+#[test]
+fn what_only_a_later_version_can_decide_is_as_if_nothing_were_decided() {
+    // Field 15, of which nobody knows yet: a message of two bytes.
+    let admission = [vec![0x7A, 0x02, 0x08, 0x01], vec![0x1A, 0x01, b'r']].concat();
+    let mut response = vec![0x0A, u8::try_from(admission.len()).unwrap()];
+    response.extend(admission);
+    let read = wire::EnforceResponse::decode(response.as_slice()).unwrap();
+    assert_eq!(FromService::try_from(read).unwrap_err().to_string(), "admission.decision: not set");
 }
 
 #[test]

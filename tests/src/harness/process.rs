@@ -32,8 +32,11 @@ impl Program {
         }
     }
 
-    /// Its file, which cargo puts beside the tests' own.
+    /// Its file: in the folder that `LUTHIEN_PROGRAMS` names, or where cargo puts it, beside the tests' own.
     fn path(self) -> PathBuf {
+        if let Some(folder) = env::var_os("LUTHIEN_PROGRAMS") {
+            return Path::new(&folder).join(self.name());
+        }
         let test = env::current_exe().expect("a running program has a path");
         let folder = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
         let path = folder.join(self.name());

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod activity;
+mod answers;
 mod audit;
 mod bad_requests;
 mod bytes;
@@ -15,16 +16,20 @@ mod diff;
 mod disconnect;
 mod disk;
 mod gemini;
+mod guards;
 mod held;
 mod leaves;
+mod llm_judge;
 mod loss;
 mod observability;
 mod one_process;
 mod pairs;
+mod parallel;
 mod planes;
 mod policies;
 mod postgres;
 mod protocol;
+mod python;
 mod record;
 mod relay;
 mod remote;

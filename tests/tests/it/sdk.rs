@@ -3,7 +3,7 @@
 //!
 //! The scripts in `tests/sdk` write down what they see; here the transcripts are compared.
 
-mod environment;
+pub mod environment;
 mod provider;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -212,6 +212,31 @@ async fn what_is_replaced_comes_whole_to_an_sdk() {
         assert_eq!(seen["error 429"]["raised"], "RateLimitError");
         assert_eq!(text(dialect, message(&seen, "retried", "429")), replaced);
         assert!(!seen["lines"].to_string().contains("cool"), "{}", seen["lines"]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_policy_answers_comes_whole_to_an_sdk() {
+    let answer = json!({"answers": [{"text": "The gateway is up. 🦀"}]});
+    for (runtime, dialect) in all() {
+        let setup = Setup::pipeline(&[json!({"name": "desk", "kind": "canned_answers", "config": answer})]);
+        let Some(seen) = through(setup, runtime, dialect).await else { continue };
+        for how in put_together(runtime) {
+            let message = message(&seen, how, "text");
+            assert_eq!(text(dialect, message), "The gateway is up. 🦀", "{how}");
+            assert_eq!(tools(dialect, message).1, finishes(dialect), "{how}");
+        }
+        for how in in_pieces(runtime) {
+            assert_eq!(pieces(dialect, &seen, how, "text"), "The gateway is up. 🦀", "{how}");
+        }
+    }
+}
+
+fn finishes(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::OpenAi => "stop",
+        Dialect::Anthropic => "end_turn",
+        Dialect::Responses => "completed",
     }
 }
 

@@ -34,7 +34,7 @@ struct Step {
 /// What one of the two decided.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Side {
-    /// `forward`, `reject`, `pass`, `replace`, `withhold`, `make` (a policy's own words), `end`, `fail`, `none` (it does not
+    /// `forward`, `reject`, `answer`, `pass`, `replace`, `withhold`, `make` (a policy's own words), `end`, `fail`, `none` (it does not
     /// come to it).
     pub decision: String,
     /// The policies that caused it.
@@ -80,6 +80,9 @@ impl Decided {
         for verdict in entries.iter().filter(|entry| entry["type"] == "verdict") {
             decided.attribute(verdict);
         }
+        if let Some(answered) = decided.admission.clone().filter(|admission| admission.decision == "answer") {
+            decided.sides().for_each(|side| side.policies.extend(answered.policies.iter().cloned()));
+        }
         decided
     }
 
@@ -106,6 +109,11 @@ impl Decided {
             let seq = entry["seq"].as_u64().unwrap_or_default();
             self.steps.entry(name.to_owned()).or_default().push(Step { seq, side: side(entry) });
         }
+    }
+
+    fn sides(&mut self) -> impl Iterator<Item = &mut Side> {
+        let blocks = self.blocks.values_mut().map(|block| &mut block.side);
+        blocks.chain(self.steps.values_mut().flatten().map(|step| &mut step.side))
     }
 
     /// Who decided: those of the verdicts on a block's chunks.

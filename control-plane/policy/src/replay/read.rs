@@ -1,7 +1,7 @@
 //! A call, from the JSON of its record.
 
 use luthien_proto::{
-    message::{CallEnded, CallStarted, Outcome, capability},
+    message::{CallEnded, CallStarted, Outcome, Waited, capability},
     request::Dialect,
 };
 use serde_json::Value;
@@ -21,14 +21,14 @@ pub(super) fn call(json: &Value) -> Result<Option<Recorded>, Unreadable> {
     let request = of_type("request").ok_or_else(|| Unreadable("a call without its request".to_owned()))?;
     let verdicts = entries.iter().filter(|entry| entry["type"] == "verdict");
     let is_ended = verdicts.filter_map(|verdict| verdict["decision"].as_str()).any(|it| it == "end" || it == "fail");
-    let is_rejected = admission["decision"] == "reject";
+    let is_stopped = admission["decision"] == "reject" || admission["decision"] == "answer";
     Ok(Some(Recorded {
         started: started(&call, request)?,
         chunks: response::read(&entries)?,
         ended: of_type("outcome").map_or_else(|| Ok(CallEnded::unknown()), ended)?,
         answers: Answers::read(&entries)?,
         decided: Decided::of(&entries),
-        is_cut: is_ended || is_rejected,
+        is_cut: is_ended || is_stopped,
     }))
 }
 
@@ -39,7 +39,8 @@ fn started(call: &Fields<'_>, entry: &Value) -> Result<CallStarted, Unreadable> 
     let id = call.read("call_id", |id| id.as_str()?.parse().ok())?.ok_or_else(|| call.wrong("call_id"))?;
     let time = call.read("started_at", |time| time.as_str()?.parse::<jiff::Timestamp>().ok())?;
     let body = entry.get("request").ok_or_else(|| entry.wrong("request"))?;
-    let capabilities = [capability::CONSULT, capability::EDITS, capability::INTEREST, capability::RESUME];
+    let capabilities =
+        [capability::ANSWER, capability::CONSULT, capability::EDITS, capability::INTEREST, capability::RESUME];
     Ok(CallStarted {
         call_id: id,
         started_at_us: time.map(jiff::Timestamp::as_microsecond).unwrap_or_default(),
@@ -72,5 +73,6 @@ fn ended(outcome: &Value) -> Result<CallEnded, Unreadable> {
         client_first_us: ended.small("client_first_us")?,
         ended_us: ended.small("ended_us")?,
         opened: None,
+        waited: Waited::default(),
     })
 }

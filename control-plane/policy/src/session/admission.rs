@@ -7,11 +7,12 @@ use luthien_proto::{
 };
 use serde_json::Value;
 
-use super::{Audit, shown::Rejection};
+use super::{Audit, shown::Stopped};
 use crate::{
     AdmissionEntry, Pipeline,
     draft::Draft,
     entry::{failure_mode_name, interest_json, request_json},
+    policy::Stop,
     stage::Common,
 };
 
@@ -20,11 +21,12 @@ pub(super) fn decide(
     pipeline: &Pipeline,
     audit: Audit,
     wanted: Interest,
-    rejection: Option<&Rejection>,
+    stopped: Option<&Stopped>,
     edits: Vec<Edit>,
 ) -> Admission {
-    let decision = match rejection {
-        Some(rejection) => AdmissionDecision::Reject(rejection.reject.clone()),
+    let decision = match stopped.map(|stopped| &stopped.by) {
+        Some(Stop::Reject(reject)) => AdmissionDecision::Reject(reject.clone()),
+        Some(Stop::Answer(answer)) => AdmissionDecision::Answer(answer.clone()),
         None => AdmissionDecision::Forward(Forward {
             interest: audit.interest(wanted),
             failure_mode: audit.failure_mode(failure_mode(pipeline)),
@@ -45,7 +47,7 @@ pub(super) fn decide(
 pub(super) fn entry(
     pipeline: &Pipeline,
     admission: &Admission,
-    rejection: Option<&Rejection>,
+    stopped: Option<&Stopped>,
     sent: Option<Value>,
     common: &mut Common,
 ) -> AdmissionEntry {
@@ -61,12 +63,16 @@ pub(super) fn entry(
         sent: None,
         annotations: std::mem::take(&mut common.notes).into_iter().map(Into::into).collect(),
     };
+    let policy = || {
+        let by = stopped.and_then(|stopped| stopped.index);
+        by.map(|index| pipeline.name_of(index).to_owned())
+    };
     match &admission.decision {
         AdmissionDecision::Reject(reject) => {
-            let by = rejection.and_then(|rejection| rejection.index);
-            let policy = by.map(|index| pipeline.name_of(index).to_owned());
-            AdmissionEntry { status: Some(reject.status), message: Some(reject.message.clone()), policy, ..entry }
+            let (status, message) = (Some(reject.status), Some(reject.message.clone()));
+            AdmissionEntry { status, message, policy: policy(), ..entry }
         }
+        AdmissionDecision::Answer(_) => AdmissionEntry { decision: "answer", policy: policy(), ..entry },
         AdmissionDecision::Forward(forward) => AdmissionEntry {
             decision: "forward",
             interest: Some(interest_json(&forward.interest)),
@@ -85,7 +91,7 @@ pub(super) fn sent(received: &Request, admission: &Admission) -> Option<Value> {
             let edited = Draft::new(&request).apply(&mut request, forward.edits.clone());
             edited.ok().map(|()| request_json(&request))
         }
-        AdmissionDecision::Forward(_) | AdmissionDecision::Reject(_) => None,
+        AdmissionDecision::Forward(_) | AdmissionDecision::Reject(_) | AdmissionDecision::Answer(_) => None,
     }
 }
 

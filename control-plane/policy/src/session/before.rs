@@ -2,7 +2,7 @@
 
 use luthien_proto::message::{Edit, Interest, Reject};
 
-use super::{Audit, shown::Rejection};
+use super::{Audit, shown::Stopped};
 
 /// What was decided of a call before any policy sees it; nothing, by default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,12 +25,12 @@ impl From<Vec<Edit>> for Before {
 
 impl Before {
     /// The rejection, whatever the policies want.
-    pub(super) fn rejection(&self) -> Option<Rejection> {
-        self.reject.clone().map(Rejection::of_nobody)
+    pub(super) fn rejection(&self) -> Option<Stopped> {
+        self.reject.clone().map(Stopped::by_nobody)
     }
 
     /// The rejection, now that it is known what the policies want.
-    pub(super) fn rejection_of(&self, wanted: Interest) -> Option<Rejection> {
-        self.reject_if_gated.clone().filter(|_| wanted.gates()).map(Rejection::of_nobody)
+    pub(super) fn rejection_of(&self, wanted: Interest) -> Option<Stopped> {
+        self.reject_if_gated.clone().filter(|_| wanted.gates()).map(Stopped::by_nobody)
     }
 }

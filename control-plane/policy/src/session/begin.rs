@@ -1,4 +1,4 @@
-//! How a call begins: the policies see the request, and it is admitted or rejected. Where it was taken over it has been, and
+//! How a call begins: the policies see the request, and it is admitted, answered or rejected. Where it was taken over it has been, and
 //! they see it again.
 
 use std::{collections::VecDeque, sync::Arc};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Before, Beside, Fault, Intake, Output, Recorder, Session, State, Verdicts, admission,
-    shown::{Rejection, Shown, can},
+    shown::{Shown, Stopped, can},
 };
 use crate::{
     EntryBody, Pipeline, RequestEntry, ResumedEntry,
@@ -54,9 +54,9 @@ pub(super) fn begin(beginning: Beginning) -> Session {
     let can_lower = can(&started, capability::INTEREST);
     let sent = stands.as_ref().and_then(|admission| admission::sent(&started.request, admission));
     let mut common = Common { can_consult: can(&started, capability::CONSULT), ..Common::default() };
-    let (shown, mut stages) = Shown::new(&pipeline, started, &before, &mut common);
-    if stages.iter_mut().any(|stage| stage.remote().is_some()) {
-        common.keys = Keys::apart(stages.len());
+    let (shown, stages) = Shown::new(&pipeline, started, &before, &mut common);
+    if stages.iter().any(|link| link.remote().is_some()) {
+        common.keys = Keys::apart(pipeline.names().len());
     }
     let mut session = Session {
         verdicts: Verdicts::new(pipeline.names(), applied),
@@ -102,8 +102,8 @@ impl Session {
     /// A policy failed before the call was admitted: no other has to see it.
     pub(super) fn fail_admitting(&mut self, failure: Failure) {
         if let Some(admitting) = &mut self.admitting {
-            let rejection = Rejection::of_failure(failure, &self.pipeline);
-            admitting.shown.rejection.get_or_insert(rejection);
+            let stopped = Stopped::by_failure(failure, &self.pipeline);
+            admitting.shown.stopped.get_or_insert(stopped);
         }
         self.go_on_admitting();
     }
@@ -140,11 +140,15 @@ impl Session {
         let is_owed = stands.is_none();
         let admission = stands.unwrap_or_else(|| shown.decide(&self.pipeline, &self.stages, before));
         let sent = if is_owed { shown.changed() } else { sent };
-        let entry = admission::entry(&self.pipeline, &admission, shown.rejection.as_ref(), sent, &mut self.common);
+        let entry = admission::entry(&self.pipeline, &admission, shown.stopped.as_ref(), sent, &mut self.common);
         self.recorder.push(EntryBody::Admission(entry));
         let (state, interest) = match &admission.decision {
             AdmissionDecision::Forward(forward) => (State::Open, forward.interest),
-            AdmissionDecision::Reject(_) => (State::Rejected, Interest::all(Level::Record)),
+            AdmissionDecision::Reject(_) => (State::Stopped, Interest::all(Level::Record)),
+            AdmissionDecision::Answer(answer) => {
+                self.recorder.answered_call(answer.events());
+                (State::Stopped, Interest::all(Level::Record))
+            }
         };
         self.state = state;
         self.stages.iter_mut().for_each(|stage| stage.lower(interest));
@@ -156,7 +160,7 @@ impl Session {
             self.outputs.push_back(Output::Say(FromService { message, seen: 0 }));
         }
         // A policy that failed at what it once did: the Admission stands, and the call ends.
-        let failure = shown.rejection.and_then(|rejection| rejection.failure);
+        let failure = shown.stopped.and_then(|stopped| stopped.failure);
         let is_failed = failure.is_some();
         failure.into_iter().for_each(|failure| self.fail(failure));
         // What a remote policy said beside its Admission waited for ours.

@@ -9,7 +9,7 @@ use crate::{
     EntryBody, InterestEntry,
     entry::interest_json,
     policy::ConsultId,
-    stage::{Ask, Seat, parse},
+    stage::{Ask, Link, parse},
 };
 
 /// So many answers may come before their questions.
@@ -43,7 +43,7 @@ impl Session {
         }
         self.taken += 1;
         match asked {
-            Some((index, id)) => self.take_answer(index, id, consultation),
+            Some((index, policy, id)) => self.take_answer(index, policy, id, consultation),
             None => self.beside.early.push(consultation.clone()),
         }
         self.note_beside();
@@ -51,11 +51,11 @@ impl Session {
         Ok(())
     }
 
-    fn take_answer(&mut self, index: usize, id: ConsultId, consultation: &Consultation) {
+    fn take_answer(&mut self, index: usize, policy: &str, id: ConsultId, consultation: &Consultation) {
         self.recorder.answered(consultation);
         if self.state == State::Open {
             let mut out = Vec::new();
-            let ran = self.stages[index].consulted(id, consultation, &mut self.common, &mut out);
+            let ran = self.stages[index].consulted(policy, id, consultation, &mut self.common, &mut out);
             self.flow(index + 1, out);
             if let Err(failure) = ran {
                 self.fail(failure);
@@ -80,15 +80,16 @@ impl Session {
 
     /// Takes the answers that came before their questions, now that these were asked.
     fn take_early(&mut self) {
-        let asked = |(at, consultation): (usize, &Consultation)| Some((at, self.asked(&consultation.id)?));
-        let Some((at, (index, id))) = self.beside.early.iter().enumerate().find_map(asked) else { return };
+        let Some(at) = self.beside.early.iter().position(|early| self.asked(&early.id).is_some()) else { return };
         let consultation = self.beside.early.remove(at);
-        self.take_answer(index, id, &consultation);
+        if let Some((index, policy, id)) = self.asked(&consultation.id) {
+            self.take_answer(index, policy, id, &consultation);
+        }
         self.note_beside();
     }
 
     fn note_interest(&mut self) {
-        let wanted = self.stages.iter().map(Seat::interest).fold(Interest::all(Level::Record), Interest::join);
+        let wanted = self.stages.iter().map(Link::interest).fold(Interest::all(Level::Record), Interest::join);
         let interest = self.audit.interest(wanted).meet(self.intake.interest());
         if self.beside.can_lower && interest != self.intake.interest() {
             self.intake.lower(interest);
@@ -128,18 +129,18 @@ impl Session {
         }
     }
 
-    fn asked(&self, id: &str) -> Option<(usize, ConsultId)> {
+    /// Where in the chain the policy is that asked, its name, and its number for it.
+    fn asked<'a>(&self, id: &'a str) -> Option<(usize, &'a str, ConsultId)> {
         let (policy, id) = parse(id)?;
-        let index = self.pipeline.policies().iter().position(|other| other.name() == policy)?;
-        self.stages[index].standing(id).map(|_| (index, id))
+        let index = self.stages.iter().position(|link| link.standing(policy, id).is_some())?;
+        Some((index, policy, id))
     }
 
     /// Whether a question of that id may still be asked, although its answer is here. In a call that goes on a remote policy
     /// may be slower than the session before was, and so may all that stands behind it.
-    fn is_to_come(&mut self, id: &str) -> bool {
+    fn is_to_come(&self, id: &str) -> bool {
         let Some((policy, id)) = parse(id) else { return false };
-        let index = self.pipeline.policies().iter().position(|other| other.name() == policy);
-        let is_later = index.is_some_and(|index| self.stages[index].asked() < id.0);
-        is_later && self.beside.early.len() < EARLY_MAX && self.stages.iter_mut().any(|stage| stage.remote().is_some())
+        let is_later = self.stages.iter().find_map(|link| link.asked(policy)).is_some_and(|asked| asked < id.0);
+        is_later && self.beside.early.len() < EARLY_MAX && self.stages.iter().any(|link| link.remote().is_some())
     }
 }

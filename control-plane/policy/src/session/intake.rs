@@ -21,8 +21,8 @@ pub enum Fault {
     #[error("a message came after CallEnded")]
     AfterEnd,
     /// Chunks or a Block of a call that does not go upstream.
-    #[error("a part of a response came, although the call was rejected")]
-    Rejected,
+    #[error("a part of a response came, although the call was not forwarded")]
+    Stopped,
     /// Chunks without a chunk.
     #[error("Chunks came without any chunk")]
     Empty,

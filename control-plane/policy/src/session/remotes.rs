@@ -23,10 +23,10 @@ impl Session {
     }
 
     /// What the remote policy at that position owes; `None`: nothing.
-    pub fn owed(&mut self, stage: usize) -> Option<Owed> {
+    pub fn owed(&self, stage: usize) -> Option<Owed> {
         match self.state {
-            State::Admitting | State::Open => self.stages.get_mut(stage)?.remote()?.owed(),
-            State::Rejected | State::Over | State::Ended => None,
+            State::Admitting | State::Open => self.stages.get(stage)?.remote()?.owed(),
+            State::Stopped | State::Over | State::Ended => None,
         }
     }
 
@@ -38,13 +38,13 @@ impl Session {
         if self.fault.is_some() || !matches!(self.state, State::Admitting | State::Open) {
             return Ok(());
         }
-        let Some(remote) = self.stages.get_mut(stage).and_then(|stage| stage.remote()) else { return Ok(()) };
+        let Some(remote) = self.stages.get_mut(stage).and_then(|link| link.remote_mut()) else { return Ok(()) };
         let mut out = Vec::new();
         let ran = run(remote, &mut self.common, &mut out);
         match (self.state, ran) {
             (State::Admitting, Ok(())) => self.go_on_admitting(),
             (State::Admitting, Err(failure)) => self.fail_admitting(failure),
-            (State::Open | State::Rejected | State::Over | State::Ended, ran) => {
+            (State::Open | State::Stopped | State::Over | State::Ended, ran) => {
                 self.flow(stage + 1, out);
                 if let Err(failure) = ran {
                     self.fail(failure);
@@ -61,8 +61,8 @@ impl Session {
 
     /// Tells the remote policies what there is to tell.
     pub(super) fn tell_remotes(&mut self) {
-        for (stage, seat) in self.stages.iter_mut().enumerate() {
-            let Some(remote) = seat.remote() else { continue };
+        for (stage, link) in self.stages.iter_mut().enumerate() {
+            let Some(remote) = link.remote_mut() else { continue };
             if remote.leaves() {
                 self.outputs.push_back(Output::Leave { stage });
             }
@@ -73,8 +73,8 @@ impl Session {
     }
 
     /// Whether a remote policy has not taken all that it was told: what the proxy told is not taken before it has.
-    pub(super) fn is_behind(&mut self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         self.state == State::Open
-            && self.stages.iter_mut().filter_map(|stage| stage.remote()).any(|remote| remote.is_behind())
+            && self.stages.iter().filter_map(|link| link.remote()).any(|remote| remote.is_behind())
     }
 }

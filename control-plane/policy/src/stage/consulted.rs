@@ -29,10 +29,15 @@ impl Stage {
         common: &mut Common,
         out: &mut Vec<Flow>,
     ) -> Result<(), Failure> {
+        self.consulted_in(id, events, common)?;
+        self.slots.drain(&mut self.tallies, out);
+        Ok(())
+    }
+
+    pub(super) fn consulted_in(&mut self, id: ConsultId, events: &[Event], common: &mut Common) -> Result<(), Failure> {
         if self.consults.answered(id) {
             self.run_consulted(&Consulted { id, events }, common)?;
             self.check_over(common)?;
-            self.slots.drain(&mut self.tallies, out);
         }
         Ok(())
     }

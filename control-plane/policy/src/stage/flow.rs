@@ -9,7 +9,7 @@ use luthien_proto::{
 use super::keys::Keys;
 
 /// What a stage takes in and lets out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Flow {
     /// A step of the response.
     Event(Moving),
@@ -20,7 +20,7 @@ pub(crate) enum Flow {
 }
 
 /// An event between stages.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Moving {
     /// The seq of the last chunk that it was made from.
     pub seq: u64,
@@ -57,6 +57,12 @@ impl Stages {
     #[must_use]
     pub fn with(self, index: usize) -> Self {
         Self(self.0 | 1 << index)
+    }
+
+    /// These, and those.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
     }
 
     /// Whether none did.

@@ -37,7 +37,7 @@ use super::{
     Slots,
     consults::Standing,
     flow::{Common, Failure, Flow},
-    seat::Answer,
+    link::Word,
     slots::Slot,
     tally::Tallies,
 };
@@ -45,7 +45,7 @@ use crate::{
     draft::Draft,
     entry::{PolicyCoverage, interest_json},
     policies,
-    policy::{ConsultId, Held, HookError, Notes, Policy},
+    policy::{ConsultId, Held, HookError, Notes, Policy, Stop},
 };
 
 /// What is told at once, at most; a larger chunk goes alone.
@@ -154,6 +154,11 @@ impl Remote {
         }
     }
 
+    /// The policy's name.
+    pub fn name(&self) -> &str {
+        self.policy.name()
+    }
+
     /// What it wants.
     pub fn interest(&self) -> Interest {
         self.interest
@@ -170,28 +175,29 @@ impl Remote {
         started: &mut CallStarted,
         draft: &mut Draft,
         common: &mut Common,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Word, Failure> {
         match std::mem::replace(&mut self.phase, Phase::Judging) {
             Phase::Unasked => {
                 self.first = Some(Box::new(told::call(started, &self.remote, common)));
                 self.phase = Phase::Asked;
-                Ok(Answer::Waits)
+                Ok(Word::Waits)
             }
             Phase::Asked => {
                 self.phase = Phase::Asked;
-                Ok(Answer::Waits)
+                Ok(Word::Waits)
             }
             Phase::Answered(decision) => match *decision {
-                AdmissionDecision::Reject(reject) => Ok(Answer::Rejects(reject)),
+                AdmissionDecision::Reject(reject) => Ok(Word::Stops(self.index, Stop::Reject(reject))),
+                AdmissionDecision::Answer(answer) => Ok(Word::Stops(self.index, Stop::Answer(answer))),
                 AdmissionDecision::Forward(forward) => {
                     let edited = edit(forward.edits, started, draft);
-                    edited.or_else(|error| self.fail(&error, common)).map(|()| Answer::Goes)
+                    edited.or_else(|error| self.fail(&error, common)).map(|()| Word::Goes)
                 }
             },
-            Phase::Judging => Ok(Answer::Goes),
+            Phase::Judging => Ok(Word::Goes),
             Phase::Failed => {
                 self.phase = Phase::Failed;
-                Ok(Answer::Goes)
+                Ok(Word::Goes)
             }
         }
     }
@@ -298,14 +304,14 @@ impl Remote {
 
     /// Lets out the decided prefix, as far as it can be written.
     fn drain(&mut self, common: &mut Common, out: &mut Vec<Flow>) -> Result<(), Failure> {
-        while let Some(mut slot) = self.slots.pop_decided() {
+        while let Some(mut slot) = self.slots.pop_decided(&mut self.tallies) {
             if let Slot::Event(event) = &mut slot
                 && let Err(error) = self.grammar.check(event)
             {
                 self.fail(&HookError(format!("its events can't be written: {error}")), common)?;
                 self.grammar.let_by(event);
             }
-            self.slots.let_out(slot, &mut self.tallies, out);
+            self.slots.let_out(slot, out);
         }
         Ok(())
     }

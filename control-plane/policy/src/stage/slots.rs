@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use luthien_proto::Event;
+use luthien_proto::{Event, Step, event::BlockKey};
 
 use super::{
     flow::{End, Flow, Moving, Stages},
@@ -21,6 +21,8 @@ pub(crate) struct Slots {
     index: usize,
     /// Whether the stage changed anything since the last mark.
     changed: bool,
+    /// The blocks of which something was changed, if somebody asks for them.
+    changed_blocks: Option<Vec<BlockKey>>,
 }
 
 /// One place in the queue.
@@ -50,7 +52,7 @@ pub(crate) struct EventSlot {
 
 impl Slots {
     pub fn new(index: usize) -> Self {
-        Self { queue: VecDeque::new(), front: 0, undecided: 0, index, changed: false }
+        Self { queue: VecDeque::new(), front: 0, undecided: 0, index, changed: false, changed_blocks: None }
     }
 
     /// The ticket of the slot that is pushed next.
@@ -59,8 +61,9 @@ impl Slots {
     }
 
     pub fn push(&mut self, slot: Slot) {
-        if matches!(&slot, Slot::Event(slot) if slot.is_held()) {
-            self.undecided += 1;
+        if let Slot::Event(slot) = &slot {
+            self.undecided += usize::from(slot.is_held());
+            slot.tell_change(&mut self.changed_blocks);
         }
         self.queue.push_back(slot);
     }
@@ -82,6 +85,7 @@ impl Slots {
         match slot {
             Some(Slot::Event(slot)) if slot.is_held() => {
                 slot.ruling = ruling;
+                slot.tell_change(&mut self.changed_blocks);
                 self.undecided -= 1;
                 true
             }
@@ -121,15 +125,21 @@ impl Slots {
 
     /// Lets out the decided prefix.
     pub fn drain(&mut self, tallies: &mut Tallies, out: &mut Vec<Flow>) {
-        while let Some(slot) = self.pop_decided() {
-            self.let_out(slot, tallies, out);
+        while let Some(slot) = self.pop_decided(tallies) {
+            self.let_out(slot, out);
         }
     }
 
-    /// Takes out what stands in front, if it is decided: to be let out.
-    pub fn pop_decided(&mut self) -> Option<Slot> {
+    /// Takes out the first slot, if it is decided.
+    pub fn pop_decided(&mut self, tallies: &mut Tallies) -> Option<Slot> {
         let slot = self.queue.pop_front_if(|slot| slot.is_decided())?;
         self.front += 1;
+        if let Slot::Event(slot) = &slot
+            && slot.seen
+            && slot.event.is_some()
+        {
+            tallies.ruled(slot.place, &slot.ruling);
+        }
         Some(slot)
     }
 
@@ -141,10 +151,34 @@ impl Slots {
         }
     }
 
+    /// From now on it is known of which blocks something was changed.
+    pub fn watch_changes(&mut self) {
+        self.changed_blocks = Some(Vec::new());
+    }
+
+    /// The blocks of which something was changed since the last time.
+    pub fn take_changed_blocks(&mut self) -> Vec<BlockKey> {
+        self.changed_blocks.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What is held of a block is let go of, undecided: nobody waits for it.
+    pub fn let_go_of(&mut self, block: BlockKey, tallies: &mut Tallies) {
+        for slot in &mut self.queue {
+            if let Slot::Event(slot) = slot
+                && slot.is_held()
+                && slot.block() == Some(block)
+            {
+                (slot.ruling, slot.seen) = (Ruling::Pass, false);
+                tallies.at(slot.place).undecided += 1;
+                self.undecided -= 1;
+            }
+        }
+    }
+
     /// Lets out what was taken out.
-    pub fn let_out(&mut self, slot: Slot, tallies: &mut Tallies, out: &mut Vec<Flow>) {
+    pub fn let_out(&mut self, slot: Slot, out: &mut Vec<Flow>) {
         match slot {
-            Slot::Event(slot) => self.let_event_out(slot, tallies, out),
+            Slot::Event(slot) => self.let_event_out(slot, out),
             Slot::Mark { seq, gated, by } => {
                 let by = if self.changed { by.with(self.index) } else { by };
                 self.changed = false;
@@ -157,10 +191,7 @@ impl Slots {
         }
     }
 
-    fn let_event_out(&mut self, slot: EventSlot, tallies: &mut Tallies, out: &mut Vec<Flow>) {
-        if slot.seen && slot.event.is_some() {
-            tallies.ruled(slot.place, &slot.ruling);
-        }
+    fn let_event_out(&mut self, slot: EventSlot, out: &mut Vec<Flow>) {
         let EventSlot { seq, arrived_us, event, before, ruling, injected, .. } = slot;
         let mut push = |event| out.push(Flow::Event(Moving { seq, arrived_us, event }));
         self.changed |= !before.is_empty() || !injected.is_empty();
@@ -201,7 +232,30 @@ impl Slot {
 }
 
 impl EventSlot {
+    /// The block that it belongs to, if any.
+    fn block(&self) -> Option<BlockKey> {
+        self.event.as_ref().and_then(block_of)
+    }
+
+    fn tell_change(&self, to: &mut Option<Vec<BlockKey>>) {
+        if let Some(to) = to
+            && !matches!(self.ruling, Ruling::Pass | Ruling::Hold)
+        {
+            to.extend(self.block());
+        }
+    }
+
     fn is_held(&self) -> bool {
         matches!(self.ruling, Ruling::Hold)
+    }
+}
+
+/// The block that an event belongs to, if any.
+pub(super) fn block_of(event: &Event) -> Option<BlockKey> {
+    match &event.step {
+        Step::BlockStarted(started) => Some(started.block),
+        Step::BlockDelta(delta) => Some(delta.block),
+        Step::BlockStopped(key) => Some(*key),
+        Step::Started(_) | Step::Usage(_) | Step::Finished(_) | Step::Opaque(_) | Step::Ended | Step::Failed(_) => None,
     }
 }

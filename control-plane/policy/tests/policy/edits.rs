@@ -79,13 +79,13 @@ fn applied(mut request: Request, edits: &[Edit]) -> Request {
 fn edits(proxy: &Proxy) -> &[Edit] {
     match &proxy.admission.decision {
         AdmissionDecision::Forward(forward) => &forward.edits,
-        AdmissionDecision::Reject(reject) => panic!("{reject:?}"),
+        other @ (AdmissionDecision::Reject(_) | AdmissionDecision::Answer(_)) => panic!("{other:?}"),
     }
 }
 
 fn rejection(proxy: &Proxy) -> (u16, &str) {
     match &proxy.admission.decision {
-        AdmissionDecision::Forward(forward) => panic!("{forward:?}"),
+        other @ (AdmissionDecision::Forward(_) | AdmissionDecision::Answer(_)) => panic!("{other:?}"),
         AdmissionDecision::Reject(reject) => (reject.status, &reject.message),
     }
 }

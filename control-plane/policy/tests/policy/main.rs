@@ -4,16 +4,21 @@
 
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests: what is unexpected fails them")]
 
+mod answers;
 mod audit;
 mod bindings;
 mod config;
 mod consult;
 mod debug_logging;
 mod edits;
+mod guards;
 mod interest;
 mod judge;
+mod llm_judge;
+mod parallel;
 mod peers;
 mod pipeline;
+mod presets;
 mod proxy;
 mod record;
 mod remote;

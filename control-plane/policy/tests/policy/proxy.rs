@@ -12,7 +12,7 @@ use luthien_proto::{
     json::Extras,
     message::{
         Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallResumed, CallStarted, Consult,
-        Consultation, Decision, Interest, Level, Outcome, Reply, Verdict,
+        Consultation, Decision, Interest, Level, Outcome, Reply, Verdict, Waited,
     },
     request::{ContentBlock, Dialect, Message},
 };
@@ -85,7 +85,7 @@ pub fn call(dialect: Dialect) -> CallStarted {
         session: String::new(),
         dropped: Vec::new(),
         omitted: Vec::new(),
-        capabilities: ["consult", "edits", "interest", "resume"].map(str::to_owned).to_vec(),
+        capabilities: ["answer", "consult", "edits", "interest", "resume"].map(str::to_owned).to_vec(),
         headers: Vec::new(),
         call_id: "0198c9a5-7e4c-7000-8000-000000000001".parse().unwrap(),
         started_at_us: 1_700_000_000_000_000,
@@ -158,7 +158,7 @@ impl Proxy {
         let (admission, entries) = admitted(&mut session, &mut peers);
         let interest = match &admission.decision {
             AdmissionDecision::Forward(forward) => forward.interest,
-            AdmissionDecision::Reject(_) => Interest::all(Level::Record),
+            AdmissionDecision::Reject(_) | AdmissionDecision::Answer(_) => Interest::all(Level::Record),
         };
         Self {
             session,
@@ -256,9 +256,16 @@ impl Proxy {
                 if rest.is_empty() { due.pop() } else { due.len().checked_sub(delay + 1).map(|at| due[at].clone()) };
             for id in asked.into_iter().flatten().filter(|id| self.running.contains(id)).collect::<Vec<_>>() {
                 if self.running.contains(&id) {
-                    let answers =
-                        ["no", r#"{"probability":0.1,"explanation":""}"#, r#"{"probability":0.9,"explanation":""}"#];
-                    self.answer(&id, answers[usize::from(id.as_bytes()[id.len() - 1]) % 3]);
+                    let answers = [
+                        "no",
+                        r#"{"probability":0.1,"explanation":""}"#,
+                        r#"{"decision":"pass"}"#,
+                        r#"{"probability":0.9,"explanation":""}"#,
+                        r#"{"decision":"replace","text":"so ab"}"#,
+                        r#"{"decision":"replace","arguments":{"a":"ab"}}"#,
+                    ];
+                    let which = id.bytes().map(usize::from).sum::<usize>();
+                    self.answer(&id, answers[which % answers.len()]);
                 }
             }
             if rest.is_empty() && self.running.is_empty() {
@@ -471,6 +478,7 @@ impl Proxy {
             client_first_us: 1100,
             ended_us: (self.seq + 1) * 1000,
             opened: None,
+            waited: Waited::default(),
         };
         self.session.handle(ToService::CallEnded(ended)).unwrap();
         self.rest()

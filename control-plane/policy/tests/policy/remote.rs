@@ -361,7 +361,7 @@ fn it_is_told_what_those_before_it_made_of_the_call_and_no_headers() {
     let mut scene = Scene::of(vec![peers::remote("p", FailureMode::Closed), Arc::new(scripted("after", pass))]);
     let [ToService::CallStarted(started)] = &scene.told[..] else { panic!() };
     assert!(started.headers.is_empty());
-    assert_eq!(started.capabilities, ["edits", "interest", "consult"]);
+    assert_eq!(started.capabilities, ["answer", "edits", "interest", "consult"]);
     scene.admit(Interest::all(Level::Gate));
     let AdmissionDecision::Forward(forward) = &scene.admission().unwrap().decision else { panic!() };
     assert_eq!(forward.failure_mode, FailureMode::Closed);

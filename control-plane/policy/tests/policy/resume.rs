@@ -231,7 +231,7 @@ pub fn random() -> impl Strategy<Value = Vec<Random>> {
         thinking,
         failure_mode,
     });
-    prop::collection::vec(prop_oneof![2 => made, 1 => (0_usize..4).prop_map(Random::Configured)], 1..5)
+    prop::collection::vec(prop_oneof![2 => made, 1 => (0_usize..configured().len()).prop_map(Random::Configured)], 1..5)
 }
 
 pub fn random_set(policies: &[Random]) -> Arc<PolicySet> {
@@ -254,10 +254,17 @@ fn configured() -> Vec<Arc<dyn Policy>> {
         { "name": "rules", "kind": "tool_call_rules", "config": { "deny": [{ "tool": "d*" }] } },
         { "name": "noop", "kind": "noop" },
         { "name": "judge", "kind": "tool_call_judge", "config": { "model": "m" } },
+        { "name": "reads", "kind": "llm_judge", "config": { "model": "m", "instructions": "Be kind." } },
+        { "name": "dashes", "kind": "plain_dashes" },
+        { "name": "both", "kind": "parallel", "on_failure": "open", "config": { "policies": [
+            { "name": "a", "kind": "tool_call_judge", "config": { "model": "m" } },
+            { "name": "b", "kind": "llm_judge", "on_failure": "open", "config": { "model": "m", "instructions": "No." } },
+            { "name": "c", "kind": "tool_call_rules", "config": { "deny": [{ "arguments": "ca" }] } },
+            { "name": "d", "kind": "llm_judge", "config": { "model": "n", "instructions": "No.", "kinds": ["text"] } },
+        ] } },
     ]);
-    let config: PolicySetConfig =
-        serde_json::from_value(json!({ "policies": policies, "pipeline": ["replaces", "rules", "noop", "judge"] }))
-            .unwrap();
+    let names: Vec<Value> = policies.as_array().unwrap().iter().map(|policy| policy["name"].clone()).collect();
+    let config: PolicySetConfig = serde_json::from_value(json!({ "policies": policies, "pipeline": names })).unwrap();
     PolicySet::build(config).unwrap().pipeline().policies().to_vec()
 }
 

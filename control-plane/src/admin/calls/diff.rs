@@ -77,7 +77,8 @@ struct StepDiff {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Sent,
-    Refused,
+    /// It was refused, or answered.
+    KeptBack,
 }
 
 impl DiffView {
@@ -89,8 +90,8 @@ impl DiffView {
         let bodies = compared(call.entries_of(call.epoch()))?;
         let of_type = |type_: &'static str| bodies.iter().filter(move |body| body["type"] == type_);
         let mut budget = Budget::default();
-        let is_refused = of_type("admission").any(|admission| admission["decision"] == "reject");
-        let fate = if is_refused { Fate::Refused } else { Fate::Sent };
+        let is_kept_back = of_type("admission").any(|admission| admission["decision"] != "forward");
+        let fate = if is_kept_back { Fate::KeptBack } else { Fate::Sent };
         let request = of_type("request").next().cloned().unwrap_or_default();
         Ok(Self {
             call_id: call.summary.call_id,
@@ -122,7 +123,7 @@ impl RequestDiff {
         };
         let mut same = |original: Value| match fate {
             Fate::Sent => Sides::unchanged(original),
-            Fate::Refused => Sides::of(original, Value::Null, budget),
+            Fate::KeptBack => Sides::of(original, Value::Null, budget),
         };
         let system = list(&mut request, "system").into_iter().map(&mut same).collect();
         let message = |original: Value| MessageDiff { role: original["role"].clone(), sides: same(original) };
@@ -205,7 +206,7 @@ mod tests {
             "upstream_model": "gpt-5-mini",
             "request": { "stream": true, "messages": [{ "role": "user", "content": [{ "text": "hi" }] }] },
         });
-        let diff = RequestDiff::new(entry, Fate::Refused, &mut Budget::default());
+        let diff = RequestDiff::new(entry, Fate::KeptBack, &mut Budget::default());
         let diff = serde_json::to_value(diff).unwrap();
         assert_eq!(diff["status"], "changed");
         for part in [&diff["model"], &diff["messages"][0], &diff["parameters"]] {

@@ -98,12 +98,12 @@ pub struct Resumed {
 /// What the policies said to the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Admission {
-    /// `forward` or `reject`.
+    /// `forward`, `reject` or `answer`.
     pub decision: String,
     /// The HTTP status, for `reject`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The policy that rejected it.
+    /// The policy that rejected or answered it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// The revision of the policies.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use luthien_proto::{
-    event::{Chunk, FinishReason, Kind, Started, Step},
+    event::{Chunk, Event, FinishReason, Kind, Started, Step},
     message::{Decision, Interest, Level, Verdict},
     request::Dialect,
 };
@@ -146,6 +146,13 @@ impl Judged {
             return Err(Fault::Protocol("a verdict would change a response of which nothing is gated".to_owned()));
         }
         Ok(self.gate.apply(verdict, sent, now_us)?)
+    }
+
+    /// These events, of no chunk, are the response.
+    pub fn end_with(&mut self, events: Vec<Event>) -> Result<(), Fault> {
+        let decision = Decision::End { events, reason: None };
+        let verdict = Verdict { through: 0, decision, annotations: Vec::new(), cancel_upstream: false };
+        Ok(self.gate.apply(verdict, 0, 0)?)
     }
 
     /// Passes all that is held, and all that comes.

@@ -133,7 +133,8 @@ pub(super) struct Marks {
 }
 
 /// What this proxy can do beyond the first version of the protocol.
-const CAPABILITIES: [&str; 4] = [capability::CONSULT, capability::EDITS, capability::INTEREST, capability::RESUME];
+const CAPABILITIES: [&str; 5] =
+    [capability::ANSWER, capability::CONSULT, capability::EDITS, capability::INTEREST, capability::RESUME];
 
 impl Call {
     /// Begins a call. The first [`Output`] tells the policy service of it.
@@ -414,6 +415,7 @@ impl Call {
             client_first_us: self.marks.client_first_us,
             ended_us: self.elapsed_us(),
             opened: self.passed_unjudged(),
+            waited: self.judged.stats().waited,
         }
     }
 

@@ -77,6 +77,7 @@ impl Call {
                 let error = CallError { status, type_, message, ..CallError::default() };
                 self.refuse(&error, None, Outcome::EndedByPolicy, String::new());
             }
+            AdmissionDecision::Answer(answer) => self.answered(answer),
         }
     }
 
@@ -107,12 +108,17 @@ impl Call {
         if edits.is_empty() {
             return Ok(None);
         }
+        let mut request = Box::new(self.asked()?);
+        edits::apply(&mut request, edits.to_vec()).map_err(|error| Fault::Protocol(error.to_string()))?;
+        Ok(Some(request))
+    }
+
+    /// What the client asked for.
+    pub(super) fn asked(&self) -> Result<Request, Fault> {
         let Ok(ToService::CallStarted(started)) = self.stream.first().decode() else {
             return Err(Fault::Protocol("the request can't be read again".to_owned()));
         };
-        let mut request = Box::new(started.request);
-        edits::apply(&mut request, edits.to_vec()).map_err(|error| Fault::Protocol(error.to_string()))?;
-        Ok(Some(request))
+        Ok(started.request)
     }
 
     pub(super) fn verdict(&mut self, verdict: Verdict) {

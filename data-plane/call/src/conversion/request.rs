@@ -16,6 +16,7 @@ mod words;
 
 use luthien_proto::{Request, request::Dialect};
 
+pub(crate) use fields::wants_usage;
 pub(super) use words::of_client;
 
 use super::{Bridge, Target, Unconvertible, names::Names};

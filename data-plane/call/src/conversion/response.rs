@@ -14,7 +14,7 @@ use luthien_proto::event::Started;
 use super::Bridge;
 
 pub(crate) use arriving::Arriving;
-pub(crate) use ids::prefix as id_prefix;
+pub(crate) use ids::{call as call_id, prefix as id_prefix};
 pub(crate) use leaving::Leaving;
 
 /// Makes the steps of an answer ones that a provider of the client's own dialect could have said.

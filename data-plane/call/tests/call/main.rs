@@ -15,6 +15,7 @@ mod faults;
 #[path = "../codec/generate.rs"]
 mod generate;
 mod items;
+mod made;
 mod metamorphic;
 mod property;
 mod relay;

@@ -9,9 +9,10 @@ use luthien_call::{
 };
 use luthien_proto::{
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Chunk, Delta, Event, Kind, Step},
+    json::Extras,
     message::{
-        Admission, AdmissionDecision, CallEnded, CallReport, CallStarted, Consult, Decision, FailureMode, Forward,
-        FromService, Interest, Level, Limits as ServiceLimits, Outcome, Reply, ToService, Verdict,
+        Admission, AdmissionDecision, Answer, CallEnded, CallReport, CallStarted, Consult, Decision, FailureMode,
+        Forward, FromService, Interest, Level, Limits as ServiceLimits, Outcome, Reply, ToService, Verdict,
     },
     request::{Dialect, Request},
 };
@@ -90,7 +91,7 @@ impl Rig {
         Self::begin_in(Dialect::AnthropicMessages, limits, times, FailureMode::Closed, true, None)
     }
 
-    fn begin(
+    pub fn begin(
         dialect: Dialect,
         limits: Limits,
         on_loss: FailureMode,
@@ -100,12 +101,30 @@ impl Rig {
         Self::begin_in(dialect, limits, TIMES, on_loss, stream, conversion)
     }
 
+    /// A call that nobody has admitted yet, for a client that asked for a stream and said that besides.
+    pub fn asked_with(dialect: Dialect, extras: Extras) -> Self {
+        let request = Request { model: "m".into(), stream: true, choices: 1, extras, ..Request::default() };
+        Self::begin_with(dialect, LIMITS, TIMES, FailureMode::Closed, request, None)
+    }
+
     fn begin_in(
         dialect: Dialect,
         limits: Limits,
         times: Times,
         on_loss: FailureMode,
         stream: bool,
+        conversion: Option<Response>,
+    ) -> Self {
+        let request = Request { model: "m".into(), stream, choices: 1, ..Request::default() };
+        Self::begin_with(dialect, limits, times, on_loss, request, conversion)
+    }
+
+    fn begin_with(
+        dialect: Dialect,
+        limits: Limits,
+        times: Times,
+        on_loss: FailureMode,
+        request: Request,
         conversion: Option<Response>,
     ) -> Self {
         let upstream_dialect = conversion.as_ref().map_or(dialect, |conversion| conversion.bridge().upstream);
@@ -123,7 +142,7 @@ impl Rig {
             route: "*".into(),
             upstream_model: "m".into(),
             client: String::new(),
-            request: Request { model: "m".into(), stream, choices: 1, ..Request::default() },
+            request,
         };
         let now = Instant::now();
         let call = Call::new(Setup { started, limits, times, on_loss, conversion }, now);
@@ -191,6 +210,14 @@ impl Rig {
             pipeline: vec!["p".into()],
             capabilities: Vec::new(),
         }));
+    }
+
+    /// The policies answer, by a service whose loss is not final.
+    pub fn answer(&mut self, mut events: Vec<Event>) {
+        events.push(Step::Ended.into());
+        let decision = AdmissionDecision::Answer(Answer::new(events).unwrap());
+        let (revision, pipeline, capabilities) = ("r".into(), vec!["p".into()], vec!["resume".into()]);
+        self.say(Reply::Admission(Admission { decision, revision, pipeline, capabilities }));
     }
 
     pub fn head(&mut self, status: u16, content: Content) {

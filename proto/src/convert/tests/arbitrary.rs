@@ -11,9 +11,9 @@ use crate::{
     },
     json::Extras,
     message::{
-        Admission, AdmissionDecision, Annotation, Applied, Block, CallEnded, CallReport, CallResumed, CallStarted,
-        Consult, Consultation, Credentials, Decision, Edit, FailureMode, Forward, FromService, Header, Interest, Level,
-        Limits, Opened, Outcome, Reject, Reply, ServiceFailure, Severity, ToService, Verdict,
+        Admission, AdmissionDecision, Annotation, Answer, Applied, Block, CallEnded, CallReport, CallResumed,
+        CallStarted, Consult, Consultation, Credentials, Decision, Edit, FailureMode, Forward, FromService, Header,
+        Interest, Level, Limits, Opened, Outcome, Reject, Reply, ServiceFailure, Severity, ToService, Verdict, Waited,
     },
     request::{
         Content, ContentBlock, Dialect, Message, OutputFormat, Reasoning, ReasoningMode, Request, Sampling,
@@ -118,13 +118,15 @@ fn call_error() -> BoxedStrategy<CallError> {
         .boxed()
 }
 
+fn started() -> BoxedStrategy<Started> {
+    (text(), text(), option::of(any::<i64>())).prop_map(|(id, model, created)| Started { id, model, created }).boxed()
+}
+
 fn step() -> BoxedStrategy<Step> {
-    let started =
-        (text(), text(), option::of(any::<i64>())).prop_map(|(id, model, created)| Started { id, model, created });
     let finished = (any::<u32>(), finish_reason(), text(), option::of(text()))
         .prop_map(|(choice, reason, word, stop_sequence)| Finished { choice, reason, word, stop_sequence });
     prop_oneof![
-        started.prop_map(Step::Started),
+        started().prop_map(Step::Started),
         block_started().prop_map(Step::BlockStarted),
         block_delta().prop_map(Step::BlockDelta),
         any::<u32>().prop_map(|block| Step::BlockStopped(BlockKey(block))),
@@ -362,10 +364,11 @@ fn call_ended() -> BoxedStrategy<CallEnded> {
         Outcome::Failed,
         Outcome::Unknown,
     ]);
-    let times = (any::<u64>(), any::<u64>(), any::<u64>());
-    (outcome, any::<u64>(), text(), any::<u16>(), any::<u16>(), times, option::of(opened()))
-        .prop_map(|(outcome, written, reason, status, upstream_status, times, opened)| {
+    let times = || (any::<u64>(), any::<u64>(), any::<u64>());
+    (outcome, any::<u64>(), text(), any::<u16>(), any::<u16>(), times(), option::of(opened()), times())
+        .prop_map(|(outcome, written, reason, status, upstream_status, times, opened, waited)| {
             let (upstream_first_us, client_first_us, ended_us) = times;
+            let (chunks, total_us, longest_us) = waited;
             CallEnded {
                 outcome,
                 written,
@@ -376,6 +379,7 @@ fn call_ended() -> BoxedStrategy<CallEnded> {
                 client_first_us,
                 ended_us,
                 opened,
+                waited: Waited { chunks, total_us, longest_us },
             }
         })
         .boxed()
@@ -497,14 +501,29 @@ fn admission() -> BoxedStrategy<Admission> {
         },
     );
     let reject = (400..=599_u16, text(), text()).prop_map(|(status, type_, message)| Reject { status, type_, message });
-    let decision =
-        prop_oneof![forward.prop_map(AdmissionDecision::Forward), reject.prop_map(AdmissionDecision::Reject)];
+    let decision = prop_oneof![
+        forward.prop_map(AdmissionDecision::Forward),
+        reject.prop_map(AdmissionDecision::Reject),
+        answer().prop_map(AdmissionDecision::Answer),
+    ];
     (decision, text(), vec(text(), 0..3), vec(text(), 0..2))
         .prop_map(|(decision, revision, pipeline, capabilities)| Admission {
             decision,
             revision,
             pipeline,
             capabilities,
+        })
+        .boxed()
+}
+
+fn answer() -> BoxedStrategy<Answer> {
+    let started = (started(), extras()).prop_map(|(started, extras)| Event { step: Step::Started(started), extras });
+    let is_within = |event: &Event| !event.step.is_last() && !matches!(event.step, Step::Started(_));
+    let within = event().prop_filter("stands first or last", is_within);
+    (option::of(started), vec(within, 0..3))
+        .prop_map(|(started, within)| {
+            let events = started.into_iter().chain(within).chain([Step::Ended.into()]);
+            Answer::new(events.collect()).expect("Started is first and Ended is last")
         })
         .boxed()
 }

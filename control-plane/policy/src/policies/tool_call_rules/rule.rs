@@ -1,21 +1,25 @@
 //! A rule, and what it denies.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobMatcher;
 use luthien_proto::json::type_name;
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde_json::{Value, json};
 
-use super::Rules;
-use crate::{BuildError, policies::suspect::Suspect, set::Fields};
-
-/// The largest compiled expression, in bytes.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+use super::{Denied, Deny};
+use crate::{
+    BuildError,
+    policies::{
+        patterns::{read_glob, read_regex},
+        suspect::Suspect,
+    },
+    set::Fields,
+};
 
 /// Denies the calls whose tool and arguments both match; what is missing matches all.
 pub(super) struct Rule {
     tool: Option<GlobMatcher>,
     arguments: Option<Regex>,
-    pub reason: Option<String>,
+    reason: Option<String>,
 }
 
 /// What [`Rule::read`] reads.
@@ -40,8 +44,9 @@ impl Rule {
             return Err(BuildError::new("", format!("expected a rule with keys, found {}", type_name(&value))));
         }
         let mut fields = Fields::of(&value).map_err(|why| BuildError::new("", why))?;
-        let tool = fields.optional::<String>("tool")?.map(|glob| read_glob(&glob)).transpose()?;
-        let arguments = fields.optional::<String>("arguments")?.map(|regex| read_regex(&regex)).transpose()?;
+        let tool = fields.optional::<String>("tool")?.map(|glob| read_glob("tool", &glob)).transpose()?;
+        let arguments = fields.optional::<String>("arguments")?;
+        let arguments = arguments.map(|regex| read_regex("arguments", &regex)).transpose()?;
         let reason = fields.optional("reason")?;
         fields.finish()?;
         Ok(Self { tool, arguments, reason })
@@ -56,21 +61,12 @@ impl Rule {
     }
 }
 
-impl Rules {
-    /// The first rule that denies it, and its position.
-    pub(super) fn against(&self, suspect: &Suspect<'_>) -> Option<(usize, &Rule)> {
-        self.deny.iter().enumerate().find(|(_, rule)| rule.denies(suspect))
+impl Deny for Vec<Rule> {
+    /// By the first rule that does.
+    fn against(&self, suspect: &Suspect<'_>) -> Option<Denied> {
+        let (position, rule) = self.iter().enumerate().find(|(_, rule)| rule.denies(suspect))?;
+        Some(Denied { rule: json!(position), reason: rule.reason.clone() })
     }
-}
-
-fn read_glob(glob: &str) -> Result<GlobMatcher, BuildError> {
-    let glob = GlobBuilder::new(glob).literal_separator(false).backslash_escape(true).build();
-    glob.map(|glob| glob.compile_matcher()).map_err(|error| BuildError::new("tool", error.to_string()))
-}
-
-fn read_regex(regex: &str) -> Result<Regex, BuildError> {
-    let regex = RegexBuilder::new(regex).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build();
-    regex.map_err(|error| BuildError::new("arguments", error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,25 +1,53 @@
 //! What `on_request` speaks through.
 
 use luthien_proto::{
-    message::{Edit, Reject, Severity},
+    Event,
+    event::Step,
+    message::{Answer, Edit, Reject, Severity},
     request::{Content, Message, Sampling, Tool},
 };
 use serde_json::Value;
 
 use super::Notes;
+use crate::policy::HookError;
 
 /// What `on_request` speaks through. Positions of messages are those of the request as the hook is shown it, from 0: edits
 /// do not move each other.
 pub struct RequestOutput<'a> {
     pub(crate) notes: Notes<'a>,
-    pub(crate) reject: Option<Reject>,
+    pub(crate) stop: Option<Stop>,
     pub(crate) edits: Vec<Edit>,
+    /// What the policy did that it may not.
+    pub(crate) misuse: Option<HookError>,
+}
+
+/// What keeps a call from going upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Stop {
+    /// It is refused.
+    Reject(Reject),
+    /// A policy made its response.
+    Answer(Answer),
 }
 
 impl RequestOutput<'_> {
     /// Refuses the call: nothing goes upstream, and the client is told so.
     pub fn reject(&mut self, reject: Reject) {
-        self.reject = Some(reject);
+        self.stop = Some(Stop::Reject(reject));
+    }
+
+    /// Answers the call: nothing goes upstream, and the client gets this response. Events are those of any response, their
+    /// blocks of whatever keys; Started and Ended may be left out, and choices that are not finished. The policies behind
+    /// this one do not see it. A policy that refuses the call as well has refused it.
+    pub fn answer(&mut self, mut events: Vec<Event>) {
+        if !events.iter().any(|event| event.step.is_last()) {
+            events.push(Step::Ended.into());
+        }
+        match Answer::new(events) {
+            Ok(answer) if !matches!(self.stop, Some(Stop::Reject(_))) => self.stop = Some(Stop::Answer(answer)),
+            Ok(_) => {}
+            Err(error) => self.misuse = Some(HookError(format!("the policy gave an answer that is none: {error}"))),
+        }
     }
 
     /// Puts a message before the one at that position; at the number of messages, behind the last.

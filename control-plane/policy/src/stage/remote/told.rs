@@ -21,7 +21,8 @@ use crate::{
 /// The call, as the policies before left it: without what only picks policies, and with what may be asked of us.
 pub(super) fn call(started: &CallStarted, remote: &policies::Remote, common: &Common) -> CallStarted {
     let can = |what: &&str| started.capabilities.iter().any(|capability| capability == what);
-    let mut capabilities: Vec<&str> = [capability::EDITS, capability::INTEREST].into_iter().filter(can).collect();
+    let mut capabilities: Vec<&str> =
+        [capability::ANSWER, capability::EDITS, capability::INTEREST].into_iter().filter(can).collect();
     if common.can_consult && !remote.consult.is_empty() {
         capabilities.push(capability::CONSULT);
     }

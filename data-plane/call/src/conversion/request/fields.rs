@@ -26,7 +26,7 @@ enum Fate {
 }
 
 /// Whether the client wants the chunk that tells the usage of a stream.
-pub(super) fn wants_usage(request: &Request, client: Dialect) -> bool {
+pub(crate) fn wants_usage(request: &Request, client: Dialect) -> bool {
     let asked = || request.extras.get("stream_options")?.get("include_usage")?.as_bool();
     client != Dialect::OpenAiChat || asked() == Some(true)
 }

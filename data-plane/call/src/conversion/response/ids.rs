@@ -27,7 +27,7 @@ pub(crate) fn prefix(client: Dialect) -> &'static str {
 }
 
 /// The id of the tool call that is so many-th in its response.
-pub(super) fn call(client: Dialect, id: &str, response: &str, nth: u32) -> String {
+pub(crate) fn call(client: Dialect, id: &str, response: &str, nth: u32) -> String {
     if id.is_empty() {
         return format!("call_{}", hash(&format!("{response} {nth}"), 24));
     }
