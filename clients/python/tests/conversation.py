@@ -9,7 +9,7 @@ from luthien.session import Session
 from luthien.v1 import call_pb2, policy_pb2
 
 REVISION = "ab" * 32
-ALL = ("consult", "edits", "interest", "resume")
+ALL = ("answer", "consult", "edits", "interest", "resume")
 
 
 def started(*, capabilities: Iterable[str] = ALL) -> policy_pb2.CallStarted:

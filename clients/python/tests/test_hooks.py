@@ -12,6 +12,7 @@ from luthien import (
     ConsultId,
     Event,
     FailureMode,
+    Fault,
     Held,
     Interest,
     Level,
@@ -270,6 +271,34 @@ def test_requests_are_edited_and_refused() -> None:
     asked.messages[0].content[0].text.text = "forbidden"
     reject = run(EditsAndRefuses, RecordedCall.of([], request=asked)).reject
     assert reject is not None and (reject.status, reject.message) == (451, "not here")
+
+
+class Answers(Policy):
+    def on_request(self, call: Call, out: RequestOutput) -> None:
+        out.answer(out.text("I am closed."))
+
+
+def test_calls_are_answered() -> None:
+    decided = run(Answers, RecordedCall.of(HELLO))
+    assert decided.is_answered and decided.text == "I am closed."
+    assert [event.step for event in decided.events[-2:]] == [Finished(), Ended()]
+    session = begin(Answers, capabilities=["answer"])
+    assert admission(session).WhichOneof("decision") == "answer"
+    with pytest.raises(Fault, match="not forwarded"):
+        session.handle(chunks(1, HELLO))
+    assert admission(begin(Answers, capabilities=["resume"])).reject.status == 500
+
+
+@pytest.mark.parametrize(
+    "events", [[Event(Failed("x"))], [Event(Ended()), Event(Ended())], [Event(TextDelta(0, "x"))], tool_call_block(0, ToolCall("x"), "")[:1]]
+)
+def test_an_answer_that_is_none_is_a_failure(events: list[Event]) -> None:
+    class AnswersSo(Policy):
+        def on_request(self, call: Call, out: RequestOutput) -> None:
+            out.answer(events)
+
+    decided = run(AnswersSo, RecordedCall.of(HELLO))
+    assert decided.has_failed and decided.reject is not None and decided.reject.status == 500
 
 
 def test_a_proxy_that_can_not_edit_is_told_to_refuse() -> None:

@@ -105,7 +105,7 @@ def test_an_admission_that_was_applied_stands() -> None:
     rejected = policy_pb2.Admission(revision=REVISION, reject=policy_pb2.Reject(status=403))
     session = begin(Upper, resumed=policy_pb2.CallResumed(epoch=1, admission=rejected))
     assert said(session.take()) == ["working"]
-    with pytest.raises(Fault, match="rejected"):
+    with pytest.raises(Fault, match="not forwarded"):
         session.handle(chunks(1, WORDS))
 
 

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from conversation import chunks, ended, said, started
 from luthien import (
+    Answered,
     Call,
     Consulted,
     EndedCall,
@@ -49,6 +50,8 @@ class Upper(Policy):
     def on_request(self, call: Call, out: RequestOutput) -> None:
         if call.request.model == "forbidden":
             out.reject("not here", status=451)
+        if call.request.model == "answered":
+            out.answer(out.text("Nobody is in."))
         if call.request.model == "edited":
             out.insert_message(1, message("user", "Be brief."))
 
@@ -94,7 +97,7 @@ def test_a_gate_gives_what_the_policy_lets_pass(go: Go, threads: int) -> None:
     assert [(call.call.session, call.outcome) for call in over] == [("s", Outcome.DELIVERED)]
 
 
-def test_requests_are_refused_and_edited(go: Go) -> None:
+def test_requests_are_refused_answered_and_edited(go: Go) -> None:
     async def test() -> None:
         async with Server(Upper, "127.0.0.1:0") as server, connect(server.address) as channel:
             async with Gate(channel, Request(model="forbidden")) as gate:
@@ -103,6 +106,10 @@ def test_requests_are_refused_and_edited(go: Go) -> None:
                 with pytest.raises(Rejected):
                     await got(gate, HELLO)
             assert refused.value.status == 451
+            async with Gate(channel, Request(model="answered")) as gate:
+                with pytest.raises(Answered) as answer:
+                    await got(gate, HELLO)
+            assert "Nobody is in." in str(answer.value.events) and answer.value.events[-1] == Event(Ended())
             async with Gate(channel, Request(model="edited", messages=[message("user", "Hi")])) as gate:
                 assert [it.content[0].text.text for it in gate.request.messages] == ["Hi", "Be brief."]
                 await got(gate, HELLO)

@@ -1,4 +1,4 @@
-//! The rules that read commands and paths: a refused call leaves the turn usable, and the others of the turn stay.
+//! Policies for one purpose. Of rules that read commands and paths: a refused call leaves the turn usable, and the others of the turn stay.
 
 use luthien_tests::{
     fixtures,
@@ -11,6 +11,19 @@ use serde_json::json;
 /// A response with the same calls, of which the second is about a file with secrets.
 fn about_secrets(body: &[u8]) -> Vec<u8> {
     String::from_utf8(body.to_vec()).unwrap().replace("/home/me", "/home/me/.env").into_bytes()
+}
+
+#[tokio::test]
+async fn dashes_become_plain_across_chunks() {
+    let gateway = Setup::pipeline(&[json!({"name": "dashes", "kind": "plain_dashes"})]).start().await;
+    for dialect in Dialect::ALL {
+        let stream = String::from_utf8(fixtures::streamed(dialect, "tools_two")).unwrap();
+        gateway.upstream.answer(Reply::stream(stream.replace(" and then", " \u{2014} then").as_bytes()));
+        let turn = gateway.ask(Ask::streamed(dialect)).await.stream(dialect).await;
+        assert_eq!(turn.text(), "I will read - then delete.");
+        assert_eq!(turn.tool_names(), ["read_file", "delete_file"], "{turn:?}");
+        dialect.next_turn(&turn).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -173,6 +173,59 @@ async fn of_two_calls_the_one_that_the_judge_dislikes_is_refused() {
     }
 }
 
+/// A policy that fails when it has seen a tool call whole, and one that answers what it is asked.
+const ODD: &str = r#"
+from luthien import Interest, Level, Policy, serve
+
+class Odd(Policy):
+    name = "odd"
+    interest = Interest.only(tool_call=Level.GATE)
+
+    def on_request(self, call, out):
+        if "closed" in call.request.model:
+            out.answer(out.text("I am closed today."))
+
+    def on_tool_call_completed(self, arguments, seen, out):
+        raise ValueError("oh")
+
+serve(Odd)
+"#;
+
+async fn odd(folder: &TempDir) -> Option<Judged> {
+    let path = folder.path().join("odd.py");
+    std::fs::write(&path, ODD).unwrap();
+    Some(Judged::of(Service::start(&path).await?).await)
+}
+
+#[tokio::test]
+async fn a_hook_that_raises_fails_the_response_at_once() {
+    let folder = TempDir::new().unwrap();
+    let Some(judged) = odd(&folder).await else { return };
+    for dialect in Dialect::ALL {
+        judged.upstream.answer(Reply::stream(&fixtures::streamed(dialect, "tools_two")));
+        let (turn, failure) = judged.data.ask(Ask::streamed(dialect)).await.failed_stream(dialect).await;
+        assert_eq!(turn.text(), "I will read and then delete.");
+        assert_eq!(failure.message, "policy odd failed");
+        judged.upstream.answer(Reply::bytes(200, "application/json", &fixtures::whole(dialect, "tools_two")));
+        let answer = judged.data.ask(Ask::whole(dialect)).await;
+        assert_eq!(answer.status, 500);
+        assert_eq!(answer.error(dialect).await.message, "policy odd failed");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_in_python_answers_a_call_itself() {
+    let folder = TempDir::new().unwrap();
+    let Some(judged) = odd(&folder).await else { return };
+    for (dialect, model) in Dialect::ALL.into_iter().zip(["gpt-closed", "claude-closed", "codex-closed"]) {
+        let asked = |stream: bool| Ask::call(dialect, &json!({"model": model, "stream": stream}));
+        let streamed = judged.data.ask(asked(true)).await.stream(dialect).await;
+        let whole = judged.data.ask(asked(false)).await.whole(dialect).await;
+        assert_eq!([streamed.text(), whole.text()], ["I am closed today."; 2]);
+    }
+    assert!(judged.upstream.exchanges().is_empty());
+}
+
 /// The first code block of a language in the README.
 fn shown(language: &str) -> String {
     let readme = std::fs::read_to_string(package().join("README.md")).unwrap();

@@ -20,7 +20,7 @@ from .enums import (
     ToolForm,
 )
 from .events import Event, ToolCall, response, text_block, tool_call_block
-from .gate import Gate, Rejected, ServiceLost, connect
+from .gate import Answered, Gate, Rejected, ServiceLost, connect
 from .harness import Decided, run
 from .output import ConsultedOutput, HookOutput, RequestOutput, SummaryOutput
 from .policy import (
@@ -43,6 +43,7 @@ from .v1.call_pb2 import Content, Message, Request, Tool
 
 __all__ = [
     "Annotation",
+    "Answered",
     "Call",
     "ConsultId",
     "Consulted",

@@ -93,15 +93,15 @@ class Stage:
 
         self._guard("begin", begin)
 
-    def request(self) -> tuple[policy_pb2.Reject | None, list[policy_pb2.Edit]]:
-        """Shows the policy the request.
+    def request(self) -> tuple[policy_pb2.Reject | policy_pb2.Answer | None, list[policy_pb2.Edit]]:
+        """Shows the policy the request, and gives what keeps it from going upstream, and its edits.
 
         Raises:
             PolicyFailed: It failed at it.
         """
         out = RequestOutput(self.voice, len(self._call.request.messages))
         if self._guard("on_request", lambda policy: policy.on_request(self._call, out), out=out):
-            return out._reject, out._edits
+            return out._reject or out._answer, out._edits
         return None, []
 
     def chunk(self, chunk: call_pb2.Chunk, event: Event, *, gated: bool) -> list[Settled | Over]:

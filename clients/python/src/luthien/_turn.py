@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .enums import FinishReason, ToolForm
 from .events import (
     ArgumentsDelta,
@@ -127,6 +129,21 @@ class Turn:
             self._finished[choice] = True
             made.append(Event(Finished(choice, reason or fitting)))
         return made
+
+
+def answered(events: Sequence[Event]) -> list[Event]:
+    """A response that a policy made, complete: with what may be left out of it.
+
+    Raises:
+        Ungrammatical: It is none.
+    """
+    turn = Turn()
+    starts = [Event(Started())] if not events or not isinstance(events[0].step, Started) else []
+    ends = [] if any(event.is_last for event in events) else [Event(Ended())]
+    whole = [each for event in [*starts, *events, *ends] for each in turn.put(event)]
+    if turn.has_failed:
+        raise Ungrammatical("an answer does not fail: a call is refused with an error")
+    return whole
 
 
 def _takes(kind: BlockKind, event: Event) -> bool:

@@ -192,9 +192,9 @@ class Window:
                 for slot in self._slots:
                     slot.is_held &= slot.seq > through
             case "replace":
-                self._replace(through, _events(verdict.replace.events))
+                self._replace(through, events_of(verdict.replace.events))
             case "end":
-                self._put_instead(through, _events(verdict.end.events), lambda _: [])
+                self._put_instead(through, events_of(verdict.end.events), lambda _: [])
                 while self._slots and self._slots[-1].seq > through:
                     self.held_bytes -= self._slots.pop().size
                 self.has_ended = True
@@ -314,7 +314,12 @@ def _join(deltas: list[Delta]) -> Delta:
             return alone
 
 
-def _events(wire: Iterable[call_pb2.Event]) -> list[Event]:
+def events_of(wire: Iterable[call_pb2.Event]) -> list[Event]:
+    """Reads events that a service made.
+
+    Raises:
+        ServiceFault: They can't be read.
+    """
     try:
         return [convert.event(each) for each in wire]
     except Malformed as malformed:

@@ -14,7 +14,8 @@ import grpc
 import grpc.aio
 
 from . import _edits, convert
-from ._window import ServiceFault, Window
+from ._turn import Ungrammatical, answered
+from ._window import ServiceFault, Window, events_of
 from .enums import Dialect, Outcome
 from .events import Ended, Event, Failed, response, text_block
 from .server import SERVICE, is_loopback
@@ -36,6 +37,15 @@ class Rejected(Exception):
         self.status = reject.status or 403
         self.type = reject.type
         self.message = reject.message
+
+
+class Answered(Exception):
+    """The policies answer the call: nothing goes upstream, and the client gets their response."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        super().__init__("the policies answer the call")
+        self.events = events
+        """The response, whole. Its id and model, and the ids of tool calls, may be empty: the proxy has its own."""
 
 
 class ServiceLost(Exception):
@@ -62,7 +72,7 @@ class Gate:
     """A call that a policy service judges::
 
         async with Gate(channel, request, dialect=Dialect.ANTHROPIC_MESSAGES) as gate:
-            upstream = ask_the_model(gate.request)         # raises Rejected, if the call is refused
+            upstream = ask_the_model(gate.request)         # raises Rejected or Answered, if it is not to be asked
             async for event in gate.pass_(upstream):       # raises ServiceLost
                 write(event)
 
@@ -106,7 +116,7 @@ class Gate:
             session=session,
             request=request,
             headers=[policy_pb2.Header(name=name.lower(), value=value) for name, value in headers],
-            capabilities=["edits", *(["consult"] if consult is not None else [])],
+            capabilities=["answer", "edits", *(["consult"] if consult is not None else [])],
         )
         self._enforce = channel.stream_stream(
             f"/{SERVICE}/Enforce",
@@ -117,7 +127,7 @@ class Gate:
         self._reading: asyncio.Task[Any] | None = None
         self._asking: dict[str, asyncio.Task[Answer]] = {}
         self._window: Window | None = None
-        self._rejected: Rejected | None = None
+        self._stopped: Rejected | Answered | None = None
         self._lost: ServiceLost | None = None
         self._outcome: Outcome | None = None
         self._edited = request
@@ -130,10 +140,11 @@ class Gate:
         """The request as it is to go upstream.
 
         Raises:
-            Rejected: It is not to.
+            Rejected: It is not to: the call is refused.
+            Answered: It is not to: the policies made the response.
         """
-        if self._rejected is not None:
-            raise self._rejected
+        if self._stopped is not None:
+            raise self._stopped
         return self._edited
 
     async def __aenter__(self) -> Gate:
@@ -164,7 +175,7 @@ class Gate:
         what the upstream still says of a response that the policies have ended.
 
         Raises:
-            Rejected: The call is not to go upstream.
+            Rejected, Answered: The call is not to go upstream.
             ServiceLost: The service is gone, or broke the protocol; what was not released will not be.
         """
         window = self._must_be_admitted()
@@ -212,7 +223,14 @@ class Gate:
     def _admit(self, admission: policy_pb2.Admission) -> None:
         match admission.WhichOneof("decision"):
             case "reject":
-                self._rejected = Rejected(admission.reject)
+                self._stopped = Rejected(admission.reject)
+                self._outcome = Outcome.ENDED_BY_POLICY
+            case "answer":
+                events = self._checked(lambda: events_of(admission.answer.events))
+                try:
+                    self._stopped = Answered(answered(events))
+                except Ungrammatical as why:
+                    raise self._is_lost(f"its answer is none: {why}") from None
                 self._outcome = Outcome.ENDED_BY_POLICY
             case "forward":
                 limits = admission.forward.limits
@@ -227,8 +245,8 @@ class Gate:
                 raise self._is_lost("its Admission decides nothing")
 
     def _must_be_admitted(self) -> Window:
-        if self._rejected is not None:
-            raise self._rejected
+        if self._stopped is not None:
+            raise self._stopped
         if self._lost is not None:
             raise self._lost
         if self._window is None:
@@ -307,7 +325,7 @@ class Gate:
             outcome=policy_pb2.Outcome.Name(self._outcome or Outcome.CUT_BY_CLIENT),
             written=self._window.written if self._window is not None else 0,
             reason=type(error).__name__ if error is not None else "",
-            status=self._rejected.status if self._rejected is not None else 200,
+            status=self._stopped.status if isinstance(self._stopped, Rejected) else 200,
             ended_us=self._now_us(),
             upstream_first_us=self._marks.get("upstream_first_us", 0),
             client_first_us=self._marks.get("client_first_us", 0),

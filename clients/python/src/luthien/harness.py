@@ -37,6 +37,8 @@ class Decided:
     """What the client is told instead, of a call that it refused."""
     request: call_pb2.Request = field(default_factory=call_pb2.Request)
     """The request as it goes upstream."""
+    is_answered: bool = False
+    """Whether the policy made the response itself, and nothing goes upstream."""
     events: list[Event] = field(default_factory=list)
     """What the client gets, as events of a response. The proxy writes them in the client's dialect, and may put text before
     tool calls."""
@@ -147,6 +149,10 @@ class _Run:
         request = self._decided.call.started.request
         if admission.HasField("reject"):
             self._decided.reject = admission.reject
+            return
+        if admission.HasField("answer"):
+            self._decided.is_answered = True
+            self._decided.events = [convert.event(event) for event in admission.answer.events]
             return
         self._decided.request = _edits.applied(request, admission.forward.edits)
         self._window = Window(admission.forward)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from ._slots import End, Hold, Pass, Replace, Ruling
+from ._turn import Ungrammatical, answered
 from ._voice import Voice, to_wire
 from .enums import FinishReason, Severity
 from .events import Event, text_block
@@ -53,6 +54,7 @@ class RequestOutput(SummaryOutput):
         self._edited: set[int] = set()
         self._edits: list[policy_pb2.Edit] = []
         self._reject: policy_pb2.Reject | None = None
+        self._answer: policy_pb2.Answer | None = None
 
     def reject(self, message: str, *, status: int = 403, type: str = "") -> None:
         """Refuses the call: nothing goes upstream, and the client is told so, with that HTTP status (400 to 599)."""
@@ -60,6 +62,19 @@ class RequestOutput(SummaryOutput):
         if not 400 <= status <= 599:
             raise self._voice.fault(f"a call can't be refused with status {status}")
         self._reject = policy_pb2.Reject(status=status, type=type, message=message)
+
+    def answer(self, events: Sequence[Event]) -> None:
+        """Answers the call: nothing goes upstream, and the client gets this response. `Started` and `Ended` may be left out, and
+        choices that are not finished. A call that is refused as well is refused."""
+        self._now()
+        try:
+            self._answer = policy_pb2.Answer(events=to_wire(answered(events)))
+        except Ungrammatical as error:
+            raise self._voice.fault(f"it gave an answer that is none: {error}") from None
+
+    def text(self, text: str) -> list[Event]:
+        """A block of text, whole, to answer with."""
+        return text_block(self._now().new_block(), text)
 
     def insert_message(self, position: int, message: call_pb2.Message) -> None:
         """Puts a message before the one at that position; at the number of messages, behind the last."""

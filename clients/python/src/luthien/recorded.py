@@ -20,7 +20,7 @@ from .v1 import call_pb2, policy_pb2
 
 __all__ = ["RecordedCall", "Unreadable", "read_export"]
 
-_CAPABILITIES = ("consult", "edits", "interest", "resume")
+_CAPABILITIES = ("answer", "consult", "edits", "interest", "resume")
 _DIALECTS = {
     "openai-chat": Dialect.OPENAI_CHAT,
     "anthropic-messages": Dialect.ANTHROPIC_MESSAGES,

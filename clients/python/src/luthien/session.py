@@ -21,10 +21,11 @@ __all__ = ["Fault", "Session"]
 
 
 class _State(enum.Enum):
-    """open ──end, failure──▶ over ──CallEnded──▶ ended; rejected ──CallEnded──▶ ended"""
+    """open ──end, failure──▶ over ──CallEnded──▶ ended; stopped ──CallEnded──▶ ended"""
 
     OPEN = enum.auto()
-    REJECTED = enum.auto()
+    STOPPED = enum.auto()
+    """The call does not go upstream: it is refused, or answered."""
     OVER = enum.auto()
     ENDED = enum.auto()
 
@@ -96,22 +97,26 @@ class Session:
 
     def _begin(self, stands: policy_pb2.Admission | None, revision: str) -> None:
         failed: PolicyFailed | None = None
-        reject: policy_pb2.Reject | None = None
+        stop: policy_pb2.Reject | policy_pb2.Answer | None = None
         edits: list[policy_pb2.Edit] = []
         try:
             self._stage.begin()
-            reject, edits = self._stage.request()
+            stop, edits = self._stage.request()
         except PolicyFailed as error:
             failed = error
-            reject = policy_pb2.Reject(status=500, message=f"policy {self._stage.name} failed")
-        if edits and "edits" not in self.call.capabilities:
-            reject = policy_pb2.Reject(
+            stop = policy_pb2.Reject(status=500, message=f"policy {self._stage.name} failed")
+        if isinstance(stop, policy_pb2.Answer) and "answer" not in self.call.capabilities:
+            stop = policy_pb2.Reject(
+                status=500, message="the policy answers this call, and the proxy is not able to say that"
+            )
+        if stop is None and edits and "edits" not in self.call.capabilities:
+            stop = policy_pb2.Reject(
                 status=500, message="the policy changed the request, and the proxy is not able to send it so"
             )
-        admission = stands if stands is not None else self._admission(reject, edits, revision)
-        is_rejected = admission.HasField("reject")
-        self._state = _State.REJECTED if is_rejected else _State.OPEN
-        interest = Interest.all(Level.RECORD) if is_rejected else read_interest(admission.forward)
+        admission = stands if stands is not None else self._admission(stop, edits, revision)
+        is_forwarded = admission.HasField("forward")
+        self._state = _State.OPEN if is_forwarded else _State.STOPPED
+        interest = read_interest(admission.forward) if is_forwarded else Interest.all(Level.RECORD)
         self._stage.interest = self._stage.interest.meet(interest)
         self._stage.can_close = interest.gates
         self._intake = Intake(interest)
@@ -126,11 +131,14 @@ class Session:
             self._say(policy_pb2.EnforceResponse(working=policy_pb2.Working()))
 
     def _admission(
-        self, reject: policy_pb2.Reject | None, edits: list[policy_pb2.Edit], revision: str
+        self, stop: policy_pb2.Reject | policy_pb2.Answer | None, edits: list[policy_pb2.Edit], revision: str
     ) -> policy_pb2.Admission:
         admission = policy_pb2.Admission(revision=revision, pipeline=[self._stage.name], capabilities=["resume"])
-        if reject is not None:
-            admission.reject.CopyFrom(reject)
+        if isinstance(stop, policy_pb2.Reject):
+            admission.reject.CopyFrom(stop)
+            return admission
+        if isinstance(stop, policy_pb2.Answer):
+            admission.answer.CopyFrom(stop)
             return admission
         admission.forward.CopyFrom(
             policy_pb2.Forward(
@@ -151,13 +159,13 @@ class Session:
         match kind:
             case "call_ended":
                 self._end(Outcome(request.call_ended.outcome))
-            case "chunks" | "block" if self._state is _State.REJECTED:
-                raise Fault("a part of a response came, although the call was rejected")
+            case "chunks" | "block" if self._state is _State.STOPPED:
+                raise Fault("a part of a response came, although the call was not forwarded")
             case "chunks":
                 self._chunks(request.chunks)
             case "block":
                 self._block(request.block)
-            case "consultation" if self._state is not _State.REJECTED:
+            case "consultation" if self._state is not _State.STOPPED:
                 self._consultation(request.consultation)
             case "call_started":
                 raise Fault("CallStarted came twice")

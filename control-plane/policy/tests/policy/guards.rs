@@ -455,7 +455,10 @@ fn what_can_not_be_read_is_refused() {
     let nested = (0..12).fold("ls x".to_owned(), |script, _| format!("eval $({script})"));
     let long = format!("echo {}", "x ".repeat(200_000));
     let many = "sudo ".repeat(5_000);
-    for command in [nested, long, many] {
+    let words = format!("{}{}", "ssh rm ".repeat(900), "x ".repeat(20_000));
+    let folders = "cd x; ".repeat(40);
+    let piped = format!("echo {}{}", "x".repeat(10_000), "|python".repeat(100));
+    for command in [nested, long, many, words, folders, piped] {
         assert!(refuses(DANGEROUS, "Bash", &bash(&command)), "{}", &command[..40]);
     }
 }

@@ -1,12 +1,12 @@
 //! `parallel`: judges that work at once, with models that the test plays.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use luthien_policy::PolicySet;
+use luthien_policy::{HookOutput, HookResult, Policy, PolicySet, Seen};
 use luthien_proto::{
-    Event,
+    Event, Step,
     event::ToolForm,
-    message::{AdmissionDecision, FailureMode},
+    message::{AdmissionDecision, Decision, FailureMode},
     request::Dialect,
 };
 use proptest::prelude::*;
@@ -17,6 +17,7 @@ use crate::{
     proxy::{Proxy, set},
     response::{arguments, failed, opaque, read, response, start, stop, text, tool, tool_kind, tool_of},
     resume::blocks,
+    scripted::{Act, Acting, Answered, Scripted, Together, question, scripted},
 };
 
 fn group(policies: Value) -> Value {
@@ -133,7 +134,7 @@ fn rules_refuse_what_any_of_them_denies_and_say_so_once() {
 
 #[test]
 fn what_several_say_of_steps_is_all_said() {
-    let step = |tool: &str| vec![luthien_proto::Step::Opaque(json!({ "tool": tool })).into()];
+    let step = |tool: &str| vec![Step::Opaque(json!({ "tool": tool })).into()];
     let mut proxy = grouped(json!([rules("a", json!([{ "tool": "rm" }])), rules("b", json!([{ "tool": "mv" }]))]));
     proxy.respond(&response([step("rm"), step("mv"), step("ls")]), &[1]);
     assert_eq!(read(&proxy.released), ["text: a: no rm", "text: b: no mv", "step {\"tool\":\"ls\"}"]);
@@ -244,6 +245,86 @@ fn coverage_notes_and_verdicts_name_the_member() {
         (&consult["policy"], &consult["id"], &consult["state"]),
         (&json!("a"), &json!("a/1"), &json!("cancelled"))
     );
+}
+
+fn together(members: impl IntoIterator<Item = Scripted>) -> Proxy {
+    let group: Arc<dyn Policy> = Arc::new(Together::of("all", members));
+    Proxy::start(Arc::new(PolicySet::of("rev".to_owned(), vec![group]).unwrap()))
+}
+
+/// Holds each block from its start, and asks about it when it has stopped.
+fn hold_and_ask(acting: &mut Acting, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
+    if seen.block.is_some() {
+        acting.held.push(out.hold());
+    }
+    if matches!(seen.event.step, Step::BlockStopped(_)) {
+        acting.asked.push(out.consult(question(&format!("chunk {}?", seen.seq))));
+    }
+    Ok(())
+}
+
+#[test]
+fn one_that_ends_the_response_ends_it_for_all() {
+    let ends: Act = |_, seen, out| {
+        if seen.block.is_none() && !matches!(seen.event.step, Step::Started(_)) {
+            let events = text(out.new_block().0, ["That is all."]);
+            out.end(events, None, true);
+        }
+        Ok(())
+    };
+    let passes: Answered = |acting, _, out| {
+        acting.held.drain(..).for_each(|held| out.pass_held(held));
+        Ok(())
+    };
+    let asks = |name| Scripted { answered: passes, ..scripted(name, hold_and_ask) };
+    let mut proxy = together([asks("a"), scripted("b", ends), asks("c")]);
+    proxy.respond(&response([text(0, ["one"])])[..5], &[1]);
+    assert_eq!(read(&proxy.released), [""; 0], "what comes before it waits for all");
+    proxy.answer("a/1", "yes");
+    proxy.answer("c/1", "yes");
+    assert_eq!(read(&proxy.released), ["text: one", "text: That is all."]);
+    assert!(proxy.ended_by_policy);
+    let end = proxy.verdicts.last().unwrap();
+    assert!(matches!(end.decision, Decision::End { .. }) && end.cancel_upstream);
+
+    let ends_at_once: Act = |_, seen, out| {
+        if matches!(seen.event.step, Step::BlockStopped(_)) {
+            out.end(Vec::new(), None, false);
+        }
+        Ok(())
+    };
+    let mut proxy = together([asks("a"), scripted("b", ends_at_once)]);
+    proxy.respond(&response([text(0, ["one"])])[..4], &[1]);
+    assert!(proxy.ended_by_policy);
+    assert!(proxy.running.is_empty(), "nobody is asked any more");
+}
+
+#[test]
+fn one_that_fails_when_it_hears_that_a_block_is_moot_fails_like_any_other() {
+    let drops: Act = |_, seen, out| {
+        if matches!(seen.event.step, Step::BlockDelta(_)) {
+            out.drop_chunk();
+        }
+        Ok(())
+    };
+    // It decides about what it does not hold any more.
+    let late: Act = |acting, seen, out| {
+        if matches!(seen.event.step, Step::BlockStarted(_)) {
+            acting.held.push(out.hold());
+        }
+        if let Step::Finished(_) = seen.event.step {
+            acting.held.drain(..).for_each(|held| out.pass_held(held));
+        }
+        Ok(())
+    };
+    for (failure_mode, expected) in
+        [(FailureMode::Closed, vec!["text: ", "failed: policy a failed"]), (FailureMode::Open, vec!["text: "])]
+    {
+        let late = Scripted { failure_mode, ..scripted("a", late) };
+        let mut proxy = together([late, scripted("b", drops)]);
+        proxy.respond(&response([text(0, ["one"])]), &[1]);
+        assert_eq!(read(&proxy.released), expected);
+    }
 }
 
 #[test]

@@ -13,9 +13,11 @@ use crate::policies::suspect::Suspect;
 /// How deep scripts are looked for in scripts.
 const DEPTH_MAX: usize = 6;
 
-/// How many characters of scripts are read, and how many commands, of one call.
-const CHARS_MAX: usize = 256 << 10;
+/// How much of one call is read: what runs it may want to take long to be read.
+const CHARS_MAX: usize = 128 << 10;
 const COMMANDS_MAX: usize = 2048;
+const WORDS_MAX: usize = 256 << 10;
+const FOLDERS_MAX: usize = 32;
 
 /// How many words behind one that runs another the command may stand.
 const REACH: usize = 16;
@@ -37,6 +39,7 @@ pub(in super::super) struct Reading {
     /// Whether there was more than is read.
     pub is_cut: bool,
     chars: usize,
+    words: usize,
 }
 
 /// Scripts that are not in the call.
@@ -61,8 +64,7 @@ impl Reading {
     }
 
     fn script(&mut self, text: &str, depth: usize) {
-        self.chars += text.len();
-        if depth > DEPTH_MAX || self.chars > CHARS_MAX {
+        if depth > DEPTH_MAX || !self.affords(text) {
             self.is_cut = true;
             return;
         }
@@ -72,6 +74,11 @@ impl Reading {
             let fed = before.take();
             before = self.simple(simple, fed, depth);
         }
+    }
+
+    fn affords(&mut self, text: &str) -> bool {
+        self.chars += text.len();
+        self.chars <= CHARS_MAX
     }
 
     /// A command, and what the next one reads of it.
@@ -112,7 +119,8 @@ impl Reading {
             if start >= words.len() {
                 break;
             }
-            if self.commands.len() >= COMMANDS_MAX {
+            self.words += words.len() - start;
+            if self.commands.len() >= COMMANDS_MAX || self.words > WORDS_MAX || self.folders.len() > FOLDERS_MAX {
                 self.is_cut = true;
                 return;
             }
@@ -154,6 +162,10 @@ impl Reading {
 
     /// Its strings may be scripts, or the words of a command.
     fn code(&mut self, code: &str, depth: usize) {
+        if !self.affords(code) {
+            self.is_cut = true;
+            return;
+        }
         let strings = spoken::literals(code);
         strings.iter().for_each(|text| self.script(text, depth + 1));
         if strings.len() > 1 && depth <= DEPTH_MAX {
