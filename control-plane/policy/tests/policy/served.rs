@@ -86,6 +86,7 @@ fn is_quiet(policy: &Random) -> bool {
     match policy {
         Random::Scripted { act, .. } => *act != 0,
         Random::Configured(which) => *which < 3,
+        Random::Group(_) => false,
     }
 }
 
