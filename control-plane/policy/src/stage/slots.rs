@@ -22,7 +22,16 @@ pub(crate) struct Slots {
     /// Whether the stage changed anything since the last mark.
     changed: bool,
     /// The blocks of which something was changed, if somebody asks for them.
-    changed_blocks: Option<Vec<BlockKey>>,
+    changed_blocks: Option<Vec<(BlockKey, Change)>>,
+}
+
+/// What was done to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is not let through.
+    Refused,
+    /// It is, with other content.
+    Rewritten,
 }
 
 /// One place in the queue.
@@ -157,7 +166,7 @@ impl Slots {
     }
 
     /// The blocks of which something was changed since the last time.
-    pub fn take_changed_blocks(&mut self) -> Vec<BlockKey> {
+    pub(super) fn take_changed_blocks(&mut self) -> Vec<(BlockKey, Change)> {
         self.changed_blocks.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -237,12 +246,22 @@ impl EventSlot {
         self.event.as_ref().and_then(block_of)
     }
 
-    fn tell_change(&self, to: &mut Option<Vec<BlockKey>>) {
-        if let Some(to) = to
-            && !matches!(self.ruling, Ruling::Pass | Ruling::Hold)
-        {
-            to.extend(self.block());
+    fn tell_change(&self, to: &mut Option<Vec<(BlockKey, Change)>>) {
+        if let (Some(to), Some(event)) = (to, &self.event) {
+            to.extend(self.change(event));
         }
+    }
+
+    fn change(&self, event: &Event) -> Option<(BlockKey, Change)> {
+        let block = block_of(event)?;
+        let starts = |event: &Event| matches!(event.step, Step::BlockStarted(_)) && block_of(event) == Some(block);
+        let change = match &self.ruling {
+            Ruling::Pass | Ruling::Hold => return None,
+            Ruling::Replace(events) if starts(event) && !events.iter().any(starts) => Change::Refused,
+            Ruling::Replace(_) => Change::Rewritten,
+            Ruling::End { .. } => Change::Refused,
+        };
+        Some((block, change))
     }
 
     fn is_held(&self) -> bool {
