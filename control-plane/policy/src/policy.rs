@@ -16,6 +16,8 @@ pub use hooks::{Hook, Hooks};
 pub use output::{ConsultedOutput, Held, HookOutput, MootOutput, RequestOutput, SummaryOutput};
 pub(crate) use output::{Notes, Ruling, Stop, Voice};
 
+use crate::Remote;
+
 /// Configured behaviour. Immutable: what it knows of a call is in the [`PolicyCall`] that it begins.
 pub trait Policy: Send + Sync {
     /// Its name in the configuration.
@@ -37,6 +39,11 @@ pub trait Policy: Send + Sync {
     /// its own name; what one of them refuses is refused.
     fn members(&self) -> &[Arc<dyn Policy>] {
         &[]
+    }
+
+    /// How it is reached, if somebody else serves it: then its hooks are not run, and it is told of the call.
+    fn remote(&self) -> Option<&Arc<Remote>> {
+        None
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct EventSlot {
     pub place: Place,
     /// Whether the policy has a hook that saw it.
     pub seen: bool,
+    /// Put before it, whatever becomes of it.
+    pub before: Vec<Event>,
     pub ruling: Ruling,
     /// Put behind it.
     pub injected: Vec<Event>,
@@ -150,6 +152,14 @@ impl Slots {
         Some(slot)
     }
 
+    /// Puts events before one that is held.
+    pub fn put_before(&mut self, held: Held, events: Vec<Event>) {
+        let slot = held.0.checked_sub(self.front).and_then(|at| self.queue.get_mut(usize::try_from(at).ok()?));
+        if let Some(Slot::Event(slot)) = slot {
+            slot.before.extend(events);
+        }
+    }
+
     /// From now on it is known of which blocks something was changed.
     pub fn watch_changes(&mut self) {
         self.changed_blocks = Some(Vec::new());
@@ -174,7 +184,8 @@ impl Slots {
         }
     }
 
-    fn let_out(&mut self, slot: Slot, out: &mut Vec<Flow>) {
+    /// Lets out what was taken out.
+    pub fn let_out(&mut self, slot: Slot, out: &mut Vec<Flow>) {
         match slot {
             Slot::Event(slot) => self.let_event_out(slot, out),
             Slot::Mark { seq, gated, by } => {
@@ -190,9 +201,10 @@ impl Slots {
     }
 
     fn let_event_out(&mut self, slot: EventSlot, out: &mut Vec<Flow>) {
-        let EventSlot { seq, arrived_us, event, ruling, injected, .. } = slot;
+        let EventSlot { seq, arrived_us, event, before, ruling, injected, .. } = slot;
         let mut push = |event| out.push(Flow::Event(Moving { seq, arrived_us, event }));
-        self.changed |= !injected.is_empty();
+        self.changed |= !before.is_empty() || !injected.is_empty();
+        before.into_iter().for_each(&mut push);
         match ruling {
             Ruling::Pass => event.into_iter().chain(injected).for_each(push),
             Ruling::Replace(events) => {
