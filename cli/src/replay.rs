@@ -3,9 +3,10 @@
 mod calls;
 mod report;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
+use luthien_data_plane::Asker;
 use luthien_policy::{
     PolicySet, PolicySetConfig,
     replay::{self, Difference, Next, Recorded, Replay},
@@ -31,6 +32,10 @@ pub struct Args {
     /// Write a line of JSON for each call to this file; `-`: to stdout, instead of the table
     #[arg(long, value_name = "FILE")]
     jsonl: Option<PathBuf>,
+    /// Ask models again what policies want to know and the record has no answer to, by the section data_plane of the
+    /// configuration: with its routes and api_keys, through no policy, on its bill
+    #[arg(long)]
+    ask: bool,
     /// End with exit code 1 if anything would be decided otherwise, or could not be judged
     #[arg(long)]
     fail_on_diff: bool,
@@ -44,8 +49,13 @@ struct Replayed {
     model: String,
     /// Where the policies decide otherwise.
     differences: Vec<Difference>,
+    /// How many questions models were asked anew.
+    asked: usize,
     /// How many questions to models have no answer on record: what depends on them was decided as if they had failed.
     unanswered: usize,
+    /// The policies that somebody else serves. A replay does not ask them: their failure modes decided.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    not_asked: BTreeSet<String>,
     /// Whether the response on record ends where the policies of then ended it.
     is_cut: bool,
     /// Why it could not be judged.
@@ -57,11 +67,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let set = Arc::new(policies(&args.policies)?);
     let runtime = Builder::new_current_thread().enable_all().build().context("can't start a thread")?;
     runtime.block_on(async {
+        let asker = args.ask.then(|| asker(&args.config)).transpose()?;
         let mut report = Report::new(args.jsonl.as_deref())?;
         let mut calls = Calls::open(&args.config, &args.which).await?;
         while let Some(call) = calls.next().await? {
             report.progress(calls.share(&call));
-            match judge(&set, &call) {
+            match judge(&set, &call, asker.as_ref()).await {
                 Some(replayed) => report.add(&replayed)?,
                 None => report.skip(),
             }
@@ -70,6 +81,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let differs = report.finish()?;
         Ok(if differs && args.fail_on_diff { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     })
+}
+
+fn asker(config: &ConfigArgs) -> anyhow::Result<Asker> {
+    Ok(Asker::new(luthien_data_plane::Config::load(&config.document()?)?)?)
 }
 
 /// The section `control_plane`, as far as it is about policies.
@@ -94,35 +109,59 @@ fn policies(path: &PathBuf) -> anyhow::Result<PolicySet> {
 }
 
 /// None if no policy was asked about the call.
-fn judge(set: &Arc<PolicySet>, call: &Value) -> Option<Replayed> {
+async fn judge(set: &Arc<PolicySet>, call: &Value, asker: Option<&Asker>) -> Option<Replayed> {
     let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
     let mut replayed = Replayed {
         call_id: text("call_id").parse().unwrap_or_default(),
         started_at: text("started_at"),
         model: text("model"),
         differences: Vec::new(),
+        asked: 0,
         unanswered: 0,
+        not_asked: BTreeSet::new(),
         is_cut: false,
         error: None,
     };
-    let recorded = Recorded::read(call).transpose()?;
-    let judged = recorded.map_err(anyhow::Error::from).and_then(|recorded| {
-        replayed.is_cut = recorded.is_cut;
-        let (decided, unanswered) = decide(Replay::begin(set.clone(), &recorded))?;
-        replayed.differences = replay::differences(&recorded.decided, &decided);
-        replayed.unanswered = unanswered;
-        Ok(())
-    });
-    replayed.error = judged.err().map(|error| format!("{error:#}"));
+    let judged = match Recorded::read(call).transpose()? {
+        Ok(recorded) => decide(Replay::begin(set.clone(), &recorded), asker).await.map(|decided| (recorded, decided)),
+        Err(error) => Err(error.into()),
+    };
+    match judged {
+        Ok((recorded, Judgement { decided, asked, unanswered, not_asked })) => {
+            replayed.differences = replay::differences(&recorded.decided, &decided);
+            (replayed.asked, replayed.unanswered, replayed.is_cut) = (asked, unanswered, recorded.is_cut);
+            replayed.not_asked = not_asked;
+        }
+        Err(error) => replayed.error = Some(format!("{error:#}")),
+    }
     Some(replayed)
 }
 
-/// What is decided where questions without an answer fail; and how many of them there are.
-fn decide(mut replay: Replay) -> anyhow::Result<(replay::Decided, usize)> {
+struct Judgement {
+    decided: replay::Decided,
+    asked: usize,
+    unanswered: usize,
+    not_asked: BTreeSet<String>,
+}
+
+/// What is decided; questions that nobody is to be asked fail.
+async fn decide(mut replay: Replay, asker: Option<&Asker>) -> anyhow::Result<Judgement> {
+    let (mut asked, mut unanswered) = (0, 0);
     loop {
-        match replay.poll()? {
-            Next::Done(decided) => return Ok((*decided, replay.asked())),
-            Next::Ask(consult) => replay.fail(&consult.id, "its answer is not on record")?,
+        match (replay.poll()?, asker) {
+            (Next::Done(decided), _) => {
+                let not_asked = replay.not_asked().clone();
+                return Ok(Judgement { decided: *decided, asked, unanswered, not_asked });
+            }
+            (Next::Ask(consult), None) => {
+                unanswered += 1;
+                replay.fail(&consult.id, "its answer is not on record")?;
+            }
+            (Next::Ask(consult), Some(asker)) => {
+                asked += 1;
+                let id = consult.id.clone();
+                replay.answer(&id, asker.ask(*consult).await)?;
+            }
         }
     }
 }

@@ -78,6 +78,11 @@ impl Auth {
 }
 
 impl Caller {
+    /// Nobody: there is no call.
+    pub(crate) fn nobody() -> Self {
+        Self { name: String::new(), identity: [0; 32], credentials: HeaderMap::new() }
+    }
+
     /// Adds what authorizes the request upstream: the caller's own credentials, where they are for that provider; or else
     /// the upstream's own.
     ///

@@ -12,7 +12,10 @@ use std::{fmt, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use http::Uri;
 use luthien_call::dialect::UpstreamOptions;
 use luthien_proto::{message::FailureMode, request::Dialect};
-use luthien_service::Secret;
+use luthien_service::{
+    Secret,
+    config::{ConfigError, Document, File},
+};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -288,6 +291,16 @@ impl Invalid {
 }
 
 impl Config {
+    /// The section `data_plane` of a file; what it does not say comes from the environment.
+    ///
+    /// # Errors
+    /// What is wrong in it, with its place.
+    pub fn load(document: &Document) -> Result<Self, ConfigError> {
+        let file: File<Section> = document.get()?;
+        let checked = file.data_plane.unwrap_or_default().check(|variable| std::env::var(variable).ok());
+        checked.map_err(|invalid| document.error_at(&invalid.key, invalid.reason))
+    }
+
     /// The configuration without a file: OpenAI and Anthropic, with the keys that the environment has; Gemini, if it has
     /// a key.
     ///

@@ -124,7 +124,7 @@ impl<'a> Consults<'a> {
 
     fn question(&self, consult: &Consult) -> Result<Question, CallError> {
         let limits = self.plane.consult_limits();
-        let (upstream, model) = self.find(consult)?;
+        let (upstream, model) = find(self.plane, consult)?;
         if limits.upstreams.as_ref().is_some_and(|names| !names.contains(&upstream.name)) {
             return Err(error(403, format!("Upstream {} is not one that policies may consult", upstream.name)));
         }
@@ -140,23 +140,6 @@ impl<'a> Consults<'a> {
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, uri, headers);
         let asked = consult.deadline_ms.map_or(limits.timeout, Duration::from_millis);
         Ok(Question { request, dialect: upstream.dialect, patience: asked.min(limits.timeout), key })
-    }
-
-    /// Where a question goes, and what the model is called there.
-    fn find(&self, consult: &Consult) -> Result<(Arc<Upstream>, String), CallError> {
-        let routes = self.plane.routes();
-        let model = &consult.request.model;
-        if consult.upstream.is_empty() {
-            let route = routes.find(model).ok_or_else(|| error(404, format!("No route is for model {model}")))?;
-            return Ok((
-                route.upstream_for(Dialect::AnthropicMessages).clone(),
-                route.upstream_model(model).to_owned(),
-            ));
-        }
-        let upstream = routes.upstream(&consult.upstream);
-        let upstream =
-            upstream.ok_or_else(|| error(404, format!("No route leads to upstream {}", consult.upstream)))?;
-        Ok((upstream.clone(), model.clone()))
     }
 
     fn authorize(
@@ -183,6 +166,19 @@ impl<'a> Consults<'a> {
             },
         }
     }
+}
+
+/// Where a question goes, and what the model is called there.
+pub(crate) fn find(plane: &Plane, consult: &Consult) -> Result<(Arc<Upstream>, String), CallError> {
+    let routes = plane.routes();
+    let model = &consult.request.model;
+    if consult.upstream.is_empty() {
+        let route = routes.find(model).ok_or_else(|| error(404, format!("No route is for model {model}")))?;
+        return Ok((route.upstream_for(Dialect::AnthropicMessages).clone(), route.upstream_model(model).to_owned()));
+    }
+    let upstream = routes.upstream(&consult.upstream);
+    let upstream = upstream.ok_or_else(|| error(404, format!("No route leads to upstream {}", consult.upstream)))?;
+    Ok((upstream.clone(), model.clone()))
 }
 
 /// Asks, unless an earlier answer will do and there is one; and whether it did. An answer that ended well is kept for
@@ -226,6 +222,6 @@ fn error(status: u16, message: String) -> CallError {
     CallError { status, message, ..CallError::default() }
 }
 
-fn failed(error: CallError) -> Event {
+pub(crate) fn failed(error: CallError) -> Event {
     Step::Failed(error).into()
 }

@@ -6,6 +6,7 @@
 pub mod config;
 
 mod answers;
+mod asker;
 mod auth;
 mod budget;
 mod client;
@@ -32,6 +33,7 @@ mod trace;
 mod upstream;
 mod watch;
 
+pub use asker::{Asker, AskerError};
 pub use config::Config;
 pub use run::{DataPlane, Panicked, Running, StartError, serve};
 pub use upstream::{Upstreams, connector};

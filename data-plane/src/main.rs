@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use luthien_data_plane::{DataPlane, config::Section};
+use luthien_data_plane::{Config, DataPlane};
 use luthien_service::{
     Shutdown,
-    config::{ConfigArgs, File},
+    config::ConfigArgs,
     exit,
     logs::{self, LogArgs},
     telemetry,
@@ -33,11 +33,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     logs::init(args.logs.log_format)?;
     let _telemetry = telemetry::init("luthien-data-plane")?;
     let document = args.config.document()?;
-    let file: File<Section> = document.get()?;
-    let section = file.data_plane.unwrap_or_default();
-    let config = section
-        .check(|variable| std::env::var(variable).ok())
-        .map_err(|invalid| document.error_at(&invalid.key, invalid.reason))?;
+    let config = Config::load(&document)?;
     // Of its own: signals are heard whatever the serving threads do.
     let signals = Builder::new_multi_thread().worker_threads(1).enable_all().build().context("can't start a thread")?;
     let shutdown = Shutdown::new();

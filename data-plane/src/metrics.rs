@@ -122,7 +122,7 @@ impl Metrics {
                 counter.add(stats.chunks(kind, fate));
             }
         }
-        self.held.merge(&stats.held, stats.held_us);
+        self.held.merge(&stats.held, stats.waited.total_us);
         self.resumed.add(stats.resumed);
         self.outgrown.add(u64::from(stats.outgrown));
         for (counter, failure) in self.service_failures.iter().zip(ServiceFailure::ALL) {

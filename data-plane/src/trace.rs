@@ -184,7 +184,7 @@ impl Trace {
         ] {
             self.call.set(key, count(stats.total(fate)));
         }
-        self.call.set("luthien.held_ms", stats.held_us as f64 / 1e3);
+        self.call.set("luthien.held_ms", stats.waited.total_us as f64 / 1e3);
         if let Some(failure) = stats.service_failure {
             self.call.fail(failure.name());
         } else if let Some(error) = error {

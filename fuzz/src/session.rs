@@ -6,7 +6,7 @@ mod steps;
 use luthien_proto::{
     Chunk, Event, Step, ToService,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Delta},
-    message::{Block, CallEnded, Consultation, Outcome},
+    message::{Block, CallEnded, Consultation, Outcome, Waited},
 };
 use rig::Rig;
 use steps::Steps;
@@ -102,5 +102,6 @@ fn ended(written: u64) -> CallEnded {
         client_first_us: 2,
         ended_us: 3,
         opened: None,
+        waited: Waited::default(),
     }
 }

@@ -223,6 +223,19 @@ pub struct CallEnded {
     pub ended_us: u64,
     /// What passed unjudged.
     pub opened: Option<Opened>,
+    /// How long chunks waited for their verdicts.
+    pub waited: Waited,
+}
+
+/// How long chunks that had a verdict were held before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// How many.
+    pub chunks: u64,
+    /// All of them together, in microseconds.
+    pub total_us: u64,
+    /// The one that waited longest, in microseconds.
+    pub longest_us: u64,
 }
 
 impl CallEnded {
@@ -238,6 +251,7 @@ impl CallEnded {
             client_first_us: 0,
             ended_us: 0,
             opened: None,
+            waited: Waited::default(),
         }
     }
 }

@@ -14,6 +14,10 @@ pub fn release_folder() -> PathBuf {
     target.unwrap_or_else(|| "target".into()).join("release")
 }
 
+fn is_of_our_package(variable: &OsStr) -> bool {
+    variable.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+}
+
 /// A call of a program in this workspace; its output goes where ours goes.
 pub struct Step {
     shown: String,
@@ -30,6 +34,11 @@ impl Step {
     pub fn program(program: impl AsRef<OsStr>, shown: &str) -> Self {
         let mut command = Command::new(program);
         command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // What cargo tells this program about its package. Build scripts look at it (ring's does): with it, cargo would build
+        // anew what it has built without.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_of_our_package(name)) {
+            command.env_remove(name);
+        }
         Self { shown: shown.to_owned(), command }
     }
 

@@ -1,6 +1,7 @@
 //! What a replay found, for people and for programs.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     path::Path,
@@ -25,7 +26,10 @@ pub(super) struct Report {
     progress: ProgressBar,
     calls: usize,
     differ: usize,
+    asked: usize,
     unanswered: usize,
+    /// The policies that a replay does not ask.
+    not_asked: BTreeSet<String>,
     failed: usize,
     skipped: usize,
 }
@@ -51,7 +55,9 @@ impl Report {
             progress,
             calls: 0,
             differ: 0,
+            asked: 0,
             unanswered: 0,
+            not_asked: BTreeSet::new(),
             failed: 0,
             skipped: 0,
         })
@@ -66,7 +72,9 @@ impl Report {
     pub fn add(&mut self, call: &Replayed) -> anyhow::Result<()> {
         self.calls += 1;
         self.differ += usize::from(!call.differences.is_empty());
+        self.asked += call.asked;
         self.unanswered += usize::from(call.unanswered > 0);
+        self.not_asked.extend(call.not_asked.iter().cloned());
         self.failed += usize::from(call.error.is_some());
         if let Some(jsonl) = &mut self.jsonl {
             serde_json::to_writer(&mut *jsonl, call)?;
@@ -93,11 +101,17 @@ impl Report {
         if self.shows_table {
             let (calls, differ) = (count(self.calls, "call"), self.differ);
             println!("{}", self.style.heading(format!("{calls} judged anew: {differ} would be decided otherwise.")));
+            if self.asked > 0 {
+                println!("Models were asked {} that the record has no answer to.", count(self.asked, "question"));
+            }
             if self.unanswered > 0 {
                 let asked = count(self.unanswered, "call");
                 println!(
-                    "In {asked}, policies ask models what is not on record; it counts as not answered (marked ?)."
+                    "In {asked}, policies ask models what is not on record; it counts as not answered (marked ?; --ask asks)."
                 );
+            }
+            for policy in &self.not_asked {
+                println!("{} is remote, and a replay asks nobody: its on_failure decided in its place.", plain(policy));
             }
             if self.failed > 0 {
                 println!("{} could not be judged (marked !).", count(self.failed, "call"));

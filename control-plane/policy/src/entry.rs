@@ -21,7 +21,7 @@ pub use consult::{ConsultBlockEntry, ConsultEntry};
 pub use content::ContentEntry;
 pub(crate) use content::form_from_name;
 pub use deltas::{DeltaEntry, Deltas, Piece};
-pub use report::{OpenedEntry, ReportEntry};
+pub use report::{OpenedEntry, ReportEntry, WaitedEntry};
 pub(crate) use request::to_json as request_json;
 pub use resumed::{InterestEntry, ResumedEntry};
 pub(crate) use step::{merge_usage, reason_from_name, step_json, step_name, usage_json};
@@ -256,6 +256,9 @@ pub struct CoverageEntry {
 pub struct PolicyCoverage {
     /// The policy.
     pub policy: String,
+    /// Which one it was, of a policy that somebody else serves and that said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// Whether it failed; it saw nothing after that.
     pub failed: bool,
     /// What it wanted of each kind.
@@ -268,7 +271,7 @@ pub struct PolicyCoverage {
 /// What is 0 is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tally {
-    /// How often each hook ran.
+    /// How often each hook ran; of a policy that somebody else serves, how often it was `told` something.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hooks: BTreeMap<&'static str, u64>,
     /// Chunks and recorded blocks of which it saw nothing: it has no hook for them.
@@ -320,6 +323,9 @@ pub struct OutcomeEntry {
     pub client_first_us: u64,
     /// The end; 0: not known.
     pub ended_us: u64,
+    /// How long chunks waited for their verdicts; none: none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited: Option<WaitedEntry>,
     /// What the call has cost, in tokens: `input`, `cache_read`, `cache_write`, `output`, `thinking`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Value>,

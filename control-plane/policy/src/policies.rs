@@ -2,9 +2,16 @@
 
 mod canned_answers;
 mod debug_logging;
+mod durations;
+mod judging;
+mod llm_judge;
 mod noop;
+mod parallel;
 mod patterns;
+mod presets;
 mod refusal;
+mod remote;
+mod shell;
 mod string_replacement;
 mod strings;
 mod suspect;
@@ -14,6 +21,8 @@ mod tool_call_rules;
 use std::sync::Arc;
 
 use luthien_proto::message::FailureMode;
+use presets::Guard;
+pub use remote::{Remote, RemoteAddress, RemoteTls};
 use serde_json::{Value, json};
 
 use crate::{BuildError, Policy, PolicyConfig, set::Fields};
@@ -37,7 +46,7 @@ struct Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 16] = [
     Kind {
         name: "noop",
         about: "Lets everything by, and is on record for it.",
@@ -62,6 +71,70 @@ const KINDS: [Kind; 6] = [
                 client: a text that says why stands in its place.",
         schema: tool_call_judge::schema,
         build: |common, fields| Ok(Arc::new(tool_call_judge::ToolCallJudge::build(common, fields)?)),
+    },
+    Kind {
+        name: "llm_judge",
+        about: "Texts and tool calls are held until a model has read them that has instructions in plain words; it passes \
+                each, or says what is to stand in its place.",
+        schema: llm_judge::schema,
+        build: |common, fields| Ok(Arc::new(llm_judge::LlmJudge::build(common, fields)?)),
+    },
+    Kind {
+        name: "no_yapping",
+        about: "A model takes what says nothing out of texts: openings, announcements, summaries, offers of more.",
+        schema: presets::manners_schema,
+        build: |common, fields| Ok(Arc::new(presets::manners(presets::YAPPING, common, fields)?)),
+    },
+    Kind {
+        name: "no_apologies",
+        about: "A model takes apologies out of texts.",
+        schema: presets::manners_schema,
+        build: |common, fields| Ok(Arc::new(presets::manners(presets::APOLOGIES, common, fields)?)),
+    },
+    Kind {
+        name: "plain_dashes",
+        about: "Em dashes, en dashes and their like become the plain one, across chunks.",
+        schema: presets::plain_dashes_schema,
+        build: |common, fields| Ok(Arc::new(presets::plain_dashes(common, fields)?)),
+    },
+    Kind {
+        name: "prefer_uv",
+        about: "Tool calls that run pip are refused, with a hint at what to run with uv instead.",
+        schema: || presets::schema("pip --version"),
+        build: |common, fields| Ok(Arc::new(presets::build(Guard::Uv, common, fields)?)),
+    },
+    Kind {
+        name: "block_dangerous_commands",
+        about: "Tool calls that run what destroys data or opens the machine are refused. A guard rail, and no sandbox.",
+        schema: || presets::schema("rm -rf (node_modules|target)"),
+        build: |common, fields| Ok(Arc::new(presets::build(Guard::DangerousCommands, common, fields)?)),
+    },
+    Kind {
+        name: "block_web_requests",
+        about: "Tool calls that ask the web for something are refused, by commands or by tools made for it. A guard rail, and \
+                no sandbox.",
+        schema: || presets::schema("curl (-s )?http://localhost:3000/\\S*"),
+        build: |common, fields| Ok(Arc::new(presets::build(Guard::WebRequests, common, fields)?)),
+    },
+    Kind {
+        name: "block_sensitive_file_writes",
+        about: "Tool calls that write to files are refused where those hold secrets, or decide what the machine or the agent \
+                does. A guard rail, and no sandbox.",
+        schema: || presets::schema("\\.env\\.test"),
+        build: |common, fields| Ok(Arc::new(presets::build(Guard::SensitiveFileWrites, common, fields)?)),
+    },
+    Kind {
+        name: "parallel",
+        about: "Judges that work at once and must all agree; the first that refuses decides, and the call waits for the \
+                slowest and not for the sum.",
+        schema: parallel::schema,
+        build: |common, fields| Ok(Arc::new(parallel::Parallel::build(common, fields)?)),
+    },
+    Kind {
+        name: "remote",
+        about: "A policy that somebody else serves, in any language, over the verdict protocol.",
+        schema: remote::schema,
+        build: |common, fields| Ok(Arc::new(remote::RemotePolicy::build(common, fields)?)),
     },
     Kind {
         name: "canned_answers",

@@ -4,6 +4,8 @@ mod consult;
 mod hooks;
 mod output;
 
+use std::sync::Arc;
+
 use luthien_proto::{
     event::{BlockKey, Event, Kind, ToolCall},
     message::{CallStarted, FailureMode, Interest, Outcome},
@@ -11,8 +13,10 @@ use luthien_proto::{
 
 pub use consult::{ConsultId, Consulted, Question};
 pub use hooks::{Hook, Hooks};
-pub use output::{ConsultedOutput, Held, HookOutput, RequestOutput, SummaryOutput};
+pub use output::{ConsultedOutput, Held, HookOutput, MootOutput, RequestOutput, SummaryOutput};
 pub(crate) use output::{Notes, Ruling, Stop, Voice};
+
+use crate::Remote;
 
 /// Configured behaviour. Immutable: what it knows of a call is in the [`PolicyCall`] that it begins.
 pub trait Policy: Send + Sync {
@@ -30,6 +34,17 @@ pub trait Policy: Send + Sync {
 
     /// Its state for one call.
     fn begin(&self, call: &CallStarted) -> Box<dyn PolicyCall + Send>;
+
+    /// The policies that it is made of, if it is a group of judges that work at once. They are run instead of it, each under
+    /// its own name; what one of them refuses is refused.
+    fn members(&self) -> &[Arc<dyn Policy>] {
+        &[]
+    }
+
+    /// How it is reached, if somebody else serves it: then its hooks are not run, and it is told of the call.
+    fn remote(&self) -> Option<&Arc<Remote>> {
+        None
+    }
 }
 
 /// A policy failed at its work: what its failure mode says happens to the call.
@@ -117,6 +132,12 @@ pub trait PolicyCall {
 
     /// A model answered. It does not come once the response is over by a policy's word, nor for what was cancelled.
     fn on_consulted(&mut self, consulted: &Consulted<'_>, out: &mut ConsultedOutput<'_>) -> HookResult {
+        Ok(())
+    }
+
+    /// In a group: another policy has refused a block. What this one holds of it was let go of, and nothing more of it
+    /// will be shown to it.
+    fn on_moot(&mut self, block: BlockKey, out: &mut MootOutput<'_>) -> HookResult {
         Ok(())
     }
 

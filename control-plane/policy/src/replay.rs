@@ -11,7 +11,7 @@ mod read;
 mod request;
 mod response;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use luthien_proto::{
     Chunk, Event,
@@ -23,7 +23,7 @@ use answers::Answers;
 pub use decided::{Decided, Difference, Side, differences};
 pub use json::Unreadable;
 
-use crate::{Before, Output, PolicySet, Session};
+use crate::{Before, Output, Pipeline, PolicySet, Session};
 
 /// A call that is on record.
 #[derive(Clone, Debug)]
@@ -46,10 +46,11 @@ pub struct Replay {
     answers: Answers,
     /// Questions that the record has no answer to, of which nobody has been told.
     unanswered: Vec<Consult>,
-    /// Those that somebody is to answer.
-    asked: usize,
     /// The entries that the session made.
     entries: Vec<Value>,
+    pipeline: Arc<Pipeline>,
+    /// The policies that somebody else serves: they were not asked.
+    remote: BTreeSet<String>,
 }
 
 /// What is to be done next.
@@ -76,8 +77,16 @@ impl Replay {
     /// Begins to judge a call anew.
     pub fn begin(set: Arc<PolicySet>, recorded: &Recorded) -> Self {
         let Recorded { started, chunks, ended, answers, .. } = recorded.clone();
-        let session = Session::begin_with(set, started, Before::default());
-        Self { session, chunks, ended: Some(ended), answers, unanswered: Vec::new(), asked: 0, entries: Vec::new() }
+        Self {
+            pipeline: set.pipeline_of(&started),
+            session: Session::begin_with(set, started, Before::default()),
+            chunks,
+            ended: Some(ended),
+            answers,
+            unanswered: Vec::new(),
+            entries: Vec::new(),
+            remote: BTreeSet::new(),
+        }
     }
 
     /// What is to be done next.
@@ -91,7 +100,6 @@ impl Replay {
                 return Ok(Next::Done(Box::new(Decided::of(&self.entries))));
             }
             if let Some(consult) = self.unanswered.pop() {
-                self.asked += 1;
                 return Ok(Next::Ask(Box::new(consult)));
             }
             if let Some(ended) = self.ended.take_if(|_| self.chunks.is_empty()) {
@@ -118,9 +126,9 @@ impl Replay {
         self.answer(id, vec![answers::failed(why.to_owned())])
     }
 
-    /// How many questions the record had no answer to.
-    pub fn asked(&self) -> usize {
-        self.asked
+    /// The policies that somebody else serves. They were not asked, and their failure modes decided.
+    pub fn not_asked(&self) -> &BTreeSet<String> {
+        &self.remote
     }
 
     /// Takes what the session says; whether the call is over.
@@ -130,6 +138,12 @@ impl Replay {
                 Output::Ended => return Ok(true),
                 Output::Record(entry) => self.entries.extend(serde_json::to_value(&entry.body)),
                 Output::Say(said) => self.hear(said.message)?,
+                Output::Tell { stage, message: ToService::CallStarted(_) } => {
+                    let policy = self.pipeline.policies().get(stage);
+                    self.remote.extend(policy.map(|policy| policy.name().to_owned()));
+                    self.session.remote_lost(stage, "a replay asks no remote policy")?;
+                }
+                Output::Tell { .. } | Output::Leave { .. } => {}
             }
         }
         Ok(false)

@@ -8,9 +8,14 @@ mod blocks;
 mod consulted;
 mod consults;
 mod flow;
+mod group;
 mod judged;
+mod keys;
 mod levels;
+mod link;
+mod moot;
 mod random;
+mod remote;
 mod run;
 mod slots;
 mod tally;
@@ -22,11 +27,15 @@ use consults::Consults;
 pub(crate) use consults::{Asking, parse};
 pub(crate) use flow::{Ask, Common, End, Failure, Flow, Moving, Stages};
 use judged::{How, Judged};
+pub(crate) use keys::Keys;
+pub(crate) use link::{Link, Word};
 use luthien_proto::{
     Step,
     message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Severity},
 };
 pub(crate) use random::Random;
+pub use remote::Owed;
+pub(crate) use remote::Remote;
 pub(crate) use run::guard;
 use serde_json::json;
 use slots::Slot;
@@ -96,6 +105,11 @@ impl Stage {
         (stage, begun)
     }
 
+    /// The policy's name.
+    pub fn name(&self) -> &str {
+        self.policy.name()
+    }
+
     /// What the policy wants.
     pub fn interest(&self) -> Interest {
         self.interest
@@ -149,26 +163,35 @@ impl Stage {
             out.push(flow);
             return Ok(());
         }
+        self.take_in(flow, common)?;
+        self.slots.drain(&mut self.tallies, out);
+        Ok(())
+    }
+
+    fn take_in(&mut self, flow: Flow, common: &mut Common) -> Result<(), Failure> {
         match flow {
             Flow::Event(moving) => self.event(moving, common)?,
             Flow::Mark { seq, gated, by } => self.slots.push(Slot::Mark { seq, gated, by }),
             Flow::End(end) => self.end(end, common)?,
         }
-        self.slots.drain(&mut self.tallies, out);
         Ok(())
     }
 
     /// A block that is only recorded came, whole.
     pub fn recorded(&mut self, block: &Block, common: &mut Common, out: &mut Vec<Flow>) -> Result<(), Failure> {
+        self.recorded_in(block, common)?;
+        self.slots.drain(&mut self.tallies, out);
+        Ok(())
+    }
+
+    fn recorded_in(&mut self, block: &Block, common: &mut Common) -> Result<(), Failure> {
         if self.ended || self.call.is_none() {
             return Ok(());
         }
         self.blocks.enter_recorded(block);
         let (seq, arrived_us, event) = (block.last, block.last_arrived_us, Step::BlockStopped(block.started.block));
         let how = How::Recorded { stopped: block.stopped };
-        self.judge(Judged { seq, arrived_us, event: event.into(), how }, common)?;
-        self.slots.drain(&mut self.tallies, out);
-        Ok(())
+        self.judge(Judged { seq, arrived_us, event: event.into(), how }, common)
     }
 
     /// The call is over: the last hook runs.
@@ -189,6 +212,7 @@ impl Stage {
         self.slots.tally_undecided(&mut self.tallies);
         PolicyCoverage {
             policy: self.policy.name().to_owned(),
+            revision: None,
             failed: self.call.is_none(),
             interest: interest_json(&self.wanted),
             kinds: self.tallies.to_json(),

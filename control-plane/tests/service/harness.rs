@@ -14,7 +14,7 @@ use luthien_control_plane::{Config, ControlPlane, Running};
 use luthien_proto::{
     Event, FromService, Step, ToService,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Chunk, Delta, FinishReason, Finished, Started},
-    message::{Admission, Applied, CallEnded, CallResumed, CallStarted, Outcome, Reply, capability},
+    message::{Admission, Applied, CallEnded, CallResumed, CallStarted, Outcome, Reply, Waited, capability},
     request::{Content, ContentBlock, Dialect, Message, Request as ModelRequest},
     wire::{EnforceRequest, EnforceResponse, policy_service_client::PolicyServiceClient},
 };
@@ -393,5 +393,6 @@ pub fn call_ended(outcome: Outcome) -> CallEnded {
         client_first_us: 20,
         ended_us: 30,
         opened: None,
+        waited: Waited::default(),
     }
 }

@@ -100,6 +100,7 @@ fn outcome() -> EntryBody {
         reason: String::new(),
         fault: None,
         opened: None,
+        waited: None,
         status: 200,
         upstream_status: 200,
         written: 9,

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use luthien_proto::{
     event::{BlockKey, CallError, Chunk, Delta, Event, FinishReason, Kind, Step},
     message::{Decision, Interest, Level, Verdict},
+    proxy::View,
 };
 use thiserror::Error;
 
-use crate::{stats, stats::Stats, view::View};
+use crate::{stats, stats::Stats};
 
 /// A verdict that can't be: the policy service is at fault.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -434,7 +435,12 @@ impl Gate {
         match place {
             None => self.frames.push_back(Frame::injected(slot)),
             Some((at, 0)) => self.frames.insert(at, Frame::injected(slot)),
-            Some((at, within)) => self.frames[at].slots.insert(within, slot),
+            // What stands before it in its frame was settled, and waits for the rest no longer.
+            Some((at, within)) => {
+                let rest = self.frames[at].split_off(within);
+                self.frames.insert(at + 1, Frame::injected(slot));
+                self.frames.insert(at + 2, rest);
+            }
         }
     }
 
@@ -465,6 +471,13 @@ fn without_words(error: &CallError) -> Event {
 impl Frame {
     fn injected(slot: Slot) -> Self {
         Self { original: None, size: 0, arrived_us: 0, slots: vec![slot] }
+    }
+
+    /// Takes out what stands behind a position. Neither part leaves as it came.
+    fn split_off(&mut self, at: usize) -> Self {
+        self.original = None;
+        let (size, slots) = (std::mem::take(&mut self.size), self.slots.split_off(at));
+        Self { original: None, size, arrived_us: self.arrived_us, slots }
     }
 }
 

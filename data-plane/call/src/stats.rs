@@ -1,6 +1,9 @@
 //! What became of a call's chunks, in numbers.
 
-use luthien_proto::{event::Kind, message::ServiceFailure};
+use luthien_proto::{
+    event::Kind,
+    message::{ServiceFailure, Waited},
+};
 
 /// The upper bounds of the buckets in which the times of holding are counted, in microseconds; above the last there is one
 /// more bucket.
@@ -64,8 +67,8 @@ pub struct Stats {
     chunks: [[u64; Fate::ALL.len()]; Kind::ALL.len() + 1],
     /// Chunks that had a verdict, by how long they were held; see [`HELD_BOUNDS_US`].
     pub held: [u64; HELD_BOUNDS_US.len() + 1],
-    /// The sum of those times, in microseconds.
-    pub held_us: u64,
+    /// How many those are, and how long they were held in all and at most.
+    pub waited: Waited,
     /// How often another policy service took the call over.
     pub resumed: u64,
     /// Whether that was not possible because more had been told than is kept.
@@ -94,7 +97,9 @@ impl Stats {
     pub(crate) fn judged(&mut self, kind: Option<Kind>, fate: Fate, held_us: u64) {
         self.count(kind, fate);
         self.held[HELD_BOUNDS_US.partition_point(|bound| *bound < held_us)] += 1;
-        self.held_us += held_us;
+        self.waited.chunks += 1;
+        self.waited.total_us += held_us;
+        self.waited.longest_us = self.waited.longest_us.max(held_us);
     }
 }
 

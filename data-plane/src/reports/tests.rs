@@ -1,6 +1,6 @@
 use luthien_proto::{
     Request,
-    message::{CallEnded, CallStarted, Opened, Outcome},
+    message::{CallEnded, CallStarted, Opened, Outcome, Waited},
     request::{Content, ContentBlock, Dialect, Message},
 };
 use tonic::Status;
@@ -36,6 +36,7 @@ fn report(number: u128, cause: ServiceFailure, words: usize) -> CallReport {
         client_first_us: 2,
         ended_us: 3,
         opened: None,
+        waited: Waited::default(),
     };
     CallReport {
         epoch: 1,

@@ -6,7 +6,9 @@ use super::{Malformed, each, extras, extras_text, message, nested, set, status, 
 use crate::{
     event::{BlockDelta, Chunk, Event},
     json::Extras,
-    message::{Applied, Block, CallEnded, CallResumed, CallStarted, Consultation, Header, Opened, Outcome, ToService},
+    message::{
+        Applied, Block, CallEnded, CallResumed, CallStarted, Consultation, Header, Opened, Outcome, ToService, Waited,
+    },
     request::Dialect,
     wire,
 };
@@ -212,6 +214,7 @@ impl From<CallEnded> for wire::CallEnded {
             client_first_us: ended.client_first_us,
             ended_us: ended.ended_us,
             opened: ended.opened.map(Into::into),
+            waited: (ended.waited != Waited::default()).then(|| ended.waited.into()),
         }
     }
 }
@@ -230,7 +233,20 @@ impl TryFrom<wire::CallEnded> for CallEnded {
             client_first_us: ended.client_first_us,
             ended_us: ended.ended_us,
             opened: ended.opened.map(|opened| nested(opened, "opened")).transpose()?,
+            waited: ended.waited.map(Into::into).unwrap_or_default(),
         })
+    }
+}
+
+impl From<Waited> for wire::Waited {
+    fn from(Waited { chunks, total_us, longest_us }: Waited) -> Self {
+        Self { chunks, total_us, longest_us }
+    }
+}
+
+impl From<wire::Waited> for Waited {
+    fn from(wire::Waited { chunks, total_us, longest_us }: wire::Waited) -> Self {
+        Self { chunks, total_us, longest_us }
     }
 }
 

@@ -253,6 +253,10 @@ async fn the_record_shows_both_sides() {
         assert_eq!(record.text("text", "original"), "Hello there, the radically cool answer is 42. Grüße 🦀!");
         assert_eq!(record.text("text", "final"), "Hello there, the radically radical answer is 42. Grüße 🦀!");
         assert!(record.of_type("verdict").any(|verdict| verdict["policies"] == json!(["words"])), "{record:?}");
+        let waited = record.of_type("outcome").next().unwrap()["waited"].clone();
+        let number = |name: &str| waited[name].as_u64().unwrap();
+        assert!(number("chunks") > 0 && 0 < number("longest_us"), "{waited}");
+        assert!(number("longest_us") <= number("total_us"), "{waited}");
     }
 }
 

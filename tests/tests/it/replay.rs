@@ -10,6 +10,8 @@ use luthien_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::tool_judge::{is_question, opinion};
+
 const SAME: &str = "
 policies: [{ name: words, kind: string_replacement, config: { replacements: [[cool, radical]] } }]
 pipeline: [words]
@@ -46,8 +48,12 @@ async fn recorded() -> Gateway {
 }
 
 async fn replay(gateway: &Gateway, policies: &str, more: &[&str]) -> Exit {
+    replay_with("control-plane.yaml", gateway, policies, more).await
+}
+
+async fn replay_with(config: &str, gateway: &Gateway, policies: &str, more: &[&str]) -> Exit {
     fs::write(gateway.folder().join("candidate.yaml"), policies).unwrap();
-    let args = ["replay", "--config", "control-plane.yaml", "--policies", "candidate.yaml"];
+    let args = ["replay", "--config", config, "--policies", "candidate.yaml"];
     Process::start(Program::Luthien, gateway.folder(), &[&args, more].concat(), &[]).exit().await
 }
 
@@ -127,6 +133,47 @@ async fn whatever_is_wrong_is_told_before_anything_is_judged() {
     assert_eq!(exit.code, Some(1), "{}", exit.stderr);
     assert!(exit.stderr.contains("nowhere.db"), "{}", exit.stderr);
     assert!(!gateway.folder().join("nowhere.db").exists());
+}
+
+#[tokio::test]
+async fn a_judge_that_was_not_asked_then_is_asked_now_if_one_wants_it() {
+    const JUDGED: &str = "
+policies: [{ name: guard, kind: tool_call_judge, config: { model: judge } }]
+pipeline: [guard]
+";
+    let gateway = Setup::replacing_cool().with_upstream_keys().start().await;
+    for dialect in Dialect::ALL {
+        gateway.upstream.answer(Reply::stream(&fixtures::streamed(dialect, "tools_two")));
+        let answer = gateway.ask(Ask::streamed(dialect)).await;
+        let id = answer.call_id();
+        answer.whatever_comes().await;
+        gateway.record(&id).await;
+    }
+    let section = |plane: &str| {
+        let text = fs::read_to_string(gateway.folder().join(format!("{plane}.yaml"))).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let (mut both, data) = (section("control-plane"), section("data-plane"));
+    both["data_plane"] = data["data_plane"].clone();
+    fs::write(gateway.folder().join("both.yaml"), both.to_string()).unwrap();
+
+    // Without an answer there is no opinion, though each is asked for twice, and nothing passes.
+    let exit = replay(&gateway, JUDGED, &["--jsonl", "-"]).await;
+    for call in lines(&exit) {
+        assert_eq!((&call["asked"], &call["unanswered"]), (&json!(0), &json!(4)), "{call}");
+    }
+    gateway.upstream.answer_by(opinion);
+    let exit = replay_with("both.yaml", &gateway, JUDGED, &["--ask", "--jsonl", "-"]).await;
+    let calls = lines(&exit);
+    assert_eq!(calls.len(), 3, "{}", exit.stderr);
+    for call in calls {
+        assert_eq!((&call["asked"], &call["unanswered"]), (&json!(2), &json!(0)), "{call}");
+        let withheld = |difference: &&Value| difference["after"]["decision"] == "withhold";
+        let tools: Vec<&Value> = call["differences"].as_array().unwrap().iter().filter(withheld).collect();
+        assert_eq!((tools.len(), &tools[0]["tool"]), (1, &json!("delete_file")), "{call}");
+    }
+    let mut questions = gateway.upstream.exchanges().into_iter().filter(is_question);
+    assert!(questions.all(|question| question.header("authorization").ends_with("upstream-key-openai")));
 }
 
 #[tokio::test]

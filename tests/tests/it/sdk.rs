@@ -3,7 +3,7 @@
 //!
 //! The scripts in `tests/sdk` write down what they see; here the transcripts are compared.
 
-mod environment;
+pub mod environment;
 mod provider;
 
 use std::{collections::BTreeMap, net::SocketAddr};

@@ -24,7 +24,7 @@ fn judged(config: Value) -> Setup {
     Setup::pipeline(&[judge(config)]).with_upstream_keys()
 }
 
-fn is_question(exchange: &Exchange) -> bool {
+pub(crate) fn is_question(exchange: &Exchange) -> bool {
     exchange.json()["model"] == "judge"
 }
 
@@ -42,7 +42,7 @@ fn says(text: &str) -> Reply {
 }
 
 /// Thinks little of deletions.
-fn opinion(exchange: &Exchange) -> Option<Reply> {
+pub(crate) fn opinion(exchange: &Exchange) -> Option<Reply> {
     let deletes = exchange.json().to_string().contains("delete_file");
     let (probability, explanation) = if deletes { (0.9, "it deletes") } else { (0.05, "it reads") };
     is_question(exchange).then(|| says(&json!({"probability": probability, "explanation": explanation}).to_string()))

@@ -1,6 +1,6 @@
 //! What a proxy reports of a call that no control plane had at its end, and what passed unjudged.
 
-use luthien_proto::message::{CallEnded, CallReport, Opened};
+use luthien_proto::message::{CallEnded, CallReport, Opened, Waited};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -34,6 +34,9 @@ pub struct ReportEntry {
     pub client_first_us: u64,
     /// The end.
     pub ended_us: u64,
+    /// How long chunks waited for their verdicts; none: none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited: Option<WaitedEntry>,
     /// What the call has cost, in tokens, as far as the proxy was told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Value>,
@@ -62,6 +65,25 @@ pub struct OpenedEntry {
     pub reason: String,
 }
 
+/// How long the chunks of a call that had a verdict were held before it, by the proxy's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WaitedEntry {
+    /// How many.
+    pub chunks: u64,
+    /// All of them together, in microseconds.
+    pub total_us: u64,
+    /// The one that waited longest, in microseconds.
+    pub longest_us: u64,
+}
+
+impl WaitedEntry {
+    /// None of a call in which nothing waited.
+    pub(crate) fn of(waited: Waited) -> Option<Self> {
+        let Waited { chunks, total_us, longest_us } = waited;
+        (chunks > 0).then_some(Self { chunks, total_us, longest_us })
+    }
+}
+
 impl ReportEntry {
     /// What is put on record of a report: the request and this.
     pub fn entries(report: CallReport) -> [Entry; 2] {
@@ -76,7 +98,7 @@ impl From<CallReport> for ReportEntry {
     fn from(report: CallReport) -> Self {
         let CallReport { cause, reason: why, ended, revision, pipeline, usage, request_left_out, .. } = report;
         let CallEnded { outcome, written, reason, status, upstream_status, .. } = ended;
-        let CallEnded { upstream_first_us, client_first_us, ended_us, opened, .. } = ended;
+        let CallEnded { upstream_first_us, client_first_us, ended_us, opened, waited, .. } = ended;
         Self {
             cause: cause.name(),
             why,
@@ -89,6 +111,7 @@ impl From<CallReport> for ReportEntry {
             upstream_first_us,
             client_first_us,
             ended_us,
+            waited: WaitedEntry::of(waited),
             usage: usage.as_ref().map(usage_json),
             revision,
             pipeline,

@@ -38,6 +38,15 @@ pub(super) struct StringReplacement {
 struct ApplyTo([bool; Kind::ALL.len()]);
 
 impl ApplyTo {
+    fn read(default: &[Kind], fields: &mut Fields) -> Result<Self, BuildError> {
+        let kinds = fields.list("apply_to", kind)?;
+        if kinds.as_ref().is_some_and(Vec::is_empty) {
+            return Err(BuildError::new("apply_to", "it is empty; leave it out for what is usual"));
+        }
+        let kinds = kinds.unwrap_or_else(|| default.to_vec());
+        Ok(Self(Kind::ALL.map(|kind| kinds.contains(&kind))))
+    }
+
     fn has(self, kind: Kind) -> bool {
         self.0[kind as usize]
     }
@@ -61,19 +70,23 @@ pub(super) fn schema() -> Value {
         "default": false,
         "description": "Whether capitals are ignored in the search, and the replacement is capitalized as what was found.",
     });
-    let kinds = Kind::ALL.map(Kind::name);
-    let apply_to = json!({
-        "type": "array",
-        "minItems": 1,
-        "items": { "type": "string", "enum": kinds },
-        "default": kinds,
-        "description": "The kinds of content in which is replaced.",
-    });
+    let apply_to = apply_to_schema(&Kind::ALL);
     let examples =
         json!([{ "replacements": [["foo", "bar"]], "match_capitalization": true, "apply_to": ["text", "tool_call"] }]);
     let properties =
         json!({ "replacements": replacements, "match_capitalization": match_capitalization, "apply_to": apply_to });
     object(properties, &["replacements"], examples)
+}
+
+/// The property that says in which kinds of content is replaced.
+pub(super) fn apply_to_schema(default: &[Kind]) -> Value {
+    json!({
+        "type": "array",
+        "minItems": 1,
+        "items": { "type": "string", "enum": Kind::ALL.map(Kind::name) },
+        "default": default.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
+        "description": "The kinds of content in which is replaced.",
+    })
 }
 
 impl StringReplacement {
@@ -86,14 +99,20 @@ impl StringReplacement {
             Some(true) => Capitalization::Match,
             Some(false) | None => Capitalization::Exact,
         };
-        let apply_to = match fields.list("apply_to", kind)? {
-            None => ApplyTo([true; Kind::ALL.len()]),
-            Some(kinds) if kinds.is_empty() => {
-                return Err(BuildError::new("apply_to", "it is empty; leave it out for all kinds"));
-            }
-            Some(kinds) => ApplyTo(Kind::ALL.map(|kind| kinds.contains(&kind))),
-        };
+        let apply_to = ApplyTo::read(&Kind::ALL, fields)?;
         let finder = Finder::new(pairs, capitalization).map_err(|why| BuildError::new("replacements", why))?;
+        Ok(Self { common, finder: Arc::new(finder), apply_to })
+    }
+
+    /// What is replaced is given, and where by default.
+    pub fn of(
+        common: Common,
+        pairs: Vec<(String, String)>,
+        kinds: &[Kind],
+        fields: &mut Fields,
+    ) -> Result<Self, BuildError> {
+        let apply_to = ApplyTo::read(kinds, fields)?;
+        let finder = Finder::new(pairs, Capitalization::Exact).map_err(|why| BuildError::new("", why))?;
         Ok(Self { common, finder: Arc::new(finder), apply_to })
     }
 

@@ -17,7 +17,7 @@ use luthien_proto::{
 use rule::Rule;
 use serde_json::{Value, json};
 
-use super::{Common, object, refusal::Template};
+use super::{Common, object, refusal::Template, suspect::Suspect};
 use crate::{BuildError, Hook, Hooks, Policy, PolicyCall, set::Fields};
 
 const MESSAGE: &str = "The call of {tool_name} was refused: {reason}";
@@ -30,8 +30,23 @@ pub(super) struct ToolCallRules {
 
 /// What is denied, and what is said of it.
 struct Rules {
-    deny: Vec<Rule>,
+    deny: Box<dyn Deny>,
     message: Template,
+}
+
+/// What decides about calls.
+pub(super) trait Deny: Send + Sync {
+    /// Whether it is denied, and why.
+    fn against(&self, suspect: &Suspect<'_>) -> Option<Denied>;
+}
+
+/// Why a call is denied.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Denied {
+    /// Which rule it is that denies it.
+    pub rule: Value,
+    /// For whoever reads the message.
+    pub reason: Option<String>,
 }
 
 /// What [`ToolCallRules::build`] reads.
@@ -42,11 +57,6 @@ pub(super) fn schema() -> Value {
         "items": rule::schema(),
         "description": "The rules; a call that one of them matches is refused.",
     });
-    let message = json!({
-        "type": "string",
-        "default": MESSAGE,
-        "description": "What stands in place of a refused call; {tool_name}, {tool_arguments} and {reason} are filled in.",
-    });
     let examples = json!([{
         "deny": [
             { "tool": "delete_*", "reason": "deletes" },
@@ -54,7 +64,16 @@ pub(super) fn schema() -> Value {
         ],
         "message": "The call of {tool_name} was refused: {reason}",
     }]);
-    object(json!({ "deny": deny, "message": message }), &["deny"], examples)
+    object(json!({ "deny": deny, "message": message_schema() }), &["deny"], examples)
+}
+
+/// The property that [`ToolCallRules::of`] reads.
+pub(super) fn message_schema() -> Value {
+    json!({
+        "type": "string",
+        "default": MESSAGE,
+        "description": "What stands in place of a refused call; {tool_name}, {tool_arguments} and {reason} are filled in.",
+    })
 }
 
 impl ToolCallRules {
@@ -63,8 +82,13 @@ impl ToolCallRules {
         if deny.is_empty() {
             return Err(BuildError::new("deny", "there are no rules: give at least one"));
         }
+        Self::of(common, deny, fields)
+    }
+
+    /// What is denied is given; the rest is configured.
+    pub fn of(common: Common, deny: impl Deny + 'static, fields: &mut Fields) -> Result<Self, BuildError> {
         let message = fields.optional::<String>("message")?.unwrap_or_else(|| MESSAGE.to_owned());
-        Ok(Self { common, rules: Arc::new(Rules { deny, message: Template(message) }) })
+        Ok(Self { common, rules: Arc::new(Rules { deny: Box::new(deny), message: Template(message) }) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What hooks speak through.
 
 mod consulted;
+mod moot;
 mod request;
 mod voice;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 pub use consulted::ConsultedOutput;
 use consulted::NOT_HELD;
+pub use moot::MootOutput;
 pub use request::RequestOutput;
 pub(crate) use request::Stop;
 pub(crate) use voice::{Notes, Voice};

@@ -1,7 +1,7 @@
 //! A call, from the JSON of its record.
 
 use luthien_proto::{
-    message::{CallEnded, CallStarted, Outcome, capability},
+    message::{CallEnded, CallStarted, Outcome, Waited, capability},
     request::Dialect,
 };
 use serde_json::Value;
@@ -73,5 +73,6 @@ fn ended(outcome: &Value) -> Result<CallEnded, Unreadable> {
         client_first_us: ended.small("client_first_us")?,
         ended_us: ended.small("ended_us")?,
         opened: None,
+        waited: Waited::default(),
     })
 }

@@ -9,23 +9,31 @@ use crate::{BuildError, Policy, stage::Stages};
 pub struct Pipeline {
     revision: String,
     policies: Vec<Arc<dyn Policy>>,
+    /// Those of the members instead of a group's.
+    names: Vec<String>,
 }
 
 impl Pipeline {
     /// Errors name their place within the list.
     pub(super) fn new(revision: String, policies: Vec<Arc<dyn Policy>>) -> Result<Self, BuildError> {
-        if policies.len() > Stages::MAX {
-            return Err(BuildError::new("pipeline", format!("it has more than {} policies", Stages::MAX)));
-        }
-        let mut names = BTreeSet::new();
+        let mut names = Vec::new();
+        let mut known = BTreeSet::new();
         for (index, policy) in policies.iter().enumerate() {
-            if !names.insert(policy.name()) {
-                let why = format!("policy {:?} is in the pipeline already", policy.name());
+            let of_members = policy.members().iter().map(|member| member.name());
+            let own = std::iter::once(policy.name());
+            if let Some(twice) = own.chain(of_members.clone()).find(|name| !known.insert(name.to_string())) {
+                let why = format!("policy {twice:?} is in the pipeline already");
                 return Err(BuildError::new(format!("pipeline[{index}]"), why));
             }
+            match policy.members() {
+                [] => names.push(policy.name().to_owned()),
+                _ => names.extend(of_members.map(str::to_owned)),
+            }
         }
-        drop(names);
-        Ok(Self { revision, policies })
+        if names.len() > Stages::MAX {
+            return Err(BuildError::new("pipeline", format!("it has more than {} policies", Stages::MAX)));
+        }
+        Ok(Self { revision, policies, names })
     }
 
     /// The revision of the set that it belongs to.
@@ -38,12 +46,12 @@ impl Pipeline {
         &self.policies
     }
 
-    /// Their names, in order.
+    /// Their names, in order; of a group, those of its members.
     pub fn names(&self) -> Vec<String> {
-        self.policies.iter().map(|policy| policy.name().to_owned()).collect()
+        self.names.clone()
     }
 
     pub(crate) fn name_of(&self, index: usize) -> &str {
-        self.policies.get(index).map_or("", |policy| policy.name())
+        self.names.get(index).map_or("", String::as_str)
     }
 }

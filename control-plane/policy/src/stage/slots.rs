@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use luthien_proto::Event;
+use luthien_proto::{Event, Step, event::BlockKey};
 
 use super::{
     flow::{End, Flow, Moving, Stages},
@@ -21,6 +21,17 @@ pub(crate) struct Slots {
     index: usize,
     /// Whether the stage changed anything since the last mark.
     changed: bool,
+    /// The blocks of which something was changed, if somebody asks for them.
+    changed_blocks: Option<Vec<(BlockKey, Change)>>,
+}
+
+/// What was done to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is not let through.
+    Refused,
+    /// It is, with other content.
+    Rewritten,
 }
 
 /// One place in the queue.
@@ -41,6 +52,8 @@ pub(crate) struct EventSlot {
     pub place: Place,
     /// Whether the policy has a hook that saw it.
     pub seen: bool,
+    /// Put before it, whatever becomes of it.
+    pub before: Vec<Event>,
     pub ruling: Ruling,
     /// Put behind it.
     pub injected: Vec<Event>,
@@ -48,7 +61,7 @@ pub(crate) struct EventSlot {
 
 impl Slots {
     pub fn new(index: usize) -> Self {
-        Self { queue: VecDeque::new(), front: 0, undecided: 0, index, changed: false }
+        Self { queue: VecDeque::new(), front: 0, undecided: 0, index, changed: false, changed_blocks: None }
     }
 
     /// The ticket of the slot that is pushed next.
@@ -57,8 +70,9 @@ impl Slots {
     }
 
     pub fn push(&mut self, slot: Slot) {
-        if matches!(&slot, Slot::Event(slot) if slot.is_held()) {
-            self.undecided += 1;
+        if let Slot::Event(slot) = &slot {
+            self.undecided += usize::from(slot.is_held());
+            slot.tell_change(&mut self.changed_blocks);
         }
         self.queue.push_back(slot);
     }
@@ -80,6 +94,7 @@ impl Slots {
         match slot {
             Some(Slot::Event(slot)) if slot.is_held() => {
                 slot.ruling = ruling;
+                slot.tell_change(&mut self.changed_blocks);
                 self.undecided -= 1;
                 true
             }
@@ -119,17 +134,60 @@ impl Slots {
 
     /// Lets out the decided prefix.
     pub fn drain(&mut self, tallies: &mut Tallies, out: &mut Vec<Flow>) {
-        while self.queue.front().is_some_and(Slot::is_decided)
-            && let Some(slot) = self.queue.pop_front()
-        {
-            self.front += 1;
-            self.let_out(slot, tallies, out);
+        while let Some(slot) = self.pop_decided(tallies) {
+            self.let_out(slot, out);
         }
     }
 
-    fn let_out(&mut self, slot: Slot, tallies: &mut Tallies, out: &mut Vec<Flow>) {
+    /// Takes out the first slot, if it is decided.
+    pub fn pop_decided(&mut self, tallies: &mut Tallies) -> Option<Slot> {
+        let slot = self.queue.pop_front_if(|slot| slot.is_decided())?;
+        self.front += 1;
+        if let Slot::Event(slot) = &slot
+            && slot.seen
+            && slot.event.is_some()
+        {
+            tallies.ruled(slot.place, &slot.ruling);
+        }
+        Some(slot)
+    }
+
+    /// Puts events before one that is held.
+    pub fn put_before(&mut self, held: Held, events: Vec<Event>) {
+        let slot = held.0.checked_sub(self.front).and_then(|at| self.queue.get_mut(usize::try_from(at).ok()?));
+        if let Some(Slot::Event(slot)) = slot {
+            slot.before.extend(events);
+        }
+    }
+
+    /// From now on it is known of which blocks something was changed.
+    pub fn watch_changes(&mut self) {
+        self.changed_blocks = Some(Vec::new());
+    }
+
+    /// The blocks of which something was changed since the last time.
+    pub(super) fn take_changed_blocks(&mut self) -> Vec<(BlockKey, Change)> {
+        self.changed_blocks.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What is held of a block is let go of, undecided: nobody waits for it.
+    pub fn let_go_of(&mut self, block: BlockKey, tallies: &mut Tallies) {
+        for slot in &mut self.queue {
+            if let Slot::Event(slot) = slot
+                && slot.is_held()
+                && slot.block() == Some(block)
+            {
+                (slot.ruling, slot.seen) = (Ruling::Pass, false);
+                tallies.at(slot.place).undecided += 1;
+                self.undecided -= 1;
+            }
+        }
+    }
+
+    /// Lets out what was taken out.
+    pub fn let_out(&mut self, slot: Slot, out: &mut Vec<Flow>) {
         match slot {
-            Slot::Event(slot) => self.let_event_out(slot, tallies, out),
+            Slot::Event(slot) => self.let_event_out(slot, out),
             Slot::Mark { seq, gated, by } => {
                 let by = if self.changed { by.with(self.index) } else { by };
                 self.changed = false;
@@ -142,13 +200,11 @@ impl Slots {
         }
     }
 
-    fn let_event_out(&mut self, slot: EventSlot, tallies: &mut Tallies, out: &mut Vec<Flow>) {
-        if slot.seen && slot.event.is_some() {
-            tallies.ruled(slot.place, &slot.ruling);
-        }
-        let EventSlot { seq, arrived_us, event, ruling, injected, .. } = slot;
+    fn let_event_out(&mut self, slot: EventSlot, out: &mut Vec<Flow>) {
+        let EventSlot { seq, arrived_us, event, before, ruling, injected, .. } = slot;
         let mut push = |event| out.push(Flow::Event(Moving { seq, arrived_us, event }));
-        self.changed |= !injected.is_empty();
+        self.changed |= !before.is_empty() || !injected.is_empty();
+        before.into_iter().for_each(&mut push);
         match ruling {
             Ruling::Pass => event.into_iter().chain(injected).for_each(push),
             Ruling::Replace(events) => {
@@ -185,7 +241,40 @@ impl Slot {
 }
 
 impl EventSlot {
+    /// The block that it belongs to, if any.
+    fn block(&self) -> Option<BlockKey> {
+        self.event.as_ref().and_then(block_of)
+    }
+
+    fn tell_change(&self, to: &mut Option<Vec<(BlockKey, Change)>>) {
+        if let (Some(to), Some(event)) = (to, &self.event) {
+            to.extend(self.change(event));
+        }
+    }
+
+    fn change(&self, event: &Event) -> Option<(BlockKey, Change)> {
+        let block = block_of(event)?;
+        let starts = |event: &Event| matches!(event.step, Step::BlockStarted(_)) && block_of(event) == Some(block);
+        let change = match &self.ruling {
+            Ruling::Pass | Ruling::Hold => return None,
+            Ruling::Replace(events) if starts(event) && !events.iter().any(starts) => Change::Refused,
+            Ruling::Replace(_) => Change::Rewritten,
+            Ruling::End { .. } => Change::Refused,
+        };
+        Some((block, change))
+    }
+
     fn is_held(&self) -> bool {
         matches!(self.ruling, Ruling::Hold)
+    }
+}
+
+/// The block that an event belongs to, if any.
+pub(super) fn block_of(event: &Event) -> Option<BlockKey> {
+    match &event.step {
+        Step::BlockStarted(started) => Some(started.block),
+        Step::BlockDelta(delta) => Some(delta.block),
+        Step::BlockStopped(key) => Some(*key),
+        Step::Started(_) | Step::Usage(_) | Step::Finished(_) | Step::Opaque(_) | Step::Ended | Step::Failed(_) => None,
     }
 }

@@ -96,7 +96,7 @@ fn a_configuration_that_would_answer_nothing_is_none() {
             "policies": [{ "name": "canned", "kind": "canned_answers", "config": { "answers": answers } }],
             "pipeline": ["canned"],
         });
-        let error = PolicySet::build(serde_json::from_value(config).unwrap()).err().expect("an error").to_string();
+        let error = PolicySet::build(serde_json::from_value(config).unwrap()).expect_err("an error").to_string();
         assert!(error.contains(expected), "{error}");
     }
 }

@@ -20,7 +20,7 @@ fn an_unknown_kind_lists_the_kinds() {
         "nope",
         json!({}),
         expect![[
-            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, tool_call_judge, canned_answers, debug_logging"#
+            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, tool_call_judge, llm_judge, no_yapping, no_apologies, plain_dashes, prefer_uv, block_dangerous_commands, block_web_requests, block_sensitive_file_writes, parallel, remote, canned_answers, debug_logging"#
         ]],
     );
 }
@@ -213,7 +213,7 @@ fn the_configuration_of_a_judge_is_checked() {
     check(
         json!({ "model": "m", "api_key": "x" }),
         expect![
-            "policies[0] (p).config.api_key: unknown key; there are: model, upstream, credentials, probability_threshold, temperature, max_tokens, judge_instructions, blocked_message_template, retries, deadline, on_error"
+            "policies[0] (p).config.api_key: unknown key; there are: model, upstream, credentials, temperature, max_tokens, retries, deadline, on_error, probability_threshold, judge_instructions, blocked_message_template"
         ],
     );
 }

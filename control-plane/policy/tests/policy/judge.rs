@@ -6,7 +6,7 @@ use expect_test::expect;
 use luthien_proto::{
     Event, Step,
     event::{BlockKind, Delta, ToolForm},
-    message::{Consult, Credentials, Severity},
+    message::{CallStarted, Consult, Credentials, Severity},
     request::{ContentBlock, Dialect, OutputFormat},
 };
 use proptest::prelude::*;
@@ -31,12 +31,15 @@ fn opinion(probability: f64) -> String {
     json!({ "probability": probability, "explanation": "it says so" }).to_string()
 }
 
-/// What the judge was told of the call, as data.
-fn data(consult: &Consult) -> Value {
+/// What the judge was told, as data.
+pub fn data(consult: &Consult) -> Value {
     let [message] = consult.request.messages.as_slice() else { panic!("{consult:?}") };
     assert_eq!(message.role, "user");
     let ContentBlock::Text(text) = &message.content[0].block else { panic!("{message:?}") };
-    serde_json::from_str(text.split_once('\n').unwrap().1).unwrap()
+    let lines: Vec<&str> = text.split('\n').collect();
+    let [_, before, data, behind] = lines.as_slice() else { panic!("{text}") };
+    assert!(before == behind && before.starts_with("data-"), "{text}");
+    serde_json::from_str(data).unwrap()
 }
 
 /// The consult about a call of that tool.
@@ -74,7 +77,7 @@ fn the_judge_is_asked_as_it_is_configured() {
     assert_eq!((sampling.temperature, sampling.max_output_tokens), (Some(0.5), Some(99)));
     assert_eq!(consult.request.output, Some(OutputFormat::JsonObject));
     let ContentBlock::Text(system) = &consult.request.system[0].block else { panic!() };
-    assert!(system.starts_with("Be strict.\n\nThe call is told as JSON."), "{system}");
+    assert!(system.starts_with("Be strict.\n\nThe call is told as JSON, between two lines `data-"), "{system}");
     assert_eq!(data(consult), json!({ "tool": "rm", "arguments": "{\"path\": \"/\"}" }));
 }
 
@@ -261,6 +264,33 @@ fn what_comes_with_a_call_is_told_with_it() {
     let mut proxy = judged(json!({}));
     proxy.respond(&response([block(0, tool_kind(0, "ls", ToolForm::Function), pieces)])[..5], &[9]);
     assert_eq!(data(&proxy.consults["guard/1"])["beside"], "{\"more\":\"rm -rf\"}");
+}
+
+#[test]
+fn padding_beside_a_call_is_no_part_of_the_question() {
+    let mut call = tool(0, "ls", &["{}"]);
+    call[1].extras.insert("chunk", json!({ "obfuscation": "aZ3x" }));
+    call[2].extras.insert("obfuscation", json!("x9"));
+    let mut proxy = judged(json!({}));
+    proxy.respond(&response([call]), &[9]);
+    assert_eq!(data(&proxy.consults["guard/1"]), json!({ "tool": "ls", "arguments": "{}" }));
+}
+
+#[test]
+fn the_mark_around_the_data_is_that_of_the_session() {
+    let mark = |session: &str, call_id: &str| {
+        let call_id = call_id.parse().unwrap();
+        let started =
+            CallStarted { session: session.to_owned(), call_id, ..crate::proxy::call(Dialect::AnthropicMessages) };
+        let set = set(json!([{ "name": "guard", "kind": "tool_call_judge", "config": { "model": "judge" } }]));
+        let mut proxy = Proxy::start_call(set, started);
+        proxy.respond(&response([tool(0, "ls", &["{}"])]), &[9]);
+        format!("{:?}", proxy.consults["guard/1"].request)
+    };
+    let (one, other) = ("0198c9a5-7e4c-7000-8000-000000000001", "0198c9a5-7e4c-7000-8000-000000000002");
+    assert_eq!(mark("s", one), mark("s", other));
+    assert_ne!(mark("s", one), mark("t", one));
+    assert_ne!(mark("", one), mark("", other));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     proxy::{Proxy, call, set},
     response::{opaque, read, response, start, text, thinking, tool},
-    scripted::{Act, Acting, Scripted, hold_all, hold_some, pass, question, scripted, set_of},
+    scripted::{Act, Acting, Scripted, Together, hold_all, hold_some, pass, question, scripted, set_of},
 };
 
 fn is_delta(seen: &Seen<'_>) -> bool {
@@ -219,8 +219,14 @@ const ACTS: [(&str, Act); 10] = [
 /// A policy of a random pipeline.
 #[derive(Clone, Copy, Debug)]
 pub enum Random {
-    Scripted { act: usize, thinking: Level, failure_mode: FailureMode },
+    Scripted {
+        act: usize,
+        thinking: Level,
+        failure_mode: FailureMode,
+    },
     Configured(usize),
+    /// Two that work at once.
+    Group([usize; 2]),
 }
 
 pub fn random() -> impl Strategy<Value = Vec<Random>> {
@@ -231,7 +237,9 @@ pub fn random() -> impl Strategy<Value = Vec<Random>> {
         thinking,
         failure_mode,
     });
-    prop::collection::vec(prop_oneof![2 => made, 1 => (0_usize..4).prop_map(Random::Configured)], 1..5)
+    let group = [0..ACTS.len(), 0..ACTS.len()].prop_map(Random::Group);
+    let configured = (0_usize..configured().len()).prop_map(Random::Configured);
+    prop::collection::vec(prop_oneof![4 => made, 2 => configured, 1 => group], 1..5)
 }
 
 pub fn random_set(policies: &[Random]) -> Arc<PolicySet> {
@@ -243,8 +251,18 @@ pub fn random_set(policies: &[Random]) -> Arc<PolicySet> {
             let interest = Interest::all(Level::Gate).with(Kind::Thinking, thinking);
             Arc::new(Scripted { interest, failure_mode, answered, ..scripted(name, act) }) as Arc<dyn Policy>
         }
+        Random::Group(acts) => {
+            let members = acts.map(|act| Scripted { answered, ..scripted(ACTS[act].0, ACTS[act].1) });
+            Arc::new(Together::of("together", members))
+        }
     });
-    let policies = policies.filter(|policy| names.insert(policy.name().to_owned())).collect();
+    let mut is_new = |policy: &Arc<dyn Policy>| {
+        let members = policy.members().iter().map(|member| member.name().to_owned());
+        let all: Vec<String> = members.chain([policy.name().to_owned()]).collect();
+        let distinct = BTreeSet::from_iter(&all).len() == all.len();
+        distinct && all.iter().all(|name| !names.contains(name)) && all.into_iter().all(|name| names.insert(name))
+    };
+    let policies = policies.filter(|policy| is_new(policy)).collect();
     Arc::new(PolicySet::of("rev".to_owned(), policies).unwrap())
 }
 
@@ -254,10 +272,17 @@ fn configured() -> Vec<Arc<dyn Policy>> {
         { "name": "rules", "kind": "tool_call_rules", "config": { "deny": [{ "tool": "d*" }] } },
         { "name": "noop", "kind": "noop" },
         { "name": "judge", "kind": "tool_call_judge", "config": { "model": "m" } },
+        { "name": "reads", "kind": "llm_judge", "config": { "model": "m", "instructions": "Be kind." } },
+        { "name": "dashes", "kind": "plain_dashes" },
+        { "name": "both", "kind": "parallel", "on_failure": "open", "config": { "policies": [
+            { "name": "a", "kind": "tool_call_judge", "config": { "model": "m" } },
+            { "name": "b", "kind": "llm_judge", "on_failure": "open", "config": { "model": "m", "instructions": "No." } },
+            { "name": "c", "kind": "tool_call_rules", "config": { "deny": [{ "arguments": "ca" }] } },
+            { "name": "d", "kind": "llm_judge", "config": { "model": "n", "instructions": "No.", "kinds": ["text"] } },
+        ] } },
     ]);
-    let config: PolicySetConfig =
-        serde_json::from_value(json!({ "policies": policies, "pipeline": ["replaces", "rules", "noop", "judge"] }))
-            .unwrap();
+    let names: Vec<Value> = policies.as_array().unwrap().iter().map(|policy| policy["name"].clone()).collect();
+    let config: PolicySetConfig = serde_json::from_value(json!({ "policies": policies, "pipeline": names })).unwrap();
     PolicySet::build(config).unwrap().pipeline().policies().to_vec()
 }
 

@@ -92,6 +92,45 @@ impl Policy for Scripted {
     }
 }
 
+/// A group of them.
+pub struct Together {
+    name: &'static str,
+    members: Vec<Arc<dyn Policy>>,
+}
+
+impl Together {
+    pub fn of(name: &'static str, members: impl IntoIterator<Item = Scripted>) -> Self {
+        let members = members.into_iter().map(|member| Arc::new(member) as Arc<dyn Policy>).collect();
+        Self { name, members }
+    }
+}
+
+impl Policy for Together {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks::NONE
+    }
+
+    fn interest(&self, call: &CallStarted) -> Interest {
+        self.members.iter().map(|member| member.interest(call)).fold(Interest::all(Level::Record), Interest::join)
+    }
+
+    fn failure_mode(&self) -> FailureMode {
+        self.members.iter().map(|member| member.failure_mode()).max().unwrap()
+    }
+
+    fn begin(&self, _: &CallStarted) -> Box<dyn PolicyCall + Send> {
+        unreachable!("its members are run")
+    }
+
+    fn members(&self) -> &[Arc<dyn Policy>] {
+        &self.members
+    }
+}
+
 impl PolicyCall for Acting {
     fn on_request(&mut self, call: &CallStarted, out: &mut RequestOutput<'_>) -> HookResult {
         for edit in self.policy.edits.clone() {

@@ -4,7 +4,7 @@ use luthien_policy::{Fault, Output};
 use luthien_proto::{
     Chunk, Event, Step, ToService,
     event::{BlockKind, Started},
-    message::{AdmissionDecision, Block, CallEnded, Interest, Level, Outcome},
+    message::{AdmissionDecision, Block, CallEnded, Interest, Level, Outcome, Waited},
     request::Dialect,
 };
 use serde_json::json;
@@ -44,6 +44,7 @@ fn ended() -> ToService {
         client_first_us: 0,
         ended_us: 0,
         opened: None,
+        waited: Waited::default(),
     })
 }
 

@@ -10,6 +10,7 @@ use luthien_proto::{
         Admission, Applied, CallEnded, CallStarted, Consultation, FailureMode, Interest, Level, Outcome,
         ServiceFailure, capability,
     },
+    proxy::Reporter,
     request::Dialect,
 };
 
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     conversion::{Arriving, Response, id_prefix},
     dialect,
-    reporter::Reporter,
     stats::{Stats, UpstreamFailure},
     upstream::{Passage, Reader},
 };
@@ -415,6 +415,7 @@ impl Call {
             client_first_us: self.marks.client_first_us,
             ended_us: self.elapsed_us(),
             opened: self.passed_unjudged(),
+            waited: self.judged.stats().waited,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use luthien_call::call::{Fate, Input, Stats};
 use luthien_proto::{
     event::{BlockDelta, BlockKey, Delta, Kind, Step},
-    message::{Decision, FailureMode, Interest, Level, ServiceFailure},
+    message::{Decision, FailureMode, Interest, Level, ServiceFailure, Waited},
     request::Dialect,
 };
 
@@ -32,7 +32,7 @@ fn every_chunk_has_one_fate() {
     assert_eq!(stats.chunks(Some(Kind::ToolCall), Fate::Unjudged), 1);
     let settled = stats.total(Fate::Passed) + stats.total(Fate::Replaced) + stats.total(Fate::Dropped);
     assert_eq!(stats.held.iter().sum::<u64>(), settled);
-    assert_eq!(stats.held_us, settled * 2_000);
+    assert_eq!(stats.waited, Waited { chunks: settled, total_us: settled * 2_000, longest_us: 2_000 });
 }
 
 #[test]

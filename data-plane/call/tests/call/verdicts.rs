@@ -93,6 +93,19 @@ fn a_replacement_at_the_frontier_injects() {
 }
 
 #[test]
+fn what_is_injected_within_what_arrived_together_does_not_wait_for_the_rest_of_it() {
+    let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
+    rig.data(message_start() + &text_block(0, &["a"]) + &message_end("end_turn"));
+    // What the call has cost, and why it is finished, are told in one SSE event.
+    let finished = rig.seq_of(|step| matches!(step, Step::Finished(_)));
+    rig.pass(finished - 1);
+    rig.verdict(finished - 1, Decision::Replace(made_failure("policy guard failed")));
+    assert!(rig.text().contains("policy guard failed"), "{}", rig.text());
+    assert!(!rig.text().contains("end_turn"), "{}", rig.text());
+    assert_eq!((rig.finished, rig.call_ended_outcome()), (Some(true), Outcome::Failed));
+}
+
+#[test]
 fn an_end_in_the_middle_of_a_block_closes_it_and_finishes_the_response() {
     let mut rig = Rig::streaming(Dialect::AnthropicMessages, GATE_ALL);
     rig.data(message_start() + &text_block(0, &["a", "b"]));

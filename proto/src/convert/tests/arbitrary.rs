@@ -13,7 +13,7 @@ use crate::{
     message::{
         Admission, AdmissionDecision, Annotation, Answer, Applied, Block, CallEnded, CallReport, CallResumed,
         CallStarted, Consult, Consultation, Credentials, Decision, Edit, FailureMode, Forward, FromService, Header,
-        Interest, Level, Limits, Opened, Outcome, Reject, Reply, ServiceFailure, Severity, ToService, Verdict,
+        Interest, Level, Limits, Opened, Outcome, Reject, Reply, ServiceFailure, Severity, ToService, Verdict, Waited,
     },
     request::{
         Content, ContentBlock, Dialect, Message, OutputFormat, Reasoning, ReasoningMode, Request, Sampling,
@@ -364,10 +364,11 @@ fn call_ended() -> BoxedStrategy<CallEnded> {
         Outcome::Failed,
         Outcome::Unknown,
     ]);
-    let times = (any::<u64>(), any::<u64>(), any::<u64>());
-    (outcome, any::<u64>(), text(), any::<u16>(), any::<u16>(), times, option::of(opened()))
-        .prop_map(|(outcome, written, reason, status, upstream_status, times, opened)| {
+    let times = || (any::<u64>(), any::<u64>(), any::<u64>());
+    (outcome, any::<u64>(), text(), any::<u16>(), any::<u16>(), times(), option::of(opened()), times())
+        .prop_map(|(outcome, written, reason, status, upstream_status, times, opened, waited)| {
             let (upstream_first_us, client_first_us, ended_us) = times;
+            let (chunks, total_us, longest_us) = waited;
             CallEnded {
                 outcome,
                 written,
@@ -378,6 +379,7 @@ fn call_ended() -> BoxedStrategy<CallEnded> {
                 client_first_us,
                 ended_us,
                 opened,
+                waited: Waited { chunks, total_us, longest_us },
             }
         })
         .boxed()

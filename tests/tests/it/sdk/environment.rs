@@ -3,6 +3,8 @@
 mod node;
 mod python;
 
+pub use python::python_of;
+
 use std::{
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
@@ -13,13 +15,40 @@ use std::{
 };
 
 /// Set to `1`, the tests of the SDKs are left out.
-const SKIP: &str = "LUTHIEN_SKIP_SDK";
+pub const SKIP: &str = "LUTHIEN_SKIP_SDK";
 
 /// What runs the SDKs of a language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
     Python,
     Node,
+}
+
+/// The name of a place that is made once for what it depends on.
+#[derive(Default)]
+pub struct Hashed(DefaultHasher);
+
+impl Hashed {
+    /// It depends on these bytes.
+    #[must_use]
+    pub fn with(mut self, bytes: &[u8]) -> Self {
+        bytes.hash(&mut self.0);
+        self
+    }
+
+    /// It depends on the names of these files, and on what is in them.
+    #[must_use]
+    pub fn with_files(self, files: &[PathBuf]) -> Self {
+        files.iter().fold(self, |hashed, file| {
+            let name = file.to_string_lossy();
+            hashed.with(name.as_bytes()).with(&fs::read(file).expect("what it depends on can be read"))
+        })
+    }
+
+    /// The name.
+    pub fn name(self) -> String {
+        format!("{:016x}", self.0.finish())
+    }
 }
 
 /// What runs the scripts, and finds the SDKs.
@@ -68,9 +97,8 @@ impl Runtime {
     /// so that what has the name is complete.
     fn place(self, pinned: &str, version: &[u8], install: impl FnOnce(&Path)) -> PathBuf {
         let pinned = folder().join(pinned);
-        let mut hasher = DefaultHasher::new();
-        (fs::read(&pinned).expect("what is pinned is there"), version).hash(&mut hasher);
-        let place = target().join(self.keeps()).join(format!("{:016x}", hasher.finish()));
+        let name = Hashed::default().with(&fs::read(&pinned).expect("what is pinned is there")).with(version).name();
+        let place = target().join(self.keeps()).join(name);
         if !place.exists() {
             self.note(&format!("installing {} (once)", pinned.display()));
             let aside = place.with_extension(std::process::id().to_string());
@@ -97,12 +125,12 @@ fn folder() -> PathBuf {
 }
 
 /// Tests lie in `target/PROFILE/deps`.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let test = env::current_exe().expect("a running program has a path");
     test.ancestors().nth(3).expect("tests lie in target/PROFILE/deps").to_owned()
 }
 
-fn run(command: &mut Command, otherwise: &str) -> Output {
+pub fn run(command: &mut Command, otherwise: &str) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{otherwise}: {error}"));
     assert!(
         output.status.success(),

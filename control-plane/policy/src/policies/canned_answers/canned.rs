@@ -53,9 +53,9 @@ impl Canned {
             return Err(BuildError::new("", format!("expected an answer with keys, found {}", type_name(&value))));
         }
         let mut fields = Fields::of(&value).map_err(|why| BuildError::new("", why))?;
-        let models = fields.list("models", |glob| match glob {
-            Value::String(glob) => read_glob("", &glob),
-            other => Err(BuildError::new("", format!("expected a glob, found {}", type_name(&other)))),
+        let models = fields.list("models", |glob| match glob.as_str() {
+            Some(glob) => read_glob("", glob),
+            None => Err(BuildError::new("", format!("expected a glob, found {}", type_name(&glob)))),
         })?;
         let words = fields.optional::<String>("match")?.map(|regex| read_regex("match", &regex)).transpose()?;
         let text = fields.optional::<String>("text")?.filter(|text| !text.is_empty());

@@ -55,6 +55,9 @@ impl OpaqueParts {
         self.values.iter().for_each(|value| suspect.add_opaque(value));
         for (path, whole) in &self.joined {
             suspect.add_json(whole);
+            let is_place = |segment: &&str| segment.bytes().all(|byte| byte.is_ascii_digit());
+            let key = path.rsplit('.').find(|segment| !is_place(segment)).unwrap_or_default();
+            suspect.add_field(key.into(), whole.into(), true);
             if path.rsplit('.').next().is_some_and(names_tools) {
                 suspect.names.push(whole);
             }

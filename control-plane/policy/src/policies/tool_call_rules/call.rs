@@ -12,9 +12,9 @@ use luthien_proto::{
 };
 use serde_json::{Value, json};
 
-use super::{Rules, rule::Rule};
+use super::{Denied, Rules};
 use crate::{
-    Held, HookOutput, HookResult, PolicyCall, Seen,
+    Held, HookOutput, HookResult, MootOutput, PolicyCall, Seen,
     policies::{
         refusal::text_block,
         suspect::{OpaqueParts, Suspect},
@@ -48,7 +48,7 @@ struct Refusal {
     tool: String,
     arguments: String,
     reason: String,
-    rule: usize,
+    rule: Value,
 }
 
 impl Call {
@@ -198,6 +198,13 @@ impl PolicyCall for Call {
         Ok(())
     }
 
+    fn on_moot(&mut self, block: BlockKey, _: &mut MootOutput<'_>) -> HookResult {
+        self.calls.remove(&block);
+        self.opaque.remove(&block);
+        self.dropped.remove(&block);
+        Ok(())
+    }
+
     fn on_finished(&mut self, seen: &Seen<'_>, out: &mut HookOutput<'_>) -> HookResult {
         if self.unsaid.is_empty() {
             return Ok(());
@@ -218,11 +225,11 @@ fn refusal_of(
     arguments: impl FnOnce() -> String,
     policy: &str,
 ) -> Option<Refusal> {
-    let (rule, Rule { reason, .. }) = rules.against(suspect)?;
+    let Denied { rule, reason } = rules.deny.against(suspect)?;
     Some(Refusal {
         tool: suspect.names.first().copied().unwrap_or("a tool").to_owned(),
         arguments: arguments(),
-        reason: reason.clone().unwrap_or_else(|| format!("policy {policy} does not allow it")),
+        reason: reason.unwrap_or_else(|| format!("policy {policy} does not allow it")),
         rule,
     })
 }

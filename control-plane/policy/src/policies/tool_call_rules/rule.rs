@@ -5,7 +5,7 @@ use luthien_proto::json::type_name;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::Rules;
+use super::{Denied, Deny};
 use crate::{
     BuildError,
     policies::{
@@ -19,7 +19,7 @@ use crate::{
 pub(super) struct Rule {
     tool: Option<GlobMatcher>,
     arguments: Option<Regex>,
-    pub reason: Option<String>,
+    reason: Option<String>,
 }
 
 /// What [`Rule::read`] reads.
@@ -61,10 +61,11 @@ impl Rule {
     }
 }
 
-impl Rules {
-    /// The first rule that denies it, and its position.
-    pub(super) fn against(&self, suspect: &Suspect<'_>) -> Option<(usize, &Rule)> {
-        self.deny.iter().enumerate().find(|(_, rule)| rule.denies(suspect))
+impl Deny for Vec<Rule> {
+    /// By the first rule that does.
+    fn against(&self, suspect: &Suspect<'_>) -> Option<Denied> {
+        let (position, rule) = self.iter().enumerate().find(|(_, rule)| rule.denies(suspect))?;
+        Some(Denied { rule: json!(position), reason: rule.reason.clone() })
     }
 }
 

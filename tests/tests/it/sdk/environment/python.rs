@@ -9,13 +9,18 @@ const MINOR_MIN: u32 = 11;
 
 const PINNED: &str = "requirements.txt";
 
+/// A Python of that minor version or a later one, from which an environment can be made; `None`: there is none on this machine.
+pub fn python_of(minor_min: u32) -> Option<&'static str> {
+    let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"];
+    names.into_iter().find(|name| {
+        let probe = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < (3, {minor_min}))");
+        can(name, &["-c", &probe])
+    })
+}
+
 /// `None`: there is no Python on this machine to make it from.
 pub fn installed() -> Option<Installed> {
-    let found = ["python3", "python3.14", "python3.13", "python3.12", "python3.11"].into_iter().find(|name| {
-        let probe = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < (3, {MINOR_MIN}))");
-        can(name, &["-c", &probe])
-    });
-    let Some(python) = found else {
+    let Some(python) = python_of(MINOR_MIN) else {
         let wanted = format!("a python3 of version 3.{MINOR_MIN} or later with venv");
         Runtime::Python.note(&format!("skipped: they need {wanted}, and there is none"));
         return None;

@@ -1,4 +1,4 @@
-//! What the policy needs of an output, whether a chunk came or an answer.
+//! What a judging policy needs of an output, whether a chunk came or an answer.
 
 use luthien_proto::{Event, event::BlockKey, message::Severity};
 use serde_json::Value;
