@@ -181,12 +181,16 @@ impl<'a> Talk<'a> {
             self.play.cut = None;
             self.reopen();
         }
+        let since = Instant::now();
         while self.admission.is_none() {
-            if self.hear().await.is_err() {
-                return match self.epoch {
-                    0 => Err(Stop),
-                    _ => self.broken(Rule::R2, "no Admission was said of a call that was resumed without one"),
-                };
+            let heard = self.hear().await;
+            let is_late = since.elapsed() > self.service.options.hold;
+            match self.epoch {
+                1.. if heard.is_err() || (is_late && self.admission.is_none()) => {
+                    return self.broken(Rule::R2, "no Admission was said of a call that was resumed without one");
+                }
+                0 if is_late && self.admission.is_none() => return self.broken(Rule::A1, "no Admission is said"),
+                _ => heard?,
             }
         }
         if self.epoch > 0 {

@@ -4,6 +4,8 @@ use luthien_proto::wire::{
     Admission, Consult, EnforceResponse, Interest, Verdict, admission::Decision, enforce_response::Message,
 };
 
+use tokio::time::Instant;
+
 use super::{Cut, Stop, Talk, told};
 use crate::conformance::{
     gate::{Fault, Gate},
@@ -26,7 +28,11 @@ impl Talk<'_> {
         if self.is_cut_due() {
             self.play.cut = None;
             self.reopen();
+            let since = Instant::now();
             while self.seen < self.count {
+                if since.elapsed() > self.service.options.hold {
+                    return self.broken(Rule::R2, "what a resumed call was told before is not counted");
+                }
                 Box::pin(self.hear()).await?;
             }
             self.findings.kept(Rule::R2);
