@@ -3,7 +3,7 @@
 mod calls;
 mod report;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use luthien_data_plane::Asker;
@@ -53,6 +53,9 @@ struct Replayed {
     asked: usize,
     /// How many questions to models have no answer on record: what depends on them was decided as if they had failed.
     unanswered: usize,
+    /// The policies that somebody else serves. A replay does not ask them: their failure modes decided.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    not_asked: BTreeSet<String>,
     /// Whether the response on record ends where the policies of then ended it.
     is_cut: bool,
     /// Why it could not be judged.
@@ -115,6 +118,7 @@ async fn judge(set: &Arc<PolicySet>, call: &Value, asker: Option<&Asker>) -> Opt
         differences: Vec::new(),
         asked: 0,
         unanswered: 0,
+        not_asked: BTreeSet::new(),
         is_cut: false,
         error: None,
     };
@@ -123,9 +127,10 @@ async fn judge(set: &Arc<PolicySet>, call: &Value, asker: Option<&Asker>) -> Opt
         Err(error) => Err(error.into()),
     };
     match judged {
-        Ok((recorded, Judgement { decided, asked, unanswered })) => {
+        Ok((recorded, Judgement { decided, asked, unanswered, not_asked })) => {
             replayed.differences = replay::differences(&recorded.decided, &decided);
             (replayed.asked, replayed.unanswered, replayed.is_cut) = (asked, unanswered, recorded.is_cut);
+            replayed.not_asked = not_asked;
         }
         Err(error) => replayed.error = Some(format!("{error:#}")),
     }
@@ -136,6 +141,7 @@ struct Judgement {
     decided: replay::Decided,
     asked: usize,
     unanswered: usize,
+    not_asked: BTreeSet<String>,
 }
 
 /// What is decided; questions that nobody is to be asked fail.
@@ -143,7 +149,10 @@ async fn decide(mut replay: Replay, asker: Option<&Asker>) -> anyhow::Result<Jud
     let (mut asked, mut unanswered) = (0, 0);
     loop {
         match (replay.poll()?, asker) {
-            (Next::Done(decided), _) => return Ok(Judgement { decided: *decided, asked, unanswered }),
+            (Next::Done(decided), _) => {
+                let not_asked = replay.not_asked().clone();
+                return Ok(Judgement { decided: *decided, asked, unanswered, not_asked });
+            }
             (Next::Ask(consult), None) => {
                 unanswered += 1;
                 replay.fail(&consult.id, "its answer is not on record")?;

@@ -1,6 +1,9 @@
 //! What the plane counts, and the page that tells it.
 
 mod policies;
+mod remote;
+
+use std::sync::Arc;
 
 use luthien_policy::{EntryBody, OutcomeEntry};
 use luthien_proto::{
@@ -12,6 +15,7 @@ use luthien_service::metrics::{Counter, Gauge, Page};
 use crate::record::{Journal, Recorder};
 use policies::Policies;
 pub(crate) use policies::RULINGS;
+pub(crate) use remote::{RemoteCause, RemoteMetrics};
 
 const OUTCOMES: [Outcome; 5] =
     [Outcome::Delivered, Outcome::CutByClient, Outcome::EndedByPolicy, Outcome::Failed, Outcome::Unknown];
@@ -83,6 +87,11 @@ impl Metrics {
     pub(crate) fn open_call(&self) -> OpenCall<'_> {
         self.open_calls.change(0, 1);
         OpenCall(self)
+    }
+
+    /// The counters of a policy that somebody else serves.
+    pub(crate) fn remote(&self, policy: &str) -> Arc<RemoteMetrics> {
+        self.policies.remote(policy)
     }
 
     /// An entry of a call's record was made.

@@ -1,6 +1,7 @@
 //! The policy service: gRPC streams in, one conversation per call out.
 
 mod conversation;
+mod remotes;
 mod replies;
 mod reporting;
 mod server;

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod event;
 pub mod json;
 pub mod message;
+pub mod proxy;
 pub mod request;
 
 mod convert;

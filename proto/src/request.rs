@@ -31,6 +31,14 @@ impl Dialect {
         }
     }
 
+    /// Whether it knows alternative answers.
+    pub fn has_choices(self) -> bool {
+        match self {
+            Self::OpenAiChat | Self::Gemini => true,
+            Self::AnthropicMessages | Self::OpenAiResponses => false,
+        }
+    }
+
     /// The dialect of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dialect| dialect.name() == name)
@@ -308,4 +316,48 @@ pub enum ToolKind {
     },
     /// The provider's own, or one whose schema the model knows: the tool as the dialect wrote it, whole.
     Hosted(Value),
+}
+
+/// The top-level fields, of whatever dialect, that the request model names as a whole: written over by a field of the same
+/// name, a request would be another one than policies and driver have seen.
+const NAMED: [&str; 34] = [
+    "frequency_penalty",
+    "functions",
+    "generationConfig",
+    "input",
+    "instructions",
+    "logprobs",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "messages",
+    "model",
+    "n",
+    "contents",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "response_format",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "stop",
+    "stop_sequences",
+    "store",
+    "stream",
+    "system",
+    "systemInstruction",
+    "temperature",
+    "tool_choice",
+    "toolConfig",
+    "tools",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+];
+
+/// Whether the request model names a top-level field as a whole: no [`Edit`](crate::message::Edit) may set it past the model.
+pub fn is_named(field: &str) -> bool {
+    NAMED.contains(&field)
 }

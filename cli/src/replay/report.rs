@@ -1,6 +1,7 @@
 //! What a replay found, for people and for programs.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     path::Path,
@@ -27,6 +28,8 @@ pub(super) struct Report {
     differ: usize,
     asked: usize,
     unanswered: usize,
+    /// The policies that a replay does not ask.
+    not_asked: BTreeSet<String>,
     failed: usize,
     skipped: usize,
 }
@@ -54,6 +57,7 @@ impl Report {
             differ: 0,
             asked: 0,
             unanswered: 0,
+            not_asked: BTreeSet::new(),
             failed: 0,
             skipped: 0,
         })
@@ -70,6 +74,7 @@ impl Report {
         self.differ += usize::from(!call.differences.is_empty());
         self.asked += call.asked;
         self.unanswered += usize::from(call.unanswered > 0);
+        self.not_asked.extend(call.not_asked.iter().cloned());
         self.failed += usize::from(call.error.is_some());
         if let Some(jsonl) = &mut self.jsonl {
             serde_json::to_writer(&mut *jsonl, call)?;
@@ -104,6 +109,9 @@ impl Report {
                 println!(
                     "In {asked}, policies ask models what is not on record; it counts as not answered (marked ?; --ask asks)."
                 );
+            }
+            for policy in &self.not_asked {
+                println!("{} is remote, and a replay asks nobody: its on_failure decided in its place.", plain(policy));
             }
             if self.failed > 0 {
                 println!("{} could not be judged (marked !).", count(self.failed, "call"));

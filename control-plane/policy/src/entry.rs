@@ -256,6 +256,9 @@ pub struct CoverageEntry {
 pub struct PolicyCoverage {
     /// The policy.
     pub policy: String,
+    /// Which one it was, of a policy that somebody else serves and that said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// Whether it failed; it saw nothing after that.
     pub failed: bool,
     /// What it wanted of each kind.
@@ -268,7 +271,7 @@ pub struct PolicyCoverage {
 /// What is 0 is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tally {
-    /// How often each hook ran.
+    /// How often each hook ran; of a policy that somebody else serves, how often it was `told` something.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hooks: BTreeMap<&'static str, u64>,
     /// Chunks and recorded blocks of which it saw nothing: it has no hook for them.

@@ -24,10 +24,11 @@ pub use entry::{
     Entry, EntryBody, InterestEntry, NoteEntry, OpenedEntry, OutcomeEntry, PartEntry, Piece, PolicyCoverage,
     ReportEntry, RequestEntry, ResumedEntry, StepEntry, Tally, VerdictEntry, WaitedEntry,
 };
-pub use policies::kinds;
+pub use policies::{Remote, RemoteAddress, RemoteTls, kinds};
 pub use policy::{
     ConsultId, Consulted, ConsultedOutput, Held, Hook, HookError, HookOutput, HookResult, Hooks, MootOutput, Policy,
     PolicyCall, Question, RequestOutput, Seen, SeenBlock, SummaryOutput,
 };
 pub use session::{Audit, Before, Fault, Output, Session};
 pub use set::{BuildError, Pipeline, PolicySet};
+pub use stage::Owed;

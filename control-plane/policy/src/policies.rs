@@ -2,6 +2,7 @@
 
 mod canned_answers;
 mod debug_logging;
+mod durations;
 mod judging;
 mod llm_judge;
 mod noop;
@@ -9,6 +10,7 @@ mod parallel;
 mod patterns;
 mod presets;
 mod refusal;
+mod remote;
 mod shell;
 mod string_replacement;
 mod strings;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 use luthien_proto::message::FailureMode;
 use presets::Guard;
+pub use remote::{Remote, RemoteAddress, RemoteTls};
 use serde_json::{Value, json};
 
 use crate::{BuildError, Policy, PolicyConfig, set::Fields};
@@ -43,7 +46,7 @@ struct Kind {
 }
 
 /// Every kind.
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind {
         name: "noop",
         about: "Lets everything by, and is on record for it.",
@@ -126,6 +129,12 @@ const KINDS: [Kind; 15] = [
                 slowest and not for the sum.",
         schema: parallel::schema,
         build: |common, fields| Ok(Arc::new(parallel::Parallel::build(common, fields)?)),
+    },
+    Kind {
+        name: "remote",
+        about: "A policy that somebody else serves, in any language, over the verdict protocol.",
+        schema: remote::schema,
+        build: |common, fields| Ok(Arc::new(remote::RemotePolicy::build(common, fields)?)),
     },
     Kind {
         name: "canned_answers",

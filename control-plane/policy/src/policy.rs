@@ -16,6 +16,8 @@ pub use hooks::{Hook, Hooks};
 pub use output::{ConsultedOutput, Held, HookOutput, MootOutput, RequestOutput, SummaryOutput};
 pub(crate) use output::{Notes, Ruling, Stop, Voice};
 
+use crate::Remote;
+
 /// Configured behaviour. Immutable: what it knows of a call is in the [`PolicyCall`] that it begins.
 pub trait Policy: Send + Sync {
     /// Its name in the configuration.
@@ -34,9 +36,14 @@ pub trait Policy: Send + Sync {
     fn begin(&self, call: &CallStarted) -> Box<dyn PolicyCall + Send>;
 
     /// The policies that it is made of, if it is a group of judges that work at once. They are run instead of it, each under
-    /// its own name; what the first of them makes of a block is what becomes of it.
+    /// its own name; what one of them refuses is refused.
     fn members(&self) -> &[Arc<dyn Policy>] {
         &[]
+    }
+
+    /// How it is reached, if somebody else serves it: then its hooks are not run, and it is told of the call.
+    fn remote(&self) -> Option<&Arc<Remote>> {
+        None
     }
 }
 
@@ -128,7 +135,7 @@ pub trait PolicyCall {
         Ok(())
     }
 
-    /// In a group: another policy has decided about a block. What this one holds of it was let go of, and nothing more of it
+    /// In a group: another policy has refused a block. What this one holds of it was let go of, and nothing more of it
     /// will be shown to it.
     fn on_moot(&mut self, block: BlockKey, out: &mut MootOutput<'_>) -> HookResult {
         Ok(())

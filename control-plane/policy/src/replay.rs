@@ -11,7 +11,7 @@ mod read;
 mod request;
 mod response;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use luthien_proto::{
     Chunk, Event,
@@ -23,7 +23,7 @@ use answers::Answers;
 pub use decided::{Decided, Difference, Side, differences};
 pub use json::Unreadable;
 
-use crate::{Before, Output, PolicySet, Session};
+use crate::{Before, Output, Pipeline, PolicySet, Session};
 
 /// A call that is on record.
 #[derive(Clone, Debug)]
@@ -48,6 +48,9 @@ pub struct Replay {
     unanswered: Vec<Consult>,
     /// The entries that the session made.
     entries: Vec<Value>,
+    pipeline: Arc<Pipeline>,
+    /// The policies that somebody else serves: they were not asked.
+    remote: BTreeSet<String>,
 }
 
 /// What is to be done next.
@@ -74,8 +77,16 @@ impl Replay {
     /// Begins to judge a call anew.
     pub fn begin(set: Arc<PolicySet>, recorded: &Recorded) -> Self {
         let Recorded { started, chunks, ended, answers, .. } = recorded.clone();
-        let session = Session::begin_with(set, started, Before::default());
-        Self { session, chunks, ended: Some(ended), answers, unanswered: Vec::new(), entries: Vec::new() }
+        Self {
+            pipeline: set.pipeline_of(&started),
+            session: Session::begin_with(set, started, Before::default()),
+            chunks,
+            ended: Some(ended),
+            answers,
+            unanswered: Vec::new(),
+            entries: Vec::new(),
+            remote: BTreeSet::new(),
+        }
     }
 
     /// What is to be done next.
@@ -115,6 +126,11 @@ impl Replay {
         self.answer(id, vec![answers::failed(why.to_owned())])
     }
 
+    /// The policies that somebody else serves. They were not asked, and their failure modes decided.
+    pub fn not_asked(&self) -> &BTreeSet<String> {
+        &self.remote
+    }
+
     /// Takes what the session says; whether the call is over.
     fn drain(&mut self) -> Result<bool, crate::Fault> {
         while let Some(output) = self.session.poll() {
@@ -122,6 +138,12 @@ impl Replay {
                 Output::Ended => return Ok(true),
                 Output::Record(entry) => self.entries.extend(serde_json::to_value(&entry.body)),
                 Output::Say(said) => self.hear(said.message)?,
+                Output::Tell { stage, message: ToService::CallStarted(_) } => {
+                    let policy = self.pipeline.policies().get(stage);
+                    self.remote.extend(policy.map(|policy| policy.name().to_owned()));
+                    self.session.remote_lost(stage, "a replay asks no remote policy")?;
+                }
+                Output::Tell { .. } | Output::Leave { .. } => {}
             }
         }
         Ok(false)

@@ -7,6 +7,7 @@ mod begin;
 mod beside;
 mod intake;
 mod recorder;
+mod remotes;
 mod shown;
 mod stands;
 mod verdicts;
@@ -15,7 +16,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 pub use audit::Audit;
 pub use before::Before;
-use begin::Beginning;
+use begin::{Admitting, Beginning};
 use beside::Beside;
 pub use intake::Fault;
 use intake::Intake;
@@ -38,6 +39,18 @@ pub enum Output {
     Say(FromService),
     /// Put this on record.
     Record(Entry),
+    /// Say this to the remote policy at that position of the pipeline. The first message opens its stream.
+    Tell {
+        /// The position.
+        stage: usize,
+        /// CallStarted first; CallEnded last.
+        message: ToService,
+    },
+    /// Let go of the stream of the remote policy at that position: nothing that it says counts any more.
+    Leave {
+        /// The position.
+        stage: usize,
+    },
     /// The call is over: nothing follows.
     Ended,
 }
@@ -47,6 +60,8 @@ pub struct Session {
     pipeline: Arc<Pipeline>,
     audit: Audit,
     state: State,
+    /// While it is being admitted.
+    admitting: Option<Box<Admitting>>,
     intake: Intake,
     stages: Vec<Link>,
     common: Common,
@@ -57,14 +72,17 @@ pub struct Session {
     /// Empty; kept for their memory.
     flows: Vec<Flow>,
     spare: Vec<Flow>,
-    /// The Chunks, Block and Consultation messages taken.
+    /// The Chunks, Block and Consultation messages that have come, and how many of them the proxy was told to be taken.
+    taken: u64,
     seen: u64,
     fault: Option<Fault>,
 }
 
-/// open ──end, failure──▶ over ──CallEnded──▶ ended; stopped ──CallEnded──▶ ended
+/// admitting ──▶ open ──end, failure──▶ over ──CallEnded──▶ ended; admitting ──▶ stopped ──CallEnded──▶ ended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// A remote policy has not answered to the request.
+    Admitting,
     /// What comes is judged.
     Open,
     /// The call does not go upstream: it was rejected, or answered.
@@ -76,8 +94,8 @@ enum State {
 }
 
 impl Session {
-    /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission. Under
-    /// strict audit every other reply comes behind its entries too.
+    /// Begins a call: the policies see the request. The first outputs are its first entries and the Admission; with a remote
+    /// policy, this comes when it was heard. Under strict audit every other reply comes behind its entries too.
     pub fn begin(set: Arc<PolicySet>, started: CallStarted) -> Self {
         Self::begin_with(set, started, Before::default())
     }
@@ -116,6 +134,11 @@ impl Session {
 
     /// The proxy's stream broke before `CallEnded`: what the client got is not known.
     pub fn lost(&mut self) {
+        for stage in 0..self.stages.len() {
+            if self.state == State::Admitting {
+                let _ = self.remote_lost(stage, "the proxy was lost");
+            }
+        }
         if self.state != State::Ended {
             self.end(&CallEnded::unknown());
         }
@@ -128,20 +151,21 @@ impl Session {
 
     fn take(&mut self, message: ToService) -> Result<(), Fault> {
         match (self.state, message) {
+            (State::Admitting, message) => self.wait_with(message),
             (State::Ended, _) => Err(Fault::AfterEnd),
             (_, ToService::CallStarted(_)) => Err(Fault::StartedTwice),
             (_, ToService::CallResumed(_)) | (State::Stopped, ToService::Consultation(_)) => Err(Fault::Unasked),
             (State::Stopped, ToService::Chunks(_) | ToService::Block(_)) => Err(Fault::Stopped),
             (State::Open | State::Over, ToService::Chunks(chunks)) => {
                 let gated = self.intake.chunks(&chunks)?;
-                self.seen += 1;
+                self.taken += 1;
                 chunks.into_iter().zip(gated).for_each(|(chunk, gated)| self.chunk(chunk, gated));
                 self.answer();
                 Ok(())
             }
             (State::Open | State::Over, ToService::Block(block)) => {
                 self.intake.block(&block)?;
-                self.seen += 1;
+                self.taken += 1;
                 self.block(&block);
                 self.note_beside();
                 self.answer();
@@ -226,22 +250,30 @@ impl Session {
         self.quiet();
     }
 
-    /// Answers a message of the proxy.
+    /// Answers a message of the proxy, if it is taken.
     fn answer(&mut self) {
-        if self.speak() == 0 {
+        if self.speak() == 0 && self.seen >= self.taken {
             self.say(Reply::Working);
         }
     }
 
     /// Says what there is to say, and puts on record what there is; how many messages that were.
     fn speak(&mut self) -> usize {
+        self.tell_remotes();
+        if !self.is_behind() {
+            self.seen = self.seen.max(self.taken);
+        }
         self.verdicts.flush();
         if self.state != State::Open || !self.common.can_close {
             self.verdicts.note_rest(&mut self.common, &mut self.recorder);
         }
         // Questions first: while a model is asked, a proxy has patience with what is held.
         let mut replies = self.take_beside();
-        replies.extend(self.verdicts.take().into_iter().map(Reply::Verdict));
+        let mut verdicts = self.verdicts.take();
+        if let Some(verdict) = verdicts.last_mut() {
+            verdict.cancel_upstream |= std::mem::take(&mut self.common.cancel_upstream);
+        }
+        replies.extend(verdicts.into_iter().map(Reply::Verdict));
         let said = replies.len();
         match self.audit {
             Audit::Relaxed => {
@@ -273,7 +305,7 @@ impl Session {
         self.recorder.close();
         self.verdicts.note_rest(&mut self.common, &mut self.recorder);
         for stage in &mut self.stages {
-            stage.completed(ended.outcome, &mut self.common);
+            stage.completed(ended, &mut self.common);
         }
         let policies = self.stages.iter_mut().flat_map(Link::coverage).collect();
         let revision = self.pipeline.revision().to_owned();
@@ -281,6 +313,7 @@ impl Session {
         let outcome = self.outcome(ended);
         self.recorder.push(EntryBody::Outcome(outcome));
         self.record();
+        self.tell_remotes();
         self.outputs.push_back(Output::Ended);
     }
 

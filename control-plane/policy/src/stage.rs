@@ -10,10 +10,12 @@ mod consults;
 mod flow;
 mod group;
 mod judged;
+mod keys;
 mod levels;
 mod link;
 mod moot;
 mod random;
+mod remote;
 mod run;
 mod slots;
 mod tally;
@@ -25,12 +27,15 @@ use consults::Consults;
 pub(crate) use consults::{Asking, parse};
 pub(crate) use flow::{Ask, Common, End, Failure, Flow, Moving, Stages};
 use judged::{How, Judged};
-pub(crate) use link::Link;
+pub(crate) use keys::Keys;
+pub(crate) use link::{Link, Word};
 use luthien_proto::{
     Step,
     message::{Block, CallStarted, FailureMode, Interest, Level, Outcome, Severity},
 };
 pub(crate) use random::Random;
+pub use remote::Owed;
+pub(crate) use remote::Remote;
 pub(crate) use run::guard;
 use serde_json::json;
 use slots::Slot;
@@ -207,6 +212,7 @@ impl Stage {
         self.slots.tally_undecided(&mut self.tallies);
         PolicyCoverage {
             policy: self.policy.name().to_owned(),
+            revision: None,
             failed: self.call.is_none(),
             interest: interest_json(&self.wanted),
             kinds: self.tallies.to_json(),

@@ -1,11 +1,13 @@
 //! What is counted of each policy. Which there are changes while the plane runs.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use luthien_policy::{CoverageEntry, NoteEntry, PolicyCoverage};
 use luthien_proto::{event::Kind, message::Severity};
 use luthien_service::metrics::{Counter, Page};
 use serde_json::Value;
+
+use super::{RemoteCause, RemoteMetrics};
 
 const SEVERITIES: [Severity; 4] = [Severity::Debug, Severity::Info, Severity::Warning, Severity::Error];
 /// What one policy does with a chunk, as the coverage on record spells it.
@@ -24,6 +26,8 @@ struct PolicyMetrics {
     chunks: [[Counter; RULINGS.len()]; PLACES],
     notes: [Counter; SEVERITIES.len()],
     failed: Counter,
+    /// Counts only where somebody else serves it.
+    remote: Arc<RemoteMetrics>,
 }
 
 impl Policies {
@@ -58,6 +62,13 @@ impl Policies {
         }
     }
 
+    /// The counters of one that somebody else serves.
+    pub(super) fn remote(&self, name: &str) -> Arc<RemoteMetrics> {
+        let policies = self.read();
+        let known = policies.iter().find(|policy| policy.name == name);
+        known.map_or_else(Arc::default, |policy| Arc::clone(&policy.remote))
+    }
+
     pub(super) fn write(&self, page: &mut Page) {
         let policies = self.read();
         let name = "luthien_control_plane_policy_chunks_total";
@@ -77,6 +88,7 @@ impl Policies {
         }
         let mut series = page.counter("luthien_control_plane_policy_failures_total", "Calls in which a policy failed.");
         policies.iter().for_each(|policy| series.value(&[("policy", &policy.name)], policy.failed.get()));
+        write_remote(page, &policies);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Vec<PolicyMetrics>> {
@@ -86,7 +98,13 @@ impl Policies {
 
 impl PolicyMetrics {
     fn new(name: String) -> Self {
-        Self { name, chunks: Default::default(), notes: Default::default(), failed: Counter::default() }
+        Self {
+            name,
+            chunks: Default::default(),
+            notes: Default::default(),
+            failed: Counter::default(),
+            remote: Arc::default(),
+        }
     }
 
     fn covered(&self, covered: &PolicyCoverage) {
@@ -98,6 +116,23 @@ impl PolicyMetrics {
             }
         }
     }
+}
+
+fn write_remote(page: &mut Page, policies: &[PolicyMetrics]) {
+    let told = || policies.iter().filter(|policy| policy.remote.calls.get() > 0);
+    let mut series =
+        page.counter("luthien_control_plane_remote_calls_total", "Calls that remote policies were told of.");
+    told().for_each(|policy| series.value(&[("policy", &policy.name)], policy.remote.calls.get()));
+    let mut series =
+        page.counter("luthien_control_plane_remote_lost_total", "Calls to which a remote policy was lost.");
+    for policy in told() {
+        for (cause, counter) in RemoteCause::ALL.into_iter().zip(&policy.remote.lost) {
+            series.value(&[("policy", &policy.name), ("cause", cause.name())], counter.get());
+        }
+    }
+    let help = "From what a remote policy was told to its next word.";
+    let mut series = page.histogram("luthien_control_plane_remote_answer_seconds", help);
+    told().for_each(|policy| series.times(&[("policy", &policy.name)], &policy.remote.answers));
 }
 
 /// As the coverage on record spells them.

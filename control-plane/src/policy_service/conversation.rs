@@ -20,7 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{Instrument as _, info_span};
 
-use super::{PolicyService, replies::Replier, streams::Place};
+use super::{
+    PolicyService,
+    remotes::{Channels, Heard, Remotes},
+    replies::Replier,
+    streams::Place,
+};
 use crate::{
     metrics::{self, Metrics},
     policies::InUse,
@@ -55,6 +60,7 @@ pub(super) async fn converse(
     parent: Option<SpanContext>,
     mut replier: Replier,
     gates: Gates,
+    channels: Channels,
 ) {
     match open(&service, &mut requests, &gates).await {
         Ok(opened) => {
@@ -64,7 +70,8 @@ pub(super) async fn converse(
             let (call_id, context) = (opening.started.call_id, trace.context());
             let (trace_id, span_id) = (context.trace_id(), context.span_id());
             let span = info_span!("call", %call_id, %trace_id, %span_id);
-            let begin = || Conversation::begin(&service, opened, trace, replier, gates);
+            let remotes = Remotes::new(channels, pipeline, Arc::clone(&service.metrics), trace.context());
+            let begin = || Conversation::begin(&service, opened, trace, replier, remotes, gates);
             span.in_scope(begin).run(requests).instrument(span).await;
         }
         Err(failure) => {
@@ -117,6 +124,7 @@ struct Conversation<'a> {
     trace: Trace,
     outbox: Outbox,
     replier: Replier,
+    remotes: Remotes,
     gates: Gates,
     place: Place,
     lease: Interval,
@@ -132,7 +140,14 @@ struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    fn begin(service: &'a PolicyService, opened: Opened, trace: Trace, replier: Replier, gates: Gates) -> Self {
+    fn begin(
+        service: &'a PolicyService,
+        opened: Opened,
+        trace: Trace,
+        replier: Replier,
+        remotes: Remotes,
+        gates: Gates,
+    ) -> Self {
         let Opened { opening, place, policies, before } = opened;
         // A silence that begins just behind one tick ends at the next but one: no later than a lease.
         let mut lease = interval(service.lease / 2);
@@ -155,6 +170,7 @@ impl<'a> Conversation<'a> {
             trace,
             outbox,
             replier,
+            remotes,
             gates,
             place,
             lease,
@@ -191,6 +207,7 @@ impl<'a> Conversation<'a> {
                 () = self.record.flush(), if !self.record.is_flushed() => {}
                 message = self.outbox.due() => self.say(message).await,
                 request = requests.message(), if self.record.is_flushed() => self.hear(request)?,
+                (stage, heard) = self.remotes.next(), if self.record.is_flushed() => self.hear_remote(stage, heard)?,
                 _ = self.lease.tick() => self.show_life().await?,
             }
         }
@@ -200,7 +217,11 @@ impl<'a> Conversation<'a> {
     async fn drain(&mut self) -> Result<Drained, Failure> {
         loop {
             match self.session.poll()? {
-                None => return Ok(Drained::Waiting),
+                None => {
+                    let session = &mut self.session;
+                    self.remotes.mind(|stage| session.owed(stage));
+                    return Ok(Drained::Waiting);
+                }
                 Some(Output::Say(message)) => {
                     let behind = match self.service.audit {
                         Audit::Relaxed => 0,
@@ -215,6 +236,8 @@ impl<'a> Conversation<'a> {
                     self.trace.entry(&entry);
                     self.record.push(entry);
                 }
+                Some(Output::Tell { stage, message }) => self.remotes.tell(stage, message),
+                Some(Output::Leave { stage }) => self.remotes.leave(stage),
                 Some(Output::Ended) => return Ok(Drained::Ended),
             }
         }
@@ -223,6 +246,14 @@ impl<'a> Conversation<'a> {
     fn hear(&mut self, request: Result<Option<EnforceRequest>, Status>) -> Result<(), Failure> {
         let message = read(request)?;
         self.session.handle(message)?.map_err(|fault| Failure::Fault(fault.to_string()))
+    }
+
+    fn hear_remote(&mut self, stage: usize, heard: Heard) -> Result<(), Failure> {
+        let taken = match heard {
+            Heard::Said(said) => self.session.heard(stage, *said)?,
+            Heard::Lost(_, why) => self.session.remote_lost(stage, &why)?,
+        };
+        taken.map_err(|fault| Failure::Fault(fault.to_string()))
     }
 
     async fn say(&mut self, message: FromService) {
@@ -248,6 +279,7 @@ impl<'a> Conversation<'a> {
 
     /// The call is over: the stream is closed when its record is durable.
     async fn finish(mut self) {
+        self.remotes.finish();
         self.service.continuations.remember(self.record.summary());
         let durable = self.record.close().await;
         note(&durable, &self.service.metrics, &mut self.trace);

@@ -22,6 +22,7 @@ use tonic::{
 use super::{
     Answer, PolicyService,
     conversation::{self, Gates},
+    remotes::Channels,
     replies, reporting,
 };
 
@@ -35,11 +36,13 @@ pub(super) struct Enforcer {
     service: PolicyService,
     calls: TaskTracker,
     gates: Gates,
+    /// Of the thread that serves.
+    channels: Channels,
 }
 
 impl Enforcer {
     pub(super) fn new(service: PolicyService, calls: TaskTracker, gates: Gates) -> Self {
-        Self { service, calls, gates }
+        Self { service, calls, gates, channels: Channels::default() }
     }
 }
 
@@ -101,7 +104,8 @@ impl StreamingService<EnforceRequest> for Enforcer {
         let service = self.service.clone();
         let parent = request.metadata().get("traceparent").and_then(|value| parse_traceparent(value.to_str().ok()?));
         let requests = request.into_inner();
-        self.calls.spawn(conversation::converse(service, requests, parent, replier, self.gates.clone()));
+        let (gates, channels) = (self.gates.clone(), self.channels.clone());
+        self.calls.spawn(conversation::converse(service, requests, parent, replier, gates, channels));
         ready(Ok(Response::new(replies)))
     }
 }

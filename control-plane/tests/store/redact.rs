@@ -126,7 +126,10 @@ fn recorded(started: CallStarted) -> Vec<EntryBody> {
     let outputs = std::iter::from_fn(|| session.poll());
     let entry = |output| match output {
         luthien_policy::Output::Record(entry) => Some(entry.body),
-        luthien_policy::Output::Say(_) | luthien_policy::Output::Ended => None,
+        luthien_policy::Output::Say(_)
+        | luthien_policy::Output::Tell { .. }
+        | luthien_policy::Output::Leave { .. }
+        | luthien_policy::Output::Ended => None,
     };
     outputs.filter_map(entry).collect()
 }

@@ -258,14 +258,6 @@ pub(crate) fn joins_texts(dialect: Dialect) -> bool {
     }
 }
 
-/// Whether the dialect knows alternative answers.
-pub(crate) fn has_choices(dialect: Dialect) -> bool {
-    match dialect {
-        Dialect::OpenAiChat | Dialect::Gemini => true,
-        Dialect::AnthropicMessages | Dialect::OpenAiResponses => false,
-    }
-}
-
 /// Whether only a response that has begun can fail within a stream.
 pub(crate) fn fails_begun(dialect: Dialect) -> bool {
     match dialect {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use luthien_proto::{
     Request,
     message::Edit,
-    request::{Content, Message, Sampling, Tool},
+    request::{self, Content, Message, Sampling, Tool},
 };
 use serde_json::Value;
 use thiserror::Error;
@@ -28,45 +28,6 @@ pub enum Error {
     #[error("the field {0:?} is edited past the request model")]
     Named(String),
 }
-
-/// The top-level fields, of whatever dialect, that the request model names as a whole: written over by a field of the same
-/// name, a request would be another one than policies and driver have seen.
-const NAMED: [&str; 34] = [
-    "frequency_penalty",
-    "functions",
-    "generationConfig",
-    "input",
-    "instructions",
-    "logprobs",
-    "max_completion_tokens",
-    "max_output_tokens",
-    "max_tokens",
-    "messages",
-    "model",
-    "n",
-    "contents",
-    "parallel_tool_calls",
-    "presence_penalty",
-    "prompt_cache_key",
-    "reasoning_effort",
-    "response_format",
-    "safety_identifier",
-    "seed",
-    "service_tier",
-    "stop",
-    "stop_sequences",
-    "store",
-    "stream",
-    "system",
-    "systemInstruction",
-    "temperature",
-    "tool_choice",
-    "toolConfig",
-    "tools",
-    "top_k",
-    "top_logprobs",
-    "top_p",
-];
 
 /// Changes the request as all edits together say; what none of them names stays. Positions are those of the request as it
 /// is: edits do not move each other. Of several that set the same thing the last one counts.
@@ -121,7 +82,7 @@ impl Changes {
                 Edit::System(system) => changes.system = Some(system),
                 Edit::Tools(tools) => changes.tools = Some(tools),
                 Edit::Sampling(sampling) => changes.sampling = Some(sampling),
-                Edit::Field(name, _) if NAMED.contains(&name.as_str()) => return Err(Error::Named(name)),
+                Edit::Field(name, _) if request::is_named(&name) => return Err(Error::Named(name)),
                 Edit::Field(name, value) => changes.fields.push((name, value)),
             }
         }

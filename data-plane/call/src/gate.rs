@@ -9,10 +9,11 @@ use bytes::Bytes;
 use luthien_proto::{
     event::{BlockKey, CallError, Chunk, Delta, Event, FinishReason, Kind, Step},
     message::{Decision, Interest, Level, Verdict},
+    proxy::View,
 };
 use thiserror::Error;
 
-use crate::{stats, stats::Stats, view::View};
+use crate::{stats, stats::Stats};
 
 /// A verdict that can't be: the policy service is at fault.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

@@ -9,10 +9,7 @@ pub mod edits;
 pub mod sse;
 
 mod gate;
-mod reporter;
 mod stats;
 mod tail;
-mod turn;
 mod upstream;
-mod view;
 mod writer;

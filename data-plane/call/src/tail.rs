@@ -5,9 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use luthien_proto::event::{BlockKey, Event, Step};
+use luthien_proto::{
+    event::{BlockKey, Event, Step},
+    proxy::turn::is_clients_tool_call,
+};
 
-use crate::{gate::Released, turn::is_clients_tool_call};
+use crate::gate::Released;
 
 /// Keeps back what stands behind a tool call.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use luthien_proto::{
     event::{BlockDelta, BlockStarted, CallError, Delta, Event, FinishReason, Kind, Started, Step},
     json::Extras,
+    proxy::{Turn, turn},
     request::Dialect,
 };
 
@@ -11,7 +12,6 @@ use crate::{
     conversion::Leaving,
     dialect::{self, ResponseEncoder},
     gate::Released,
-    turn::{self, Turn},
 };
 
 /// Writes one response.

@@ -58,7 +58,9 @@ impl Rig {
         let mut session = Session::begin(policies.clone(), call(dialect));
         let admission = std::iter::from_fn(|| session.poll()).find_map(|output| match output {
             Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }) => Some(admission),
-            Output::Say(_) | Output::Ended => panic!("before Admission: {output:?}"),
+            Output::Say(_) | Output::Ended | Output::Tell { .. } | Output::Leave { .. } => {
+                panic!("before Admission: {output:?}")
+            }
             Output::Record(_) => None,
         });
         let admission = admission.expect("an Admission is owed");
@@ -208,6 +210,7 @@ impl Rig {
             assert!(!self.ended, "something follows the end: {output:?}");
             match output {
                 Output::Record(entry) => assert!(serde_json::to_string(&entry).is_ok()),
+                Output::Tell { .. } | Output::Leave { .. } => panic!("no policy is remote"),
                 Output::Ended => self.ended = true,
                 Output::Say(FromService { message, seen }) => {
                     assert_eq!(seen, self.messages);

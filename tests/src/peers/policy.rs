@@ -10,13 +10,17 @@ use luthien_proto::wire::{
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Certificate, Identity, ServerTlsConfig},
+};
 
 use super::within;
 
 /// A scripted policy service, on a free port of the loopback. It stops when it is dropped.
 #[derive(Debug)]
 pub struct PolicyService {
+    scheme: &'static str,
     address: SocketAddr,
     calls: mpsc::Receiver<Conversation>,
     reports: mpsc::Receiver<CallReport>,
@@ -26,6 +30,18 @@ pub struct PolicyService {
 impl PolicyService {
     /// Starts one.
     pub async fn start() -> Self {
+        Self::start_on(tonic::transport::Server::builder(), "http").await
+    }
+
+    /// Starts one that speaks TLS: with that certificate, and to clients alone whose certificate that authority has signed.
+    pub async fn start_tls(certificate: &str, key: &str, client_ca: &str) -> Self {
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        let tls = tls.client_ca_root(Certificate::from_pem(client_ca));
+        let server = tonic::transport::Server::builder().tls_config(tls).expect("a certificate and its key");
+        Self::start_on(server, "https").await
+    }
+
+    async fn start_on(mut server: tonic::transport::Server, scheme: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on the loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (sender, calls) = mpsc::channel(16);
@@ -34,16 +50,16 @@ impl PolicyService {
         reporter.set_serving::<PolicyServiceServer<Service>>().await;
         let serving = tokio::spawn(async move {
             let policies = PolicyServiceServer::new(Service(sender, reported));
-            let server = tonic::transport::Server::builder().add_service(health).add_service(policies);
+            let server = server.add_service(health).add_service(policies);
             let served = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
             served.expect("the listener works for as long as the test");
         });
-        Self { address, calls, reports, serving }
+        Self { scheme, address, calls, reports, serving }
     }
 
     /// Where it listens, for a configuration.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Waits for the next call, and for its first message.
@@ -116,9 +132,12 @@ impl Conversation {
     pub async fn hear(&mut self) -> Option<enforce_request::Message> {
         let request = within("the proxy to say something", self.from.message()).await.ok()??;
         let message = request.message.expect("the proxy says something");
-        if matches!(message, enforce_request::Message::Chunks(_) | enforce_request::Message::Block(_)) {
-            self.seen += 1;
-        }
+        self.seen += u64::from(matches!(
+            message,
+            enforce_request::Message::Chunks(_)
+                | enforce_request::Message::Block(_)
+                | enforce_request::Message::Consultation(_)
+        ));
         Some(message)
     }
 

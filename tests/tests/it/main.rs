@@ -32,6 +32,7 @@ mod protocol;
 mod python;
 mod record;
 mod relay;
+mod remote;
 mod replacement;
 mod replay;
 mod sdk;

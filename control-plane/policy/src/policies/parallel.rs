@@ -1,7 +1,7 @@
 //! `parallel`: judges that work at once, and must all agree.
 //!
-//! All of them see the same input. What they all pass, passes; what the first of them makes of a block that it changes is
-//! what becomes of the block, and the others are not waited for. Only judges may be in it: what another policy changes, the
+//! All of them see the same input. What they all pass, passes; what one of them refuses is refused, and the others are not
+//! waited for. What one of them writes anew waits for the others. Only judges may be in it: what another policy changes, the
 //! others would not have seen.
 
 use std::{collections::BTreeSet, sync::Arc};

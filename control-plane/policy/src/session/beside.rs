@@ -12,12 +12,17 @@ use crate::{
     stage::{Ask, Link, parse},
 };
 
+/// So many answers may come before their questions.
+const EARLY_MAX: usize = 256;
+
 /// What is to be said of it.
 #[derive(Debug)]
 pub(super) struct Beside {
     /// Consults, and cancellations.
     asks: Vec<Ask>,
     interest: Option<Interest>,
+    /// Answers to questions that were not asked yet.
+    early: Vec<Consultation>,
     /// Whether the proxy takes interest that falls.
     can_lower: bool,
 }
@@ -25,27 +30,37 @@ pub(super) struct Beside {
 impl Beside {
     /// `can_lower`: whether the proxy takes interest that falls.
     pub fn new(can_lower: bool) -> Self {
-        Self { asks: Vec::new(), interest: None, can_lower }
+        Self { asks: Vec::new(), interest: None, early: Vec::new(), can_lower }
     }
 }
 
 impl Session {
     /// The answer to a consult came.
     pub(super) fn consulted(&mut self, consultation: &Consultation) -> Result<(), Fault> {
-        let (index, policy, id) = self.asked(&consultation.id).ok_or(Fault::Unasked)?;
-        self.seen += 1;
+        let asked = self.asked(&consultation.id);
+        if asked.is_none() && !self.is_to_come(&consultation.id) {
+            return Err(Fault::Unasked);
+        }
+        self.taken += 1;
+        match asked {
+            Some((index, policy, id)) => self.take_answer(index, policy, id, consultation),
+            None => self.beside.early.push(consultation.clone()),
+        }
+        self.note_beside();
+        self.answer();
+        Ok(())
+    }
+
+    fn take_answer(&mut self, index: usize, policy: &str, id: ConsultId, consultation: &Consultation) {
         self.recorder.answered(consultation);
         if self.state == State::Open {
             let mut out = Vec::new();
-            let ran = self.stages[index].consulted(policy, id, &consultation.events, &mut self.common, &mut out);
+            let ran = self.stages[index].consulted(policy, id, consultation, &mut self.common, &mut out);
             self.flow(index + 1, out);
             if let Err(failure) = ran {
                 self.fail(failure);
             }
         }
-        self.note_beside();
-        self.answer();
-        Ok(())
     }
 
     /// Takes note of what the hooks wanted done beside the response.
@@ -60,6 +75,17 @@ impl Session {
         if std::mem::take(&mut self.common.lowered) {
             self.note_interest();
         }
+        self.take_early();
+    }
+
+    /// Takes the answers that came before their questions, now that these were asked.
+    fn take_early(&mut self) {
+        let Some(at) = self.beside.early.iter().position(|early| self.asked(&early.id).is_some()) else { return };
+        let consultation = self.beside.early.remove(at);
+        if let Some((index, policy, id)) = self.asked(&consultation.id) {
+            self.take_answer(index, policy, id, &consultation);
+        }
+        self.note_beside();
     }
 
     fn note_interest(&mut self) {
@@ -108,5 +134,13 @@ impl Session {
         let (policy, id) = parse(id)?;
         let index = self.stages.iter().position(|link| link.standing(policy, id).is_some())?;
         Some((index, policy, id))
+    }
+
+    /// Whether a question of that id may still be asked, although its answer is here. In a call that goes on a remote policy
+    /// may be slower than the session before was, and so may all that stands behind it.
+    fn is_to_come(&self, id: &str) -> bool {
+        let Some((policy, id)) = parse(id) else { return false };
+        let is_later = self.stages.iter().find_map(|link| link.asked(policy)).is_some_and(|asked| asked < id.0);
+        is_later && self.beside.early.len() < EARLY_MAX && self.stages.iter().any(|link| link.remote().is_some())
     }
 }

@@ -1,7 +1,5 @@
 //! The request, shown to the policies one after the other, and what they say to it.
 
-use std::sync::Arc;
-
 use luthien_proto::message::{Admission, CallStarted, Interest, Level, Reject, capability};
 use serde_json::Value;
 
@@ -11,20 +9,20 @@ use crate::{
     draft::Draft,
     entry::request_json,
     policy::Stop,
-    stage::{Common, Failure, Link},
+    stage::{Common, Failure, Link, Word},
 };
 
 const NO_ANSWERS: &str = "a policy answers this call, and the proxy is not able to say that";
 const NO_EDITS: &str = "the policies changed the request, and the proxy is not able to send it so";
 
-/// A request that the policies have seen.
+/// A request that the policies see.
 pub(super) struct Shown {
-    pub stages: Vec<Link>,
-    pub common: Common,
     pub stopped: Option<Stopped>,
     /// With the request as they left it.
     started: CallStarted,
     draft: Draft,
+    /// The link of the chain that sees it next.
+    next: usize,
 }
 
 /// Why a call does not go upstream.
@@ -46,7 +44,7 @@ impl Stopped {
         Self::by_nobody(Reject { status: 500, type_: String::new(), message })
     }
 
-    fn by_failure(failure: Failure, pipeline: &Pipeline) -> Self {
+    pub fn by_failure(failure: Failure, pipeline: &Pipeline) -> Self {
         let error = Self::error(format!("policy {} failed", pipeline.name_of(failure.index)));
         Self { index: Some(failure.index), failure: Some(failure), ..error }
     }
@@ -65,23 +63,44 @@ impl Stopped {
 }
 
 impl Shown {
-    /// Shows the request to each policy as those before it left it.
-    pub fn new(pipeline: &Arc<Pipeline>, mut started: CallStarted, before: &Before) -> Self {
-        let can_consult = can(&started, capability::CONSULT);
-        let mut common = Common { can_consult, ..Common::default() };
+    /// The request, and the chain that is to see it.
+    pub fn new(
+        pipeline: &Pipeline,
+        mut started: CallStarted,
+        before: &Before,
+        common: &mut Common,
+    ) -> (Self, Vec<Link>) {
         let mut draft = Draft::new(&started.request);
         let edited = draft.apply(&mut started.request, before.edits.clone());
         let uneditable = edited.err().map(|error| Stopped::error(format!("the request could not be changed: {error}")));
-        let (stages, failure) = begin_stages(pipeline, &started, &mut common);
+        let (stages, failure) = begin_stages(pipeline, &started, common);
         let failed = failure.map(|failure| Stopped::by_failure(failure, pipeline));
-        let mut shown = Self { stages, common, stopped: None, started, draft };
-        shown.stopped = before.rejection().or(uneditable).or(failed).or_else(|| shown.show(pipeline));
-        shown
+        let stopped = before.rejection().or(uneditable).or(failed);
+        (Self { stopped, started, draft, next: 0 }, stages)
+    }
+
+    /// Shows the request to each policy as those before it left it; `false`: the next one has not answered.
+    pub fn show(&mut self, pipeline: &Pipeline, stages: &mut [Link], common: &mut Common) -> bool {
+        while self.stopped.is_none()
+            && let Some(link) = stages.get_mut(self.next)
+        {
+            match link.request(&mut self.started, &mut self.draft, common) {
+                Ok(Word::Waits) => return false,
+                Ok(Word::Goes) => self.next += 1,
+                Ok(Word::Stops(index, stop)) => self.stopped = Some(Stopped::by_policy(index, stop, &self.started)),
+                Err(failure) => self.stopped = Some(Stopped::by_failure(failure, pipeline)),
+            }
+        }
+        let is_impossible = self.draft.is_edited() && !can(&self.started, capability::EDITS);
+        if self.stopped.is_none() && is_impossible {
+            self.stopped = Some(Stopped::error(NO_EDITS.to_owned()));
+        }
+        true
     }
 
     /// What is said to a call that nobody has admitted yet.
-    pub fn decide(&mut self, pipeline: &Pipeline, before: &Before) -> Admission {
-        let wanted = self.stages.iter().map(Link::interest).fold(Interest::all(Level::Record), Interest::join);
+    pub fn decide(&mut self, pipeline: &Pipeline, stages: &[Link], before: &Before) -> Admission {
+        let wanted = stages.iter().map(Link::interest).fold(Interest::all(Level::Record), Interest::join);
         if self.stopped.is_none() {
             self.stopped = before.rejection_of(wanted);
         }
@@ -92,18 +111,6 @@ impl Shown {
     /// The request as the policies left it, if they changed it.
     pub fn changed(&self) -> Option<Value> {
         self.draft.is_edited().then(|| request_json(&self.started.request))
-    }
-
-    fn show(&mut self, pipeline: &Pipeline) -> Option<Stopped> {
-        for stage in &mut self.stages {
-            match stage.request(&mut self.started, &mut self.draft, &mut self.common) {
-                Ok(None) => {}
-                Ok(Some((index, stop))) => return Some(Stopped::by_policy(index, stop, &self.started)),
-                Err(failure) => return Some(Stopped::by_failure(failure, pipeline)),
-            }
-        }
-        let is_impossible = self.draft.is_edited() && !can(&self.started, capability::EDITS);
-        is_impossible.then(|| Stopped::error(NO_EDITS.to_owned()))
     }
 }
 
@@ -116,7 +123,7 @@ fn begin_stages(pipeline: &Pipeline, started: &CallStarted, common: &mut Common)
     let (mut failure, mut index) = (None, 0);
     let stages = pipeline.policies().iter().map(|policy| {
         let (link, begun) = Link::begin(index, policy, started, common);
-        index += link.stages().len();
+        index += link.len();
         failure = failure.or(begun.err());
         link
     });

@@ -11,6 +11,11 @@ use super::{
 use crate::policy::{ConsultId, Consulted, ConsultedOutput, Hook, Notes, Place, Voice};
 
 impl Stage {
+    /// How many consults of the policy there were.
+    pub fn asked(&self) -> u64 {
+        self.consults.asked()
+    }
+
     /// How a consult of the policy stands.
     pub fn standing(&self, id: ConsultId) -> Option<Standing> {
         self.consults.standing(id)
@@ -49,7 +54,7 @@ impl Stage {
         let voice = Voice {
             slots: &mut self.slots,
             notes: Notes { to: &mut common.notes, policy: self.policy.name(), seq: 0 },
-            next_block: &mut common.next_block,
+            next_block: common.keys.of(self.index),
             asking: Asking { consults: &mut self.consults, to, is_possible },
             random: &mut self.random,
             interest: None,

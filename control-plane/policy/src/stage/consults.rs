@@ -38,6 +38,11 @@ impl Consults {
         !self.running.is_empty()
     }
 
+    /// How many were asked so far.
+    pub fn asked(&self) -> u64 {
+        self.asked
+    }
+
     /// `None`: it was never asked, or has been answered.
     pub fn standing(&self, id: ConsultId) -> Option<Standing> {
         let of = |ids: &BTreeSet<u64>, standing| ids.contains(&id.0).then_some(standing);

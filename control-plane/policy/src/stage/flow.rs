@@ -2,9 +2,11 @@
 
 use luthien_proto::{
     Event,
-    event::{BlockKey, FinishReason},
+    event::FinishReason,
     message::{Annotation, Consult},
 };
+
+use super::keys::Keys;
 
 /// What a stage takes in and lets out.
 #[derive(Clone, Debug)]
@@ -79,8 +81,8 @@ impl Stages {
 pub(crate) struct Common {
     /// What the policies noted, and nobody has taken yet.
     pub notes: Vec<Annotation>,
-    /// The key of the next block that a policy makes.
-    pub next_block: u32,
+    /// The keys of the next blocks that policies make.
+    pub keys: Keys,
     /// Whether anything can be kept from the client: before Admission, and where any policy gated anything then.
     pub can_close: bool,
     /// Whether the proxy is able to ask models.
@@ -89,6 +91,8 @@ pub(crate) struct Common {
     pub asks: Vec<Ask>,
     /// Whether a policy wants less than before.
     pub lowered: bool,
+    /// Whether a policy wants the upstream to be read no further, and nobody has said so yet.
+    pub cancel_upstream: bool,
 }
 
 /// What is to be said of a consult.
@@ -102,11 +106,12 @@ impl Default for Common {
     fn default() -> Self {
         Self {
             notes: Vec::new(),
-            next_block: BlockKey::POLICY_FIRST.0,
+            keys: Keys::default(),
             can_close: true,
             can_consult: false,
             asks: Vec::new(),
             lowered: false,
+            cancel_upstream: false,
         }
     }
 }

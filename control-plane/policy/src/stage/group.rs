@@ -1,8 +1,9 @@
 //! Judges that work at once, as one stage.
 //!
 //! Each takes in the same, in its own [`Stage`], with its own state, questions and coverage. Of a block that all of them
-//! pass, all passes. The first of them that changes anything of a block owns it: what it makes of the block is let out, and
-//! to the others the block is moot. What belongs to no block waits for all of them.
+//! pass, all passes. The first of them that refuses a block owns it: what it says instead is let out, and to the others the
+//! block is moot. What one of them writes anew waits for the others, who may refuse it; of several, the first in order is let
+//! out, whoever was faster. What belongs to no block waits for all of them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,7 +19,7 @@ use luthien_proto::{
 use super::{
     Stage,
     flow::{Common, End, Failure, Flow, Moving, Stages},
-    slots::{EventSlot, Slot, block_of},
+    slots::{Change, EventSlot, Slot, block_of},
 };
 use crate::policy::{ConsultId, Policy, Ruling};
 
@@ -30,8 +31,10 @@ pub(crate) struct Group {
     rows: VecDeque<Row>,
     /// The number of the first row.
     front: u64,
-    /// Who changed what block.
+    /// Who refused what block.
     owners: BTreeMap<BlockKey, usize>,
+    /// Of those who wrote a block anew, the first in order.
+    rewriters: BTreeMap<BlockKey, usize>,
     /// Who changed anything since the last mark.
     changed: Stages,
     /// Whether one of them has ended the response.
@@ -81,8 +84,16 @@ impl Group {
             all_begun = all_begun.and(begun);
         }
         let owed = members.iter().map(|_| VecDeque::new()).collect();
-        let (rows, owners) = (VecDeque::new(), BTreeMap::new());
-        let group = Self { members, owed, rows, front: 0, owners, changed: Stages::default(), ended: false };
+        let group = Self {
+            members,
+            owed,
+            rows: VecDeque::new(),
+            front: 0,
+            owners: BTreeMap::new(),
+            rewriters: BTreeMap::new(),
+            changed: Stages::default(),
+            ended: false,
+        };
         (group, all_begun)
     }
 
@@ -158,18 +169,27 @@ impl Group {
         Ok(())
     }
 
-    /// Takes down what one of them has decided. What it changed the others let go of.
+    /// Takes down what one of them has decided. What it refused the others let go of.
     fn hear(&mut self, index: usize, common: &mut Common) -> Result<(), Failure> {
         self.take_down(index);
-        for block in self.members[index].slots.take_changed_blocks() {
-            if self.owners.contains_key(&block) {
-                continue;
+        for (block, change) in self.members[index].slots.take_changed_blocks() {
+            match change {
+                Change::Refused if !self.owners.contains_key(&block) => self.refused(block, index, common)?,
+                Change::Refused => {}
+                Change::Rewritten => {
+                    let first = self.rewriters.entry(block).or_insert(index);
+                    *first = index.min(*first);
+                }
             }
-            self.owners.insert(block, index);
-            for other in (0..self.members.len()).filter(|other| *other != index) {
-                self.members[other].moot(block, common)?;
-                self.take_down(other);
-            }
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, block: BlockKey, by: usize, common: &mut Common) -> Result<(), Failure> {
+        self.owners.insert(block, by);
+        for other in (0..self.members.len()).filter(|other| *other != by) {
+            self.members[other].moot(block, common)?;
+            self.take_down(other);
         }
         Ok(())
     }
@@ -210,7 +230,7 @@ impl Group {
     }
 
     fn let_row_out(&mut self, row: Row, common: &mut Common, out: &mut Vec<Flow>) {
-        let owner = row.block.and_then(|block| self.owners.get(&block).copied());
+        let owner = row.block.and_then(|block| self.owners.get(&block).or(self.rewriters.get(&block)).copied());
         match row.flow {
             Flow::Mark { seq, gated, by } => {
                 let by = by.and(std::mem::take(&mut self.changed));

@@ -79,7 +79,16 @@ impl Stage {
             Ruling::Hold if event.is_some() => self.tallies.ruled(place, &ruling),
             Ruling::Hold | Ruling::Pass | Ruling::Replace(_) => {}
         }
-        self.slots.push(Slot::Event(EventSlot { seq, arrived_us, event, place, seen, ruling, injected }));
+        self.slots.push(Slot::Event(EventSlot {
+            seq,
+            arrived_us,
+            event,
+            place,
+            seen,
+            before: Vec::new(),
+            ruling,
+            injected,
+        }));
         Ok(())
     }
 
@@ -111,7 +120,7 @@ impl Stage {
         let voice = Voice {
             slots: &mut self.slots,
             notes: Notes { to: &mut common.notes, policy: self.policy.name(), seq },
-            next_block: &mut common.next_block,
+            next_block: common.keys.of(self.index),
             asking: Asking { consults: &mut self.consults, to, is_possible },
             random: &mut self.random,
             interest: None,

@@ -22,7 +22,16 @@ pub(crate) struct Slots {
     /// Whether the stage changed anything since the last mark.
     changed: bool,
     /// The blocks of which something was changed, if somebody asks for them.
-    changed_blocks: Option<Vec<BlockKey>>,
+    changed_blocks: Option<Vec<(BlockKey, Change)>>,
+}
+
+/// What was done to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is not let through.
+    Refused,
+    /// It is, with other content.
+    Rewritten,
 }
 
 /// One place in the queue.
@@ -43,6 +52,8 @@ pub(crate) struct EventSlot {
     pub place: Place,
     /// Whether the policy has a hook that saw it.
     pub seen: bool,
+    /// Put before it, whatever becomes of it.
+    pub before: Vec<Event>,
     pub ruling: Ruling,
     /// Put behind it.
     pub injected: Vec<Event>,
@@ -141,13 +152,21 @@ impl Slots {
         Some(slot)
     }
 
+    /// Puts events before one that is held.
+    pub fn put_before(&mut self, held: Held, events: Vec<Event>) {
+        let slot = held.0.checked_sub(self.front).and_then(|at| self.queue.get_mut(usize::try_from(at).ok()?));
+        if let Some(Slot::Event(slot)) = slot {
+            slot.before.extend(events);
+        }
+    }
+
     /// From now on it is known of which blocks something was changed.
     pub fn watch_changes(&mut self) {
         self.changed_blocks = Some(Vec::new());
     }
 
     /// The blocks of which something was changed since the last time.
-    pub fn take_changed_blocks(&mut self) -> Vec<BlockKey> {
+    pub(super) fn take_changed_blocks(&mut self) -> Vec<(BlockKey, Change)> {
         self.changed_blocks.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -165,7 +184,8 @@ impl Slots {
         }
     }
 
-    fn let_out(&mut self, slot: Slot, out: &mut Vec<Flow>) {
+    /// Lets out what was taken out.
+    pub fn let_out(&mut self, slot: Slot, out: &mut Vec<Flow>) {
         match slot {
             Slot::Event(slot) => self.let_event_out(slot, out),
             Slot::Mark { seq, gated, by } => {
@@ -181,9 +201,10 @@ impl Slots {
     }
 
     fn let_event_out(&mut self, slot: EventSlot, out: &mut Vec<Flow>) {
-        let EventSlot { seq, arrived_us, event, ruling, injected, .. } = slot;
+        let EventSlot { seq, arrived_us, event, before, ruling, injected, .. } = slot;
         let mut push = |event| out.push(Flow::Event(Moving { seq, arrived_us, event }));
-        self.changed |= !injected.is_empty();
+        self.changed |= !before.is_empty() || !injected.is_empty();
+        before.into_iter().for_each(&mut push);
         match ruling {
             Ruling::Pass => event.into_iter().chain(injected).for_each(push),
             Ruling::Replace(events) => {
@@ -225,12 +246,22 @@ impl EventSlot {
         self.event.as_ref().and_then(block_of)
     }
 
-    fn tell_change(&self, to: &mut Option<Vec<BlockKey>>) {
-        if let Some(to) = to
-            && !matches!(self.ruling, Ruling::Pass | Ruling::Hold)
-        {
-            to.extend(self.block());
+    fn tell_change(&self, to: &mut Option<Vec<(BlockKey, Change)>>) {
+        if let (Some(to), Some(event)) = (to, &self.event) {
+            to.extend(self.change(event));
         }
+    }
+
+    fn change(&self, event: &Event) -> Option<(BlockKey, Change)> {
+        let block = block_of(event)?;
+        let starts = |event: &Event| matches!(event.step, Step::BlockStarted(_)) && block_of(event) == Some(block);
+        let change = match &self.ruling {
+            Ruling::Pass | Ruling::Hold => return None,
+            Ruling::Replace(events) if starts(event) && !events.iter().any(starts) => Change::Refused,
+            Ruling::Replace(_) => Change::Rewritten,
+            Ruling::End { .. } => Change::Refused,
+        };
+        Some((block, change))
     }
 
     fn is_held(&self) -> bool {

@@ -15,6 +15,8 @@ pub(crate) struct Tallies([Counts; Place::ALL.len()]);
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     hooks: [u64; Hook::ALL.len()],
+    /// What a policy was told that somebody else serves.
+    pub told: u64,
     pub unseen: u64,
     pub held: u64,
     pub undecided: u64,
@@ -56,8 +58,9 @@ impl Tallies {
 impl Counts {
     fn to_tally(&self) -> Tally {
         let ran = Hook::ALL.into_iter().zip(self.hooks).filter(|(_, times)| *times > 0);
+        let told = (self.told > 0).then_some(("told", self.told));
         Tally {
-            hooks: ran.map(|(hook, times)| (hook.name(), times)).collect(),
+            hooks: ran.map(|(hook, times)| (hook.name(), times)).chain(told).collect(),
             unseen: self.unseen,
             passed: self.passed,
             held: self.held,

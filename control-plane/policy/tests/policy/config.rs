@@ -20,7 +20,7 @@ fn an_unknown_kind_lists_the_kinds() {
         "nope",
         json!({}),
         expect![[
-            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, tool_call_judge, llm_judge, no_yapping, no_apologies, plain_dashes, prefer_uv, block_dangerous_commands, block_web_requests, block_sensitive_file_writes, parallel, canned_answers, debug_logging"#
+            r#"policies[0] (p).kind: unknown kind "nope"; there are: noop, string_replacement, tool_call_rules, tool_call_judge, llm_judge, no_yapping, no_apologies, plain_dashes, prefer_uv, block_dangerous_commands, block_web_requests, block_sensitive_file_writes, parallel, remote, canned_answers, debug_logging"#
         ]],
     );
 }

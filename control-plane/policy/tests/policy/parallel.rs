@@ -97,6 +97,48 @@ fn each_call_of_a_turn_has_its_own_outcome() {
 }
 
 #[test]
+fn what_is_written_anew_waits_for_those_who_may_refuse_it() {
+    let events = response([text(0, ["one"]), tool(1, "rm", &["{}"])]);
+    let arguments = r#"{"decision":"replace","arguments":{"a":1}}"#;
+    let mut proxy = grouped(json!([reader("r"), judge("a")]));
+    proxy.respond(&events, &[1]);
+    proxy.answer("r/1", &json!({ "decision": "replace", "text": "two" }).to_string());
+    assert_eq!(read(&proxy.released), ["text: two"], "nobody else reads texts");
+    proxy.answer("r/2", arguments);
+    assert_eq!(read(&proxy.released), ["text: two"]);
+    assert!(proxy.cancelled.is_empty());
+    proxy.answer("a/1", &opinion(0.9));
+    assert_eq!(read(&proxy.released), ["text: two", "text: a: no rm"]);
+
+    let mut proxy = grouped(json!([reader("r"), judge("a")]));
+    proxy.respond(&events[4..], &[1]);
+    proxy.answer("a/1", &opinion(0.1));
+    proxy.answer("r/1", arguments);
+    assert_eq!(read(&proxy.released), ["call rm: {\"a\":1}"]);
+}
+
+#[test]
+fn of_several_that_write_a_text_anew_the_first_in_order_stands() {
+    let replace = |text: &str| json!({ "decision": "replace", "text": text }).to_string();
+    for order in [["r/1", "s/1"], ["s/1", "r/1"]] {
+        for (of_s, expected) in
+            [(replace("of s"), "text: of r"), ("?".to_owned(), "text: This text was refused: it could not be judged")]
+        {
+            let mut s = reader("s");
+            s["config"]["retries"] = json!(0);
+            let mut proxy = grouped(json!([reader("r"), s]));
+            proxy.respond(&response([text(0, ["one"])]), &[1]);
+            for id in order {
+                if proxy.running.contains(id) {
+                    proxy.answer(id, if id == "r/1" { "{\"decision\":\"replace\",\"text\":\"of r\"}" } else { &of_s });
+                }
+            }
+            assert_eq!(read(&proxy.released), [expected]);
+        }
+    }
+}
+
+#[test]
 fn a_rule_that_refuses_spares_the_judges() {
     for policies in [
         json!([judge("a"), rules("r", json!([{ "tool": "rm" }]))]),
@@ -302,7 +344,7 @@ fn one_that_ends_the_response_ends_it_for_all() {
 #[test]
 fn one_that_fails_when_it_hears_that_a_block_is_moot_fails_like_any_other() {
     let drops: Act = |_, seen, out| {
-        if matches!(seen.event.step, Step::BlockDelta(_)) {
+        if seen.block.is_some() {
             out.drop_chunk();
         }
         Ok(())
@@ -318,7 +360,7 @@ fn one_that_fails_when_it_hears_that_a_block_is_moot_fails_like_any_other() {
         Ok(())
     };
     for (failure_mode, expected) in
-        [(FailureMode::Closed, vec!["text: ", "failed: policy a failed"]), (FailureMode::Open, vec!["text: "])]
+        [(FailureMode::Closed, vec!["failed: policy a failed"]), (FailureMode::Open, vec![])]
     {
         let late = Scripted { failure_mode, ..scripted("a", late) };
         let mut proxy = together([late, scripted("b", drops)]);
@@ -396,8 +438,13 @@ fn answer_all(proxy: &mut Proxy, order: &[prop::sample::Index], bad: impl Fn(&st
         let running: Vec<String> = proxy.running.iter().cloned().collect();
         let id = &running[order.next().unwrap().index(running.len())];
         let is_bad = bad(&id[..1], &data(&proxy.consults[id]));
-        let is_reader = id.starts_with('r');
+        let is_reader = id.starts_with(['r', 's']);
+        let is_call = data(&proxy.consults[id])["tool"].is_string();
         let answer = match (is_reader, is_bad) {
+            (true, true) if id.starts_with('s') => match is_call {
+                true => json!({ "decision": "replace", "arguments": { "of": "s" } }).to_string(),
+                false => json!({ "decision": "replace", "text": "of s" }).to_string(),
+            },
             (false, is_bad) => opinion(if is_bad { 0.9 } else { 0.1 }),
             (true, false) => PASS.to_owned(),
             (true, true) => json!({ "decision": "replace", "text": "no" }).to_string(),
@@ -446,11 +493,12 @@ proptest! {
             match policy {
                 "a" => content.contains('a'),
                 "b" => content.contains("b"),
+                "s" => content.contains("c"),
                 _ => content.contains("cc"),
             }
         };
         let outcome = |order: &[prop::sample::Index]| {
-            let mut proxy = grouped(json!([judge("a"), judge("b"), reader("r")]));
+            let mut proxy = grouped(json!([judge("a"), judge("b"), reader("r"), reader("s")]));
             if early {
                 let (first, rest) = events.split_at(events.len() / 2);
                 proxy.respond(first, &batches);
@@ -471,7 +519,9 @@ proptest! {
             let asked = |policies: &str| policies.chars().any(|policy| bad(&policy.to_string(), &json!({ "text": content })));
             match line.split_once(' ').unwrap().0 {
                 "call" if asked("abr") => "text: no".to_owned(),
+                "call" if asked("s") => format!("{}: {{\"of\":\"s\"}}", line.split_once(':').unwrap().0),
                 "text:" if asked("r") => "text: no".to_owned(),
+                "text:" if asked("s") => "text: of s".to_owned(),
                 _ => line,
             }
         }).collect();

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     audit::is_on_record,
+    peers::Peers,
     response::{response, text},
 };
 
@@ -61,6 +62,10 @@ pub struct Proxy {
     seq: u64,
     frontier: u64,
     messages: u64,
+    /// How many of them the session said that it had taken.
+    pub seen: u64,
+    /// Those who serve remote policies.
+    peers: Peers,
 }
 
 struct Recorded {
@@ -95,10 +100,17 @@ pub fn call(dialect: Dialect) -> CallStarted {
 }
 
 /// Polls the session up to its Admission.
-fn admitted(session: &mut Session) -> (Admission, Vec<Value>) {
+fn admitted(session: &mut Session, peers: &mut Peers) -> (Admission, Vec<Value>) {
     let mut entries = Vec::new();
     loop {
-        match session.poll().expect("an admission is owed") {
+        let Some(output) = session.poll() else {
+            let (stage, said) = peers.next().expect("an admission is owed");
+            session.heard(stage, said).unwrap();
+            continue;
+        };
+        match output {
+            Output::Tell { stage, message } => peers.tell(stage, message),
+            Output::Leave { stage } => peers.leave(stage),
             Output::Record(entry) => entries.push(json!(entry)),
             Output::Say(FromService { message: Reply::Admission(admission), seen: 0 }) => return (admission, entries),
             other => panic!("{other:?}"),
@@ -126,6 +138,11 @@ impl Proxy {
         Self::start_session(Session::begin(set.clone(), started.clone()), set, started)
     }
 
+    /// Those who serve its remote policies answer.
+    pub fn start_with_peers(set: Arc<PolicySet>, started: CallStarted, peers: Peers) -> Self {
+        Self::start_served(Session::begin(set.clone(), started.clone()), set, started, peers)
+    }
+
     /// What it says is on record before it is said, or the test fails.
     pub fn start_strict(set: Arc<PolicySet>) -> Self {
         let (started, before) = (call(Dialect::OpenAiChat), Before { audit: Audit::Strict, ..Before::default() });
@@ -133,8 +150,12 @@ impl Proxy {
         Self { audit: Audit::Strict, ..Self::start_session(session, set, started) }
     }
 
-    pub fn start_session(mut session: Session, set: Arc<PolicySet>, started: CallStarted) -> Self {
-        let (admission, entries) = admitted(&mut session);
+    pub fn start_session(session: Session, set: Arc<PolicySet>, started: CallStarted) -> Self {
+        Self::start_served(session, set, started, Peers::default())
+    }
+
+    fn start_served(mut session: Session, set: Arc<PolicySet>, started: CallStarted, mut peers: Peers) -> Self {
+        let (admission, entries) = admitted(&mut session, &mut peers);
         let interest = match &admission.decision {
             AdmissionDecision::Forward(forward) => forward.interest,
             AdmissionDecision::Reject(_) | AdmissionDecision::Answer(_) => Interest::all(Level::Record),
@@ -167,6 +188,8 @@ impl Proxy {
             seq: 0,
             frontier: 0,
             messages: 0,
+            seen: 0,
+            peers,
         }
     }
 
@@ -199,7 +222,8 @@ impl Proxy {
         let before = Before { audit: self.audit, ..Before::default() };
         self.session = Session::resume_with(self.set.clone(), resumed, self.started.clone(), before);
         self.lost.push(std::mem::take(&mut self.entries));
-        self.messages = 0;
+        (self.messages, self.seen) = (0, 0);
+        self.peers.restart();
         self.drain();
         for message in rebatched(self.told.clone(), &self.anew) {
             self.handle(message);
@@ -290,20 +314,49 @@ impl Proxy {
     fn handle(&mut self, message: ToService) {
         self.session.handle(message).unwrap();
         self.messages += 1;
+        self.peers.tick();
         let is_answered = self.drain();
-        assert!(is_answered || self.is_lost());
+        assert!(is_answered || self.is_lost() || !self.peers.is_empty());
+    }
+
+    /// All who serve remote policies answer.
+    pub fn flush(&mut self) {
+        while let Some((stage, said)) = self.peers.next() {
+            self.session.heard(stage, said).unwrap();
+            self.drain();
+            if self.is_lost() {
+                self.resume();
+            }
+        }
+        self.release();
+    }
+
+    /// The same, and models as [`Self::respond_and_answer`] has them.
+    pub fn flush_and_answer(&mut self) {
+        self.flush();
+        while !self.running.is_empty() {
+            self.respond_and_answer(&[], &[1], 0);
+            self.flush();
+        }
     }
 
     /// Whether anything was said.
     fn drain(&mut self) -> bool {
         let mut is_answered = false;
-        while !self.is_lost()
-            && let Some(output) = self.session.poll()
-        {
+        while !self.is_lost() {
+            let Some(output) = self.session.poll() else {
+                let Some((stage, said)) = self.peers.due() else { break };
+                self.session.heard(stage, said).unwrap();
+                continue;
+            };
             match output {
+                Output::Tell { stage, message } => self.peers.tell(stage, message),
+                Output::Leave { stage } => self.peers.leave(stage),
                 Output::Record(entry) => self.entries.push(json!(entry)),
                 Output::Say(FromService { message, seen }) => {
-                    assert_eq!(seen, self.messages);
+                    assert!(self.seen <= seen && seen <= self.messages);
+                    assert!(seen == self.messages || !self.peers.is_empty());
+                    self.seen = seen;
                     is_answered = true;
                     match message {
                         Reply::Verdict(verdict) => {
@@ -437,6 +490,7 @@ impl Proxy {
             match self.session.poll().expect("an end") {
                 Output::Record(entry) => self.entries.push(json!(entry)),
                 Output::Ended => break,
+                Output::Tell { .. } | Output::Leave { .. } => {}
                 Output::Say(said) => panic!("{said:?}"),
             }
         }

@@ -5,9 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use luthien_policy::{Before, Fault, Output, PolicySet, Session};
+use luthien_policy::{Before, Fault, Output, Owed, PolicySet, Session};
 use luthien_proto::{
-    ToService,
+    FromService, ToService,
     message::{CallResumed, CallStarted},
 };
 use thiserror::Error;
@@ -36,6 +36,19 @@ impl Guarded {
 
     pub(super) fn handle(&mut self, message: ToService) -> Result<Result<(), Fault>, Panicked> {
         self.guard(|session| session.handle(message))
+    }
+
+    pub(super) fn heard(&mut self, stage: usize, said: FromService) -> Result<Result<(), Fault>, Panicked> {
+        self.guard(|session| session.heard(stage, said))
+    }
+
+    pub(super) fn remote_lost(&mut self, stage: usize, why: &str) -> Result<Result<(), Fault>, Panicked> {
+        self.guard(|session| session.remote_lost(stage, why))
+    }
+
+    /// Nothing, of a session that is gone.
+    pub(super) fn owed(&mut self, stage: usize) -> Option<Owed> {
+        self.guard(|session| session.owed(stage)).ok().flatten()
     }
 
     pub(super) fn lost(&mut self) -> Result<(), Panicked> {

@@ -1,8 +1,8 @@
 //! What ends a call with an error of our own, and what the client is told of it.
 
-use luthien_proto::event::CallError;
+use luthien_proto::{event::CallError, proxy::turn};
 
-use crate::{gate, turn};
+use crate::gate;
 
 /// Why a call ends closed.
 #[derive(Debug)]

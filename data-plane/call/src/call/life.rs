@@ -10,6 +10,7 @@ use luthien_proto::{
         Admission, Applied, CallEnded, CallStarted, Consultation, FailureMode, Interest, Level, Outcome,
         ServiceFailure, capability,
     },
+    proxy::Reporter,
     request::Dialect,
 };
 
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     conversion::{Arriving, Response, id_prefix},
     dialect,
-    reporter::Reporter,
     stats::{Stats, UpstreamFailure},
     upstream::{Passage, Reader},
 };

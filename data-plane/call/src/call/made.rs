@@ -5,6 +5,7 @@ use luthien_proto::{
     event::{BlockKey, BlockKind, Usage},
     json::Extras,
     message::{Answer, Interest, Level},
+    proxy::turn::is_clients_tool_call,
     request::{Dialect, Request},
 };
 use serde_json::Value;
@@ -17,7 +18,6 @@ use super::{
 use crate::{
     conversion::{call_id, wants_usage},
     dialect,
-    turn::is_clients_tool_call,
 };
 
 impl Call {

@@ -9,6 +9,7 @@ use luthien_proto::{
         Admission, AdmissionDecision, Consult, Consultation, Decision, Edit, FailureMode, Forward, FromService,
         Interest, Level, Limits, Outcome, Reject, Reply, ServiceFailure, Verdict, capability,
     },
+    proxy::Reporter,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     life::{Call, Client, Service, Upstream},
     reported::Unheard,
 };
-use crate::{edits, reporter::Reporter, upstream::Arrival};
+use crate::{edits, upstream::Arrival};
 
 /// A window for less would never let the upstream be read, or be full of a keepalive.
 const LEAST_WINDOW: usize = 64;

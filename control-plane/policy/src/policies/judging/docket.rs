@@ -183,13 +183,14 @@ impl<L: Law> Docket<L> {
         match (sentence, &subject.what) {
             (Sentence::Pass, _) => pass(case, bench),
             (Sentence::Say(text), What::Call { .. }) => self.refuse(case, text, bench),
+            (Sentence::Say(text), What::Text) if found.is_err() => self.refuse(case, text, bench),
             (Sentence::Say(text), What::Text) if text.is_empty() => drop_all(case, bench),
             (Sentence::Say(text), What::Text) => put(case, Delta::Text(text), bench),
             (Sentence::Arguments(text), _) => put(case, Delta::Arguments(text), bench),
         }
     }
 
-    /// A text stands in place of the call.
+    /// A text stands in place of the block.
     fn refuse(&mut self, case: Case, text: String, bench: &mut impl Bench) {
         let mut instead = match &case.started {
             Some(started) => text_block(bench.block(), started.choice, text),

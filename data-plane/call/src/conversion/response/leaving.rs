@@ -9,10 +9,7 @@ use luthien_proto::{
 use serde_json::Value;
 
 use super::{annotations::Annotations, ids};
-use crate::{
-    conversion::{Kind, wrap},
-    dialect::has_choices,
-};
+use crate::conversion::{Kind, wrap};
 
 /// What is known of the answer before it starts.
 #[derive(Clone, Debug)]
@@ -113,7 +110,7 @@ impl Leaving {
             Step::Opaque(_) => {}
             Step::Ended => {
                 // The answers that were dropped may have been all that were finished.
-                if !has_choices(self.about.client) && !self.choice(0).finished {
+                if !self.about.client.has_choices() && !self.choice(0).finished {
                     self.finished(Finished::new(0, FinishReason::EndTurn), &Extras::NONE, out);
                 }
                 out.push(Step::Ended.into());
@@ -140,7 +137,7 @@ impl Leaving {
 
     fn block_started(&mut self, started: BlockStarted, out: &mut Vec<Event>) {
         let BlockStarted { block, choice, kind } = started;
-        if choice > 0 && !has_choices(self.about.client) {
+        if choice > 0 && !self.about.client.has_choices() {
             return self.open(block, State::Dropped);
         }
         let silent = |kind, thinking| State::Silent(BlockStarted { block, choice, kind }, thinking);
@@ -243,7 +240,7 @@ impl Leaving {
 
     fn finished(&mut self, finished: Finished, extras: &Extras, out: &mut Vec<Event>) {
         let Finished { choice, reason, stop_sequence, .. } = finished;
-        if choice > 0 && !has_choices(self.about.client) {
+        if choice > 0 && !self.about.client.has_choices() {
             return;
         }
         let said = self.choice(choice);

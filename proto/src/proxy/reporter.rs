@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use luthien_proto::{
+use crate::{
     event::{BlockDelta, BlockKey, Chunk, Delta, Event, Step},
     json::Extras,
     message::{Block, CallEnded, Consultation, Level, ToService},
@@ -107,6 +107,18 @@ impl Reporter {
         }
     }
 
+    /// Takes a block that came whole, and about how many bytes it is.
+    pub fn add_block(&mut self, block: Block, size: usize) {
+        self.unsent_bytes += size;
+        self.blocks.push_back((block, size));
+    }
+
+    /// The response is over: recorded blocks that never stopped are told as far as they came.
+    pub fn cut_off(&mut self) {
+        self.growing_bytes = 0;
+        self.blocks.extend(self.growing.drain(..).filter(|(block, _)| block.first != UNSET));
+    }
+
     /// The policy service has taken so many messages.
     ///
     /// # Errors
@@ -124,7 +136,7 @@ impl Reporter {
 
     /// The call is over: what is gathered goes, then this.
     pub fn end(&mut self, ended: CallEnded) {
-        self.blocks.extend(self.growing.drain(..).filter(|(block, _)| block.first != UNSET));
+        self.cut_off();
         self.ended = Ended::Due(ended);
     }
 

@@ -7,13 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use luthien_proto::{
+use thiserror::Error;
+
+use crate::{
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, FinishReason, Finished, Kind, Step},
     request::Dialect,
 };
-use thiserror::Error;
-
-use crate::dialect::has_choices;
 
 /// An event that can't be written where it stands.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub enum Error {
 }
 
 /// What has been written of a response.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Turn {
     places: Places,
     state: State,
@@ -57,7 +56,7 @@ pub struct Turn {
 }
 
 /// For which choices there is a place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Places {
     All,
     /// For the first. What else the upstream has is dropped where it is converted, with what a policy makes of it.
@@ -73,7 +72,7 @@ enum State {
     Over,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct OpenBlock {
     key: BlockKey,
     choice: u32,
@@ -89,7 +88,7 @@ enum Sort {
     Opaque,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Choice {
     number: u32,
     finished: bool,
@@ -102,7 +101,7 @@ struct Choice {
 impl Turn {
     /// For a client of that dialect.
     pub fn new(dialect: Dialect) -> Self {
-        let places = if has_choices(dialect) { Places::All } else { Places::First { dropped: BTreeSet::new() } };
+        let places = if dialect.has_choices() { Places::All } else { Places::First { dropped: BTreeSet::new() } };
         let (open, stopped, choices) = (Vec::new(), Vec::new(), Vec::new());
         Self { places, state: State::Idle, started: false, open, stopped, choices }
     }

@@ -1,7 +1,8 @@
 //! What a policy service sees that does not know every kind of block: the others as opaque ones.
 
-use luthien_proto::event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, Kind, Step, ToolCall};
 use serde_json::{Value, json};
+
+use crate::event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Event, Kind, Step, ToolCall};
 
 /// Shows events in the kinds that are known.
 #[derive(Debug)]
