@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
 import ipaddress
@@ -346,7 +347,9 @@ def serve(policy: Callable[[], Policy], address: str = "", **options: Any) -> No
 async def _serve(server: Server) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        # Not every system has them; an interrupt then ends the loop.
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await server.start()
     print(f"luthien: a policy service listens on http://{server.address}", file=sys.stderr, flush=True)
     await stop.wait()
