@@ -191,8 +191,9 @@ enum State {
     Open(Box<Streaming<EnforceResponse>>),
 }
 
-/// Ends with the service's first word.
-type Attempt = Pin<Box<dyn Future<Output = Result<(EnforceResponse, Streaming<EnforceResponse>), Status>> + Send>>;
+/// Ends with the service's first word, or with a close: one that was told the end of a call may have nothing to say.
+type Attempt = Pin<Box<dyn Future<Output = Result<Option<Opened>, Status>> + Send>>;
+type Opened = (EnforceResponse, Streaming<EnforceResponse>);
 
 impl<'a> Conversation<'a> {
     pub(crate) fn new(services: &'a Services, trace: &SpanContext) -> Self {
@@ -235,7 +236,8 @@ impl<'a> Conversation<'a> {
         let heard = match &mut self.stream {
             State::Closed => return std::future::pending().await,
             State::Open(stream) => stream.message().await,
-            State::Opening(attempt) => attempt.await.map(|(first, stream)| {
+            State::Opening(attempt) => attempt.await.map(|opened| {
+                let (first, stream) = opened?;
                 self.stream = State::Open(Box::new(stream));
                 Some(first)
             }),
@@ -263,7 +265,7 @@ async fn open(
     traceparent: Option<AsciiMetadataValue>,
     message: usize,
     silence: Option<Duration>,
-) -> Result<(EnforceResponse, Streaming<EnforceResponse>), Status> {
+) -> Result<Option<Opened>, Status> {
     let first_word = async {
         let mut grpc = Grpc::new(channel).max_decoding_message_size(message).max_encoding_message_size(message);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -272,8 +274,7 @@ async fn open(
             requests.metadata_mut().insert("traceparent", traceparent);
         }
         let mut stream = grpc.streaming(requests, ENFORCE, ProxyCodec::default()).await?.into_inner();
-        let closed = || Status::unavailable("closed the stream before its first word");
-        stream.message().await?.map(|first| (first, stream)).ok_or_else(closed)
+        Ok(stream.message().await?.map(|first| (first, stream)))
     };
     match silence {
         None => first_word.await,

@@ -283,6 +283,11 @@ impl<'a> Conversation<'a> {
         self.service.continuations.remember(self.record.summary());
         let durable = self.record.close().await;
         note(&durable, &self.service.metrics, &mut self.trace);
+        if durable.is_ok() {
+            for message in self.outbox.rest() {
+                self.replier.say(message).await;
+            }
+        }
         self.replier.close(durable.map_err(|not| Failure::from(not).status())).await;
     }
 

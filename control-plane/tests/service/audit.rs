@@ -107,6 +107,32 @@ async fn without_a_policy_everything_is_gated_and_passed_when_it_is_on_record() 
 }
 
 #[tokio::test]
+async fn of_a_call_that_is_over_everything_is_counted_before_the_stream_is_closed() {
+    let (plane, id) = (Plane::start(STRICT), Uuid::now_v7());
+    let mut stream = plane.enforce().await;
+    stream.tell(started_to_be_resumed(id));
+    let admission = stream.admission().await;
+    stream.tell(response("Hello"));
+    while through(&mut stream).await < 6 {}
+    drop(stream);
+
+    let mut stream = plane.enforce().await;
+    stream.tell(resumed(1, Some(admission), 6));
+    stream.tell(started_to_be_resumed(id));
+    let stall = Stall::begin(&plane).await;
+    stream.tell(response("Hello"));
+    stream.end(Outcome::Delivered);
+    // What is heard by then is heard before anything is on record.
+    plane.ask("/readyz", &[]).await;
+    stall.end().await;
+    let mut seen = 0;
+    while let Some(reply) = stream.replies.message().await.unwrap() {
+        seen = reply.seen;
+    }
+    assert_eq!(seen, 1);
+}
+
+#[tokio::test]
 async fn what_is_said_waits_in_order_until_it_is_on_record_and_life_is_shown_meanwhile() {
     let (plane, id) = (Plane::start(STRICT), Uuid::now_v7());
     let mut stream = plane.enforce().await;

@@ -141,7 +141,7 @@ impl Reporter {
     }
 
     /// What to tell next.
-    pub fn next(&mut self) -> Option<ToService> {
+    pub fn next_told(&mut self) -> Option<ToService> {
         if let Some(consultation) = self.consultations.pop_front() {
             self.told += 1;
             return Some(ToService::Consultation(consultation));

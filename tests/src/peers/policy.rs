@@ -72,6 +72,16 @@ impl PolicyService {
         }
     }
 
+    /// Waits for the next stream, whatever its first message is.
+    pub async fn stream(&mut self) -> Conversation {
+        within("a stream at the policy service", self.calls.recv()).await.expect("the service runs")
+    }
+
+    /// Whether nothing has come that nobody has waited for.
+    pub fn is_idle(&mut self) -> bool {
+        self.calls.try_recv().is_err() && self.reports.try_recv().is_err()
+    }
+
     /// Waits for the next report of a call that nobody had at its end.
     pub async fn report(&mut self) -> CallReport {
         within("a report at the policy service", self.reports.recv()).await.expect("the service runs")
@@ -179,13 +189,8 @@ impl Conversation {
         let forward = Forward { interest: Some(interest), limits, known_kinds, ..Forward::default() };
         let decision = Some(admission::Decision::Forward(forward));
         let (revision, pipeline) = ("ab".repeat(32), vec!["scripted".to_owned()]);
-        self.say(enforce_response::Message::Admission(Admission {
-            revision,
-            pipeline,
-            decision,
-            ..Admission::default()
-        }))
-        .await;
+        let capabilities = vec!["resume".to_owned()];
+        self.say(enforce_response::Message::Admission(Admission { revision, pipeline, decision, capabilities })).await;
     }
 
     /// Says: pass.

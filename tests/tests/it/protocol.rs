@@ -5,15 +5,16 @@ mod echo;
 mod faults;
 
 use luthien_proto::wire::{
-    self, Interest, Level, Outcome, Reject, Verdict, admission, enforce_response, event, verdict,
+    self, Interest, Level, Outcome, Reject, Verdict, admission, enforce_request, enforce_response, event, verdict,
 };
 use luthien_tests::{
     fixtures,
-    harness::Ask,
+    harness::{Ask, Signal},
     peers::{Gate, policy::text_block, upstream::Reply},
     validate::{Dialect, sse},
 };
 use serde_json::json;
+use tonic::Status;
 
 use bench::{Bench, Seqs};
 
@@ -240,6 +241,30 @@ async fn a_client_that_waits_is_kept_alive_without_seeing_anything() {
         call.pass(last).await;
         assert_eq!(answer.stream(dialect).await.text(), ORIGINAL);
     }
+}
+
+#[tokio::test]
+async fn a_service_that_takes_a_call_over_at_its_end_may_close_without_a_word() {
+    let mut bench = Bench::with(json!({"takeover": "20s"})).await;
+    for dialect in Dialect::ALL {
+        let (asking, mut call, seqs) = bench.undecided(dialect).await;
+        call.pass(seqs.last).await;
+        assert_eq!(asking.await.unwrap().stream(dialect).await.text(), ORIGINAL);
+        call.ended().await;
+        call.fail(Status::unavailable("killed")).await;
+
+        let mut call = bench.service.stream().await;
+        let mut told = Vec::new();
+        while let Some(message) = call.hear().await {
+            told.push(message);
+        }
+        assert!(matches!(told.first(), Some(enforce_request::Message::CallResumed(_))), "{told:?}");
+        assert!(matches!(told.last(), Some(enforce_request::Message::CallEnded(_))), "{told:?}");
+        call.close();
+    }
+    bench.data.process.signal(Signal::Term);
+    assert_eq!(bench.data.process.exit().await.code, Some(0));
+    assert!(bench.service.is_idle(), "it was asked again, or told that nobody had the end");
 }
 
 #[tokio::test]

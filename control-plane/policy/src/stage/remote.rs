@@ -256,7 +256,7 @@ impl Remote {
         match self.phase {
             Phase::Unasked | Phase::Failed => None,
             Phase::Asked | Phase::Answered(_) | Phase::Judging => {
-                self.first.take().map(ToService::CallStarted).or_else(|| self.reporter.next())
+                self.first.take().map(ToService::CallStarted).or_else(|| self.reporter.next_told())
             }
         }
     }

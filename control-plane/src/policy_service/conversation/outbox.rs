@@ -27,6 +27,11 @@ impl Outbox {
         None
     }
 
+    /// What waits, now that everything is on record.
+    pub(super) fn rest(self) -> impl Iterator<Item = FromService> {
+        self.waiting.into_iter().map(|(_, message)| message)
+    }
+
     /// The next message, when it may leave.
     pub(super) async fn due(&mut self) -> FromService {
         let Some((behind, _)) = self.waiting.front() else { return pending().await };

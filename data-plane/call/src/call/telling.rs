@@ -30,7 +30,7 @@ impl Call {
         }
         match self.service {
             Service::Judging | Service::Unheeded | Service::Told if self.stream.is_open() => {
-                while let Some(message) = self.reporter.next() {
+                while let Some(message) = self.reporter.next_told() {
                     self.tell(message);
                 }
             }

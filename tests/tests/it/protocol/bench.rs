@@ -28,12 +28,15 @@ impl Bench {
     }
 
     pub async fn with(timeouts: serde_json::Value) -> Self {
+        // A script plays one stream: no other one takes its call over.
+        let mut all = json!({"takeover": "0s"});
+        for (name, value) in timeouts.as_object().unwrap() {
+            all[name] = value.clone();
+        }
         let folder = TempDir::new().unwrap();
         let (service, upstream) = (PolicyService::start().await, Upstream::start().await);
         let mut section = data_plane_section(&upstream, &[service.url()]);
-        section["timeouts"] = timeouts;
-        // A script plays one stream: no other one takes its call over.
-        section["timeouts"]["takeover"] = json!("0s");
+        section["timeouts"] = all;
         let data = DataPlane::start(folder.path(), "data-plane", &section).await;
         Self { service, upstream, data, _folder: folder }
     }
