@@ -1,6 +1,7 @@
 //! The Python package (`clients/python`): its examples as policy services of real data planes, its harness over a real export, its
 //! client at a real control plane, and its own tests.
 
+mod conformance;
 mod installed;
 mod service;
 
