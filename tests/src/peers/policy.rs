@@ -142,17 +142,29 @@ impl Conversation {
     }
 
     /// Takes in chunks, and says to be at it, until one of them shows what is looked for.
+    ///
+    /// # Panics
+    /// When the proxy says something else, or nothing more.
     pub async fn chunks_until(&mut self, last: impl Fn(&wire::event::Event) -> bool) -> Vec<Chunk> {
+        self.chunks_if_any(last).await.expect("the proxy does not let go")
+    }
+
+    /// The same; `None`: the proxy let go of the stream before it said a chunk.
+    ///
+    /// # Panics
+    /// When it says something else, or lets go later.
+    pub async fn chunks_if_any(&mut self, last: impl Fn(&wire::event::Event) -> bool) -> Option<Vec<Chunk>> {
         let mut chunks = Vec::new();
         loop {
             match self.hear().await {
                 Some(enforce_request::Message::Chunks(batch)) => chunks.extend(batch.chunks),
+                None if chunks.is_empty() => return None,
                 other => panic!("the proxy said {other:?} behind {chunks:?}"),
             }
             self.working().await;
             let steps = chunks.iter().filter_map(|chunk| chunk.event.as_ref()?.event.as_ref());
             if steps.into_iter().any(&last) {
-                return chunks;
+                return Some(chunks);
             }
         }
     }
