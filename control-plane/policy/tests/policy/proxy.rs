@@ -244,7 +244,7 @@ impl Proxy {
         }
     }
 
-    /// The same; and each consult is answered when so many messages more have been sent, or at the end.
+    /// The same; and each consult is answered when so many messages more have been sent, or at the end: to equal questions, the same.
     pub fn respond_and_answer(&mut self, events: &[Event], batches: &[usize], delay: usize) {
         let mut batches = batches.iter().cycle();
         let (mut rest, mut due) = (events, Vec::new());
@@ -264,7 +264,8 @@ impl Proxy {
                         r#"{"decision":"replace","text":"so ab"}"#,
                         r#"{"decision":"replace","arguments":{"a":"ab"}}"#,
                     ];
-                    let which = id.bytes().map(usize::from).sum::<usize>();
+                    let asked = format!("{:?}", self.consults[&id].request);
+                    let which = asked.bytes().map(usize::from).sum::<usize>();
                     self.answer(&id, answers[which % answers.len()]);
                 }
             }
