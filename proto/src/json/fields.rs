@@ -160,11 +160,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes out a field if it satisfies the conversion, or is null.
-    fn take<T>(
-        &mut self,
-        key: &str,
-        convert: impl FnOnce(Borrowed<'a>) -> Result<T, Borrowed<'a>>,
-    ) -> Option<T> {
+    fn take<T>(&mut self, key: &str, convert: impl FnOnce(Borrowed<'a>) -> Result<T, Borrowed<'a>>) -> Option<T> {
         let at = self.0.iter().position(|(known, _)| known == key)?;
         match convert(std::mem::take(&mut self.0[at].1)) {
             Ok(taken) => {
@@ -266,12 +262,7 @@ impl PartialEq<Value> for Borrowed<'_> {
             }
             (
                 Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array(_) | Self::Object(_),
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::String(_)
-                | Value::Array(_)
-                | Value::Object(_),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
             ) => false,
         }
     }

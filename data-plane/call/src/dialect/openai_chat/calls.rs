@@ -146,8 +146,12 @@ impl Call {
         let form = match type_ {
             Some("function") => Some(ToolForm::Function),
             Some("custom") => Some(ToolForm::Custom),
-            None | Some(_) if entry.get("function").is_some_and(|inner| inner.as_object().is_some()) => Some(ToolForm::Function),
-            None | Some(_) if entry.get("custom").is_some_and(|inner| inner.as_object().is_some()) => Some(ToolForm::Custom),
+            None | Some(_) if entry.get("function").is_some_and(|inner| inner.as_object().is_some()) => {
+                Some(ToolForm::Function)
+            }
+            None | Some(_) if entry.get("custom").is_some_and(|inner| inner.as_object().is_some()) => {
+                Some(ToolForm::Custom)
+            }
             None => return Err("a call without a name"),
             Some(_) => None,
         };

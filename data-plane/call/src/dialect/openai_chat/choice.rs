@@ -185,7 +185,9 @@ impl Choice {
     fn call(&mut self, delta: &mut Fields<'_>, keys: &mut Keys, events: &mut Vec<Event>) -> Result<(), DecodeError> {
         let mut steps = Vec::new();
         for entry in delta.take_array("tool_calls").into_iter().flatten() {
-            let Borrowed::Object(entry) = entry else { return Err(self.error("an entry of its tool_calls is no object")) };
+            let Borrowed::Object(entry) = entry else {
+                return Err(self.error("an entry of its tool_calls is no object"));
+            };
             self.calls.fragment(self.index, entry, keys, &mut steps)?;
         }
         if delta.contains_key("tool_calls") {

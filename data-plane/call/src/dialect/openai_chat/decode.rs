@@ -15,10 +15,7 @@ use super::{
     envelope::Envelope,
     failure, place, usage,
 };
-use crate::dialect::{
-    DecodeError, broken_off,
-    fields::read_object,
-};
+use crate::dialect::{DecodeError, broken_off, fields::read_object};
 
 const DONE: &[u8] = b"[DONE]";
 
@@ -90,12 +87,7 @@ impl Decoder {
     }
 
     /// The steps of an entry in `choices`; and what is left of it if none of them can have it.
-    fn choice(
-        &mut self,
-        at: u32,
-        entry: Borrowed<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<Option<Value>, DecodeError> {
+    fn choice(&mut self, at: u32, entry: Borrowed<'_>, events: &mut Vec<Event>) -> Result<Option<Value>, DecodeError> {
         let Borrowed::Object(mut entry) = entry else {
             return Err(DecodeError::new(format!("choices[{at}]"), "it is no object"));
         };
@@ -159,9 +151,7 @@ pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, Decod
     }
     match body.get_mut("choices") {
         Some(Borrowed::Array(choices)) => choices.iter_mut().try_for_each(message_to_delta)?,
-        Some(
-            Borrowed::Null | Borrowed::Bool(_) | Borrowed::Number(_) | Borrowed::String(_) | Borrowed::Object(_),
-        )
+        Some(Borrowed::Null | Borrowed::Bool(_) | Borrowed::Number(_) | Borrowed::String(_) | Borrowed::Object(_))
         | None => {
             return Err(DecodeError::new("response body", "it has no list of choices"));
         }

@@ -1,6 +1,10 @@
 //! What every chunk of a stream repeats.
 
-use luthien_proto::{Event, Step, event::Started, json::{Borrowed, Fields}};
+use luthien_proto::{
+    Event, Step,
+    event::Started,
+    json::{Borrowed, Fields},
+};
 use serde_json::Value;
 
 use super::place;
