@@ -112,11 +112,11 @@ impl Load<'_> {
         if self.is_crowd_at_full_speed() && self.cell.kind == Kind::Whole {
             goals.push(self.absolute("a plain request: CPU, µs", cpu, 90.0, floor_cpu, GATED));
         }
-        if self.is_paced(1000) {
-            if let Some((kib, floor)) = ours.memory().zip(floor.memory()) {
-                goals.push(self.goal("an open gated call: memory, × the floor's", kib / floor, MEMORY));
-                goals.push(self.absolute("an open gated call: KiB", kib, 45.0, floor, MEMORY));
-            }
+        if self.is_paced(1000)
+            && let Some((kib, floor)) = ours.memory().zip(floor.memory())
+        {
+            goals.push(self.goal("an open gated call: memory, × the floor's", kib / floor, MEMORY));
+            goals.push(self.absolute("an open gated call: KiB", kib, 45.0, floor, MEMORY));
         }
         goals
     }
