@@ -1,13 +1,14 @@
 //! JSON that hides nothing: parsing that refuses duplicate keys, and the fields that a model has no place for.
 
+mod extras;
 mod fields;
 mod read;
-
-use std::fmt;
+mod strict;
 
 use serde::de::Error as _;
 use serde_json::{Map, Value};
 
+pub use extras::Extras;
 pub use fields::{Borrowed, Fields};
 
 /// Parses one JSON text (RFC 8259), and refuses an object that names a key twice: readers disagree on which one counts,
@@ -16,7 +17,7 @@ pub use fields::{Borrowed, Fields};
 /// # Errors
 /// Syntax (with line and column), nesting deeper than 128, numbers out of range, invalid UTF-8, duplicate keys.
 pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
-    read(text).map(Value::from)
+    read::read(text).map(Value::from)
 }
 
 /// As [`parse`], and borrows from the text what it can.
@@ -24,7 +25,7 @@ pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
 /// # Errors
 /// As [`parse`].
 pub fn read(text: &[u8]) -> Result<Borrowed<'_>, serde_json::Error> {
-    serde_json::from_slice(text)
+    read::read(text)
 }
 
 /// As [`parse`], for a text that has to be an object.
@@ -47,71 +48,6 @@ pub fn type_name(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
-    }
-}
-
-/// Fields that a message has no place for, in their order. Costs one pointer while there are none.
-#[derive(Clone, Default, PartialEq)]
-pub struct Extras(Option<Box<Map<String, Value>>>);
-
-impl Extras {
-    /// No fields.
-    pub const NONE: Self = Self(None);
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// The field of that name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.as_ref()?.get(name)
-    }
-
-    /// The fields, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.0.iter().flat_map(|map| map.iter())
-    }
-
-    /// The fields as a JSON object; empty if there are none.
-    pub fn into_map(self) -> Map<String, Value> {
-        self.0.map(|map| *map).unwrap_or_default()
-    }
-
-    /// Adds a field, or changes it.
-    pub fn insert(&mut self, name: impl Into<String>, value: Value) {
-        self.0.get_or_insert_default().insert(name.into(), value);
-    }
-
-    /// The fields as JSON text; empty if there are none.
-    pub fn to_text(&self) -> String {
-        self.0.as_ref().map(|map| Value::Object((**map).clone()).to_string()).unwrap_or_default()
-    }
-
-    /// Reads what [`Self::to_text`] wrote.
-    ///
-    /// # Errors
-    /// As [`parse_object`].
-    pub fn from_text(text: &str) -> Result<Self, serde_json::Error> {
-        match text {
-            "" => Ok(Self::NONE),
-            text => parse_object(text.as_bytes()).map(Self::from),
-        }
-    }
-}
-
-impl From<Map<String, Value>> for Extras {
-    fn from(map: Map<String, Value>) -> Self {
-        Self((!map.is_empty()).then(|| Box::new(map)))
-    }
-}
-
-impl fmt::Debug for Extras {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            None => f.write_str("{}"),
-            Some(map) => write!(f, "{}", Value::Object((**map).clone())),
-        }
     }
 }
 

@@ -8,8 +8,6 @@ use std::{borrow::Cow, fmt};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
-use super::Extras;
-
 /// A JSON value that borrows from its text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Borrowed<'a> {
@@ -154,6 +152,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether nothing in it is nested deeper.
+    pub(super) fn is_shallow(&self, depth: usize) -> bool {
+        self.iter().all(|(_, value)| value.is_shallow(depth))
+    }
+
     /// The fields, owned.
     pub fn into_map(self) -> Map<String, Value> {
         self.0.into_iter().map(|(key, value)| (key.into_owned(), value.into())).collect()
@@ -220,6 +223,15 @@ impl<'a> Borrowed<'a> {
     /// The field of that name, if it is an object.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key)
+    }
+
+    fn is_shallow(&self, depth: usize) -> bool {
+        match (self, depth.checked_sub(1)) {
+            (Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_), _) => true,
+            (Self::Array(items), Some(depth)) => items.iter().all(|item| item.is_shallow(depth)),
+            (Self::Object(fields), Some(depth)) => fields.is_shallow(depth),
+            (Self::Array(_) | Self::Object(_), None) => false,
+        }
     }
 
     /// Whether it says nothing: null, or empty.
@@ -290,12 +302,6 @@ impl From<Borrowed<'_>> for Value {
 impl From<Fields<'_>> for Value {
     fn from(fields: Fields<'_>) -> Self {
         Self::Object(fields.into_map())
-    }
-}
-
-impl From<Fields<'_>> for Extras {
-    fn from(fields: Fields<'_>) -> Self {
-        if fields.is_empty() { Self::NONE } else { fields.into_map().into() }
     }
 }
 

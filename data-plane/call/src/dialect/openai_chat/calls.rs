@@ -10,7 +10,6 @@ use luthien_proto::{
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, ToolCall, ToolForm},
     json::{Borrowed, Extras, Fields},
 };
-use serde_json::Value;
 
 use super::{choice::Keys, place};
 use crate::dialect::DecodeError;
@@ -244,8 +243,6 @@ fn take_arguments<'a>(inner: &mut Fields<'a>, key: &str) -> Option<Cow<'a, str>>
 
 fn rest(entry: Fields<'_>) -> Extras {
     let mut extras = Extras::NONE;
-    if !entry.is_empty() {
-        extras.insert(place::TOOL_CALL, Value::from(entry));
-    }
+    extras.insert_fields(place::TOOL_CALL, entry);
     extras
 }

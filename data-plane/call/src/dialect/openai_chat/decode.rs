@@ -6,7 +6,7 @@ use bytes::Bytes;
 use luthien_proto::{
     Event, Step,
     event::{BlockKind, CallError},
-    json::{Borrowed, Extras, Fields},
+    json::{Borrowed, Fields},
 };
 use serde_json::Value;
 
@@ -112,8 +112,8 @@ impl Decoder {
         let home = home(events, first).or_else(started);
         match home.and_then(|home| events.get_mut(home)) {
             Some(event) => {
-                insert(&mut event.extras, place::CHOICE, entry);
-                insert(&mut event.extras, place::DELTA, delta);
+                event.extras.insert_fields(place::CHOICE, entry);
+                event.extras.insert_fields(place::DELTA, delta);
                 Ok(None)
             }
             // All that the first chunk of another choice said may be that it begins: then that is a step.
@@ -213,7 +213,7 @@ fn place_rest(events: &mut Vec<Event>, rest: Fields<'_>, homeless: Vec<Value>) {
     if let Some(home) = home
         && homeless.is_empty()
     {
-        return insert(&mut events[home].extras, place::CHUNK, rest);
+        return events[home].extras.insert_fields(place::CHUNK, rest);
     }
     let mut rest = rest.into_map();
     if !homeless.is_empty() {
@@ -230,10 +230,4 @@ fn place_name(events: &mut Vec<Event>, name: Option<&str>) {
         events.push(Step::Opaque(Fields::new().into()).into());
     }
     events[0].extras.insert(place::EVENT, Value::from(name));
-}
-
-fn insert(extras: &mut Extras, place: &str, rest: Fields<'_>) {
-    if !rest.is_empty() {
-        extras.insert(place, Value::from(rest));
-    }
 }
