@@ -4,6 +4,7 @@ mod extras;
 mod fields;
 mod read;
 mod strict;
+mod text;
 mod write;
 
 use serde::de::Error as _;

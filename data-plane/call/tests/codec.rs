@@ -37,6 +37,8 @@ mod requests_responses;
 mod round_trip;
 #[path = "codec/show.rs"]
 mod show;
+#[path = "codec/spelling.rs"]
+mod spelling;
 #[path = "codec/sse.rs"]
 mod sse;
 #[path = "codec/stream.rs"]

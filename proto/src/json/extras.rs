@@ -153,7 +153,9 @@ impl From<Fields<'_>> for Extras {
         if fields.is_empty() {
             Self::NONE
         } else if fields.is_shallow(DEPTH) {
-            Self::text(fields.to_string())
+            let mut text = String::with_capacity(64);
+            fields.write(&mut text);
+            Self::text(text)
         } else {
             fields.into_map().into()
         }

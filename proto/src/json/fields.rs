@@ -82,13 +82,13 @@ impl<'a> Fields<'a> {
         let key = key.into();
         match self.get_mut(&key) {
             Some(known) => *known = value.into(),
-            None => self.push(key, value.into()),
+            None => self.push(key, value),
         }
     }
 
-    /// Adds a field that is not there.
-    pub(super) fn push(&mut self, key: Cow<'a, str>, value: Borrowed<'a>) {
-        self.0.push((key, value));
+    /// Adds a field of which there is none of that name yet.
+    pub fn push(&mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Borrowed<'a>>) {
+        self.0.push((key.into(), value.into()));
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Cow<'a, str>> {
@@ -372,11 +372,10 @@ impl From<u32> for Borrowed<'_> {
     }
 }
 
+/// Of fields with different names.
 impl<'a> FromIterator<(&'a str, Borrowed<'a>)> for Fields<'a> {
     fn from_iter<I: IntoIterator<Item = (&'a str, Borrowed<'a>)>>(fields: I) -> Self {
-        let mut made = Self::new();
-        fields.into_iter().for_each(|(key, value)| made.insert(key, value));
-        made
+        Self(fields.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 }
 

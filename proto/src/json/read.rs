@@ -4,12 +4,12 @@
 //! serde_json's to say ([`super::strict`]), and so is all of a text in which anything else is met: it is read once more,
 //! for what it means or for what is wrong with it. So this never accepts what serde_json does not.
 
-use memchr::memchr2;
 use serde_json::Error;
 
 use super::{
     fields::{Borrowed, Fields},
     strict::{self, Keys},
+    text::plain_len,
 };
 
 /// Deeper is rare.
@@ -29,13 +29,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Borrowed<'_>, Error> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// Whether there are bytes that may not stand in a string.
-    has_controls: bool,
 }
 
 impl<'a> Reader<'a> {
     fn whole(text: &'a str) -> Option<Borrowed<'a>> {
-        let mut reader = Self { text, at: 0, has_controls: has_controls(text.as_bytes()) };
+        let mut reader = Self { text, at: 0 };
         let value = match reader.next()? {
             b'{' => Borrowed::Object(reader.object(Fields::with_capacity(ROOM), DEPTH)?),
             first => reader.value(first, DEPTH)?,
@@ -112,16 +110,19 @@ impl<'a> Reader<'a> {
         let bytes = self.text.as_bytes();
         let mut is_plain = true;
         loop {
-            self.at += memchr2(b'"', b'\\', bytes.get(self.at..)?)? + 1;
-            if bytes[self.at - 1] == b'"' {
-                break;
+            self.at += plain_len(bytes.get(self.at..)?);
+            match bytes.get(self.at)? {
+                b'"' => break,
+                b'\\' => {
+                    is_plain = false;
+                    self.at += 2;
+                }
+                _ => return None,
             }
-            is_plain = false;
-            self.at += 1;
         }
-        let text = self.text.get(begin..self.at - 1)?;
-        if is_plain && !(self.has_controls && has_controls(text.as_bytes())) {
-            return Some(text.into());
+        self.at += 1;
+        if is_plain {
+            return self.text.get(begin..self.at - 1).map(Borrowed::from);
         }
         strict::read(bytes.get(begin - 1..self.at)?).ok()
     }
@@ -146,8 +147,4 @@ impl<'a> Reader<'a> {
         self.at = end;
         is_it.then_some(value)
     }
-}
-
-fn has_controls(bytes: &[u8]) -> bool {
-    bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20
 }

@@ -73,7 +73,7 @@ impl<'de> Visitor<'de> for Strict {
             if !keys.insert(&fields, &key) {
                 return Err(A::Error::custom(format_args!("duplicate key {key:?}")));
             }
-            let value = access.next_value()?;
+            let value: Borrowed<'de> = access.next_value()?;
             fields.push(key, value);
         }
         Ok(Borrowed::Object(fields))
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for Strict {
 
 /// The keys of an object so far.
 #[derive(Default)]
-pub(super) struct Keys<'a>(HashSet<Cow<'a, str>>);
+pub(super) struct Keys<'a>(Option<HashSet<Cow<'a, str>>>);
 
 impl<'a> Keys<'a> {
     /// Whether the key is new.
@@ -90,10 +90,7 @@ impl<'a> Keys<'a> {
         if fields.len() < MANY {
             return !fields.contains_key(key);
         }
-        if self.0.is_empty() {
-            self.0.extend(fields.keys().cloned());
-        }
-        self.0.insert(key.clone())
+        self.0.get_or_insert_with(|| fields.keys().cloned().collect()).insert(key.clone())
     }
 }
 

@@ -2,93 +2,79 @@
 
 use std::fmt::{self, Write};
 
-use super::fields::{Borrowed, Fields};
+use super::{
+    fields::{Borrowed, Fields},
+    text::plain_len,
+};
 
 impl Fields<'_> {
     /// Writes them as a JSON object, without white space.
-    ///
-    /// # Errors
-    /// `out` can't be written to.
-    pub fn write(&self, out: &mut impl Write) -> fmt::Result {
-        out.write_char('{')?;
+    pub fn write(&self, out: &mut String) {
+        out.push('{');
         for (at, (key, value)) in self.iter().enumerate() {
             if at > 0 {
-                out.write_char(',')?;
+                out.push(',');
             }
-            write_text(key, out)?;
-            out.write_char(':')?;
-            write_value(value, out)?;
+            write_text(key, out);
+            out.push(':');
+            write_value(value, out);
         }
-        out.write_char('}')
+        out.push('}');
     }
 }
 
+/// As JSON.
 impl fmt::Display for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f)
+        let mut text = String::new();
+        self.write(&mut text);
+        f.write_str(&text)
     }
 }
 
-fn write_value(value: &Borrowed<'_>, out: &mut impl Write) -> fmt::Result {
+fn write_value(value: &Borrowed<'_>, out: &mut String) {
     match value {
-        Borrowed::Null => out.write_str("null"),
-        Borrowed::Bool(true) => out.write_str("true"),
-        Borrowed::Bool(false) => out.write_str("false"),
-        Borrowed::Number(number) => write!(out, "{number}"),
+        Borrowed::Null => out.push_str("null"),
+        Borrowed::Bool(true) => out.push_str("true"),
+        Borrowed::Bool(false) => out.push_str("false"),
+        Borrowed::Number(number) => write_to(out, format_args!("{number}")),
         Borrowed::String(text) => write_text(text, out),
         Borrowed::Array(items) => {
-            out.write_char('[')?;
+            out.push('[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
-                    out.write_char(',')?;
+                    out.push(',');
                 }
-                write_value(item, out)?;
+                write_value(item, out);
             }
-            out.write_char(']')
+            out.push(']');
         }
         Borrowed::Object(fields) => fields.write(out),
     }
 }
 
-fn write_text(mut text: &str, out: &mut impl Write) -> fmt::Result {
-    out.write_char('"')?;
+fn write_text(mut text: &str, out: &mut String) {
+    out.push('"');
     loop {
         let (plain, rest) = text.split_at(plain_len(text.as_bytes()));
-        out.write_str(plain)?;
+        out.push_str(plain);
         let Some(special) = rest.bytes().next() else { break };
         match special {
-            b'"' => out.write_str("\\\"")?,
-            b'\\' => out.write_str("\\\\")?,
-            b'\n' => out.write_str("\\n")?,
-            b'\r' => out.write_str("\\r")?,
-            b'\t' => out.write_str("\\t")?,
-            0x08 => out.write_str("\\b")?,
-            0x0c => out.write_str("\\f")?,
-            control => write!(out, "\\u{control:04x}")?,
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
+            control => write_to(out, format_args!("\\u{control:04x}")),
         }
         text = &rest[1..];
     }
-    out.write_char('"')
+    out.push('"');
 }
 
-/// How many bytes stand for themselves in a JSON string before the first that does not: a quote, a backslash, a control
-/// character.
-fn plain_len(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks();
-    for (at, word) in words.iter().enumerate() {
-        let special = specials(u64::from_le_bytes(*word));
-        if special != 0 {
-            return at * size_of::<u64>() + special.trailing_zeros() as usize / 8;
-        }
-    }
-    let is_special = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
-    bytes.len() - rest.len() + rest.iter().position(is_special).unwrap_or(rest.len())
-}
-
-/// The highest bit of each byte that does not stand for itself, up to the first such byte; those above it mean nothing.
-fn specials(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xff;
-    let below = |word: u64, byte: u8| word.wrapping_sub(ONES * u64::from(byte)) & !word;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, b' ') | equal(b'"') | equal(b'\\')) & (ONES << 7)
+fn write_to(out: &mut String, what: fmt::Arguments<'_>) {
+    // A string takes all.
+    let _ = out.write_fmt(what);
 }

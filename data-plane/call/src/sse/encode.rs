@@ -18,7 +18,9 @@ pub fn write(out: &mut BytesMut, name: Option<&str>, data: &[u8]) {
 pub fn write_json(out: &mut BytesMut, name: Option<&str>, data: &Fields<'_>) {
     write_name(out, name);
     out.extend_from_slice(b"data: ");
-    data.write(out).expect("memory takes what is written");
+    let mut text = String::with_capacity(512);
+    data.write(&mut text);
+    out.extend_from_slice(text.as_bytes());
     out.extend_from_slice(b"\n\n");
 }
 

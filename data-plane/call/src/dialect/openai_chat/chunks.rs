@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use luthien_proto::{
-    Event,
+    Step,
     json::{Borrowed, Extras, Fields},
 };
 use serde_json::Value;
@@ -27,8 +27,8 @@ pub(super) struct Chunks {
 
 impl Chunks {
     /// Follows a step that is or was written.
-    pub(super) fn follow(&mut self, event: &Event) {
-        self.envelope.follow(event);
+    pub(super) fn follow(&mut self, step: &Step, extras: &Fields<'_>) {
+        self.envelope.follow(step, extras);
     }
 
     /// Notes that the client is told of a choice; whether that is news.
@@ -47,16 +47,15 @@ impl Chunks {
         self.choices.iter().filter(|(_, finished)| !**finished).map(|(at, _)| *at).collect()
     }
 
-    /// Writes a delta of a choice, and the word that finishes it.
-    pub(super) fn write(
-        &mut self,
+    /// Writes a delta of a choice, and the word that finishes it, with what else their step says.
+    pub(super) fn write<'a>(
+        &'a mut self,
         choice: u32,
-        delta: Fields<'_>,
-        word: Option<&str>,
-        extras: &Extras,
+        delta: Fields<'a>,
+        word: Option<&'a str>,
+        mut rest: Fields<'a>,
         out: &mut BytesMut,
     ) {
-        let mut rest = extras.fields();
         let mut message = delta;
         if self.begin(choice) {
             let mut begun = Fields::from_iter([("role", "assistant".into())]);
@@ -69,15 +68,15 @@ impl Chunks {
             Fields::from_iter([("index", choice.into()), ("delta", message.into()), ("finish_reason", word)]);
         merge_place(&mut entry, &mut rest, place::CHOICE);
         let mut chunk = self.envelope.fields(CHUNK);
-        chunk.insert("choices", vec![entry.into()]);
+        chunk.push("choices", vec![entry.into()]);
         merge_place(&mut chunk, &mut rest, place::CHUNK);
         sse::write_json(out, None, &chunk);
     }
 
     pub(super) fn write_usage(&self, usage: &Value, extras: &Extras, out: &mut BytesMut) {
         let mut chunk = self.envelope.fields(CHUNK);
-        chunk.insert("choices", Vec::new());
-        chunk.insert("usage", usage);
+        chunk.push("choices", Vec::new());
+        chunk.push("usage", usage);
         merge_place(&mut chunk, &mut extras.fields(), place::CHUNK);
         sse::write_json(out, None, &chunk);
     }
@@ -85,10 +84,10 @@ impl Chunks {
     /// The envelope stays the response's own, whatever stands in it here.
     pub(super) fn write_opaque(&self, fields: &Object, out: &mut BytesMut) {
         let mut chunk = self.envelope.fields(CHUNK);
-        chunk.insert("choices", fields.get("choices").map_or_else(|| Vec::new().into(), Borrowed::from));
+        chunk.push("choices", fields.get("choices").map_or_else(|| Vec::new().into(), Borrowed::from));
         for (key, value) in fields {
             if !chunk.contains_key(key) {
-                chunk.insert(key.as_str(), value);
+                chunk.push(key.as_str(), value);
             }
         }
         sse::write_json(out, None, &chunk);

@@ -57,7 +57,7 @@ enum Form {
 
 impl Encoder {
     pub(in crate::dialect) fn observe(&mut self, event: &Event) {
-        self.chunks.follow(event);
+        self.chunks.follow(&event.step, &event.extras.fields());
         match &event.step {
             // It is written as the beginning of choice 0.
             Step::Started(_) => {
@@ -90,19 +90,20 @@ impl Encoder {
 
     pub(in crate::dialect) fn encode(&mut self, event: &Event, out: &mut BytesMut) {
         let extras = &event.extras;
-        self.chunks.follow(event);
+        let rest = extras.fields();
+        self.chunks.follow(&event.step, &rest);
         match &event.step {
-            Step::Started(_) => self.chunks.write(0, object([("content", "".into())]), None, extras, out),
-            Step::BlockStarted(started) => self.begin(started, extras, out),
-            Step::BlockDelta(delta) => self.go_on(delta, extras, out),
+            Step::Started(_) => self.chunks.write(0, object([("content", "".into())]), None, rest, out),
+            Step::BlockStarted(started) => self.begin(started, extras, rest, out),
+            Step::BlockDelta(delta) => self.go_on(delta, extras, rest, out),
             Step::BlockStopped(block) => self.stop(*block, out),
             Step::Usage(usage) => {
-                let (known, rest) = self.usage.get_or_insert_default();
+                let (known, beside) = self.usage.get_or_insert_default();
                 usage::add(known, usage);
-                rest.clone_from(extras);
+                beside.clone_from(extras);
             }
             Step::Finished(finished) => {
-                self.chunks.write(finished.choice, Fields::new(), Some(words::word(finished)), extras, out);
+                self.chunks.write(finished.choice, Fields::new(), Some(words::word(finished)), rest, out);
                 self.chunks.finish(finished.choice);
             }
             Step::Opaque(rest) => self.opaque(rest, out),
@@ -110,26 +111,27 @@ impl Encoder {
             Step::Failed(error) => {
                 let body = failure::body(error);
                 let mut body = Fields::from(&body);
-                merge_fields(&mut body, extras.fields());
+                merge_fields(&mut body, rest);
                 sse::write_json(out, None, &body);
             }
         }
     }
 
-    fn begin(&mut self, started: &BlockStarted, extras: &Extras, out: &mut BytesMut) {
+    fn begin(&mut self, started: &BlockStarted, extras: &Extras, rest: Fields<'_>, out: &mut BytesMut) {
         let form = self.open(started);
+        let mut rest = rest;
         let encrypted;
         let delta = match (&form, &started.kind) {
             (Form::Call { index, form, .. }, BlockKind::ToolCall(call)) => {
                 let (type_, text) = words_of(*form);
                 let inner = object([("name", call.name.as_str().into()), (text, "".into())]);
                 let id = call.id.as_str().into();
-                entry(*index, object([("id", id), ("type", type_.into()), (type_, inner.into())]), extras)
+                entry(*index, object([("id", id), ("type", type_.into()), (type_, inner.into())]), &mut rest)
             }
             (Form::Legacy { .. }, BlockKind::ToolCall(call)) => {
-                legacy(object([("name", call.name.as_str().into()), ("arguments", "".into())]), extras)
+                legacy(object([("name", call.name.as_str().into()), ("arguments", "".into())]), &mut rest)
             }
-            (Form::Opaque { index }, BlockKind::Opaque(value)) => entry(*index, fields_of(value), extras),
+            (Form::Opaque { index }, BlockKind::Opaque(value)) => entry(*index, fields_of(value), &mut rest),
             (Form::Nowhere, BlockKind::RedactedThinking { data }) => {
                 next(&mut self.details, started.choice);
                 encrypted = details::encrypted(data, extras);
@@ -150,12 +152,13 @@ impl Encoder {
                 Fields::new()
             }
         };
-        self.chunks.write(started.choice, delta, None, extras, out);
+        self.chunks.write(started.choice, delta, None, rest, out);
     }
 
-    fn go_on(&mut self, delta: &BlockDelta, extras: &Extras, out: &mut BytesMut) {
+    fn go_on(&mut self, delta: &BlockDelta, extras: &Extras, rest: Fields<'_>, out: &mut BytesMut) {
         self.note_arguments(delta);
         let Some(block) = self.blocks.get(&delta.block) else { return };
+        let mut rest = rest;
         let signed;
         let fields = match (&block.form, &delta.delta) {
             (_, Delta::Text(text) | Delta::Arguments(text)) if text.is_empty() && extras.is_empty() => return,
@@ -168,13 +171,13 @@ impl Encoder {
             (Form::Call { index, form, .. }, Delta::Arguments(arguments)) => {
                 let (type_, text) = words_of(*form);
                 let inner = object([(text, arguments.as_str().into())]);
-                entry(*index, object([(type_, inner.into())]), extras)
+                entry(*index, object([(type_, inner.into())]), &mut rest)
             }
             (Form::Legacy { .. }, Delta::Arguments(text)) => {
-                legacy(object([("arguments", text.as_str().into())]), extras)
+                legacy(object([("arguments", text.as_str().into())]), &mut rest)
             }
             (Form::Call { index, .. } | Form::Opaque { index }, Delta::Opaque(value)) => {
-                entry(*index, fields_of(value), extras)
+                entry(*index, fields_of(value), &mut rest)
             }
             (Form::Legacy { .. }, Delta::Opaque(value)) => object([("function_call", value.into())]),
             (Form::Prose(_), Delta::Opaque(value)) => fields_of(value),
@@ -183,7 +186,7 @@ impl Encoder {
                 Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) | Delta::Opaque(_),
             ) => return,
         };
-        self.chunks.write(block.choice, fields, None, extras, out);
+        self.chunks.write(block.choice, fields, None, rest, out);
     }
 
     /// Arguments that never came are an empty object; an empty text would not be JSON.
@@ -192,12 +195,12 @@ impl Encoder {
         let arguments = || object([("arguments", "{}".into())]);
         let delta = match block.form {
             Form::Call { index, form, has_arguments: false } if form.is_json() => {
-                entry(index, object([("function", arguments().into())]), &Extras::NONE)
+                entry(index, object([("function", arguments().into())]), &mut Fields::new())
             }
-            Form::Legacy { has_arguments: false } => legacy(arguments(), &Extras::NONE),
+            Form::Legacy { has_arguments: false } => legacy(arguments(), &mut Fields::new()),
             Form::Prose(_) | Form::Call { .. } | Form::Legacy { .. } | Form::Opaque { .. } | Form::Nowhere => return,
         };
-        self.chunks.write(block.choice, delta, None, &Extras::NONE, out);
+        self.chunks.write(block.choice, delta, None, Fields::new(), out);
     }
 
     fn opaque(&mut self, rest: &Value, out: &mut BytesMut) {
@@ -220,7 +223,7 @@ impl Encoder {
     /// What began and has said nothing is finished too.
     fn end(&mut self, out: &mut BytesMut) {
         for choice in self.chunks.unfinished() {
-            self.chunks.write(choice, Fields::new(), Some("stop"), &Extras::NONE, out);
+            self.chunks.write(choice, Fields::new(), Some("stop"), Fields::new(), out);
         }
         if let Some((tokens, extras)) = self.usage.take() {
             self.chunks.write_usage(&usage::object(&tokens), &extras, out);
@@ -282,7 +285,7 @@ fn fields_of(value: &Value) -> Fields<'_> {
 }
 
 /// A delta with one entry of `tool_calls`.
-fn entry<'a>(index: u64, fields: Fields<'a>, extras: &'a Extras) -> Fields<'a> {
+fn entry<'a>(index: u64, fields: Fields<'a>, extras: &mut Fields<'a>) -> Fields<'a> {
     let mut entry = object([("index", index.into())]);
     for (key, value) in with_rest(fields, extras) {
         if key != "index" && (key != "id" || value.as_str() != Some("")) {
@@ -292,12 +295,12 @@ fn entry<'a>(index: u64, fields: Fields<'a>, extras: &'a Extras) -> Fields<'a> {
     object([("tool_calls", vec![entry.into()].into())])
 }
 
-fn legacy<'a>(fields: Fields<'a>, extras: &'a Extras) -> Fields<'a> {
+fn legacy<'a>(fields: Fields<'a>, extras: &mut Fields<'a>) -> Fields<'a> {
     object([("function_call", with_rest(fields, extras).into())])
 }
 
-fn with_rest<'a>(mut fields: Fields<'a>, extras: &'a Extras) -> Fields<'a> {
-    if let Some(rest) = extras.fields().take_object(place::TOOL_CALL) {
+fn with_rest<'a>(mut fields: Fields<'a>, extras: &mut Fields<'a>) -> Fields<'a> {
+    if let Some(rest) = extras.take_object(place::TOOL_CALL) {
         merge_fields(&mut fields, rest);
     }
     fields

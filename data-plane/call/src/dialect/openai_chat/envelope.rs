@@ -1,15 +1,13 @@
 //! What every chunk of a stream repeats.
 
 use luthien_proto::{
-    Event, Step,
+    Step,
     event::Started,
     json::{Borrowed, Fields},
 };
 use serde_json::Value;
 
 use super::place;
-use crate::dialect::fields::Object;
-
 /// What `object` says.
 pub(super) const CHUNK: &str = "chat.completion.chunk";
 pub(super) const WHOLE: &str = "chat.completion";
@@ -48,22 +46,22 @@ impl Envelope {
     }
 
     /// Follows a step that is or was written.
-    pub(super) fn follow(&mut self, event: &Event) {
-        if let Step::Started(started) = &event.step {
+    pub(super) fn follow(&mut self, step: &Step, extras: &Fields<'_>) {
+        if let Step::Started(started) = step {
             self.insert_started(started);
         }
-        if let Step::Opaque(Value::Object(chunk)) = &event.step {
-            self.follow_chunk(chunk);
+        if let Step::Opaque(Value::Object(chunk)) = step {
+            self.follow_chunk(&chunk.into());
         }
-        if let Some(Value::Object(chunk)) = event.extras.get(place::CHUNK) {
+        if let Some(chunk) = extras.get(place::CHUNK).and_then(Borrowed::as_object) {
             self.follow_chunk(chunk);
         }
     }
 
-    fn follow_chunk(&mut self, chunk: &Object) {
-        for (key, known) in REPEATED.iter().zip(&mut self.0) {
-            if let Some(changed) = chunk.get(*key) {
-                *known = Some(changed.clone());
+    fn follow_chunk(&mut self, chunk: &Fields<'_>) {
+        for (key, value) in chunk.iter() {
+            if let Some(known) = self.get_mut(key) {
+                *known = Some(value.clone().into());
             }
         }
     }
@@ -72,13 +70,13 @@ impl Envelope {
     pub(super) fn fields<'a>(&'a self, kind: &'a str) -> Fields<'a> {
         let [id, created, model, others @ ..] = &self.0;
         let mut chunk = Fields::with_capacity(REPEATED.len() + 4);
-        chunk.insert("id", id.as_ref().map_or("".into(), Borrowed::from));
-        chunk.insert("object", kind);
-        chunk.insert("created", created.as_ref().map_or(0_u64.into(), Borrowed::from));
-        chunk.insert("model", model.as_ref().map_or("".into(), Borrowed::from));
+        chunk.push("id", id.as_ref().map_or("".into(), Borrowed::from));
+        chunk.push("object", kind);
+        chunk.push("created", created.as_ref().map_or(0_u64.into(), Borrowed::from));
+        chunk.push("model", model.as_ref().map_or("".into(), Borrowed::from));
         for (key, value) in REPEATED[3..].iter().zip(others) {
             if let Some(value) = value {
-                chunk.insert(*key, value);
+                chunk.push(*key, value);
             }
         }
         chunk

@@ -60,7 +60,7 @@ enum Place {
 
 impl Fold {
     fn step(&mut self, event: &Event) {
-        self.envelope.follow(event);
+        self.envelope.follow(&event.step, &event.extras.fields());
         let choice = match &event.step {
             Step::Started(_) | Step::Ended | Step::Failed(_) => 0,
             Step::BlockStarted(started) => {
