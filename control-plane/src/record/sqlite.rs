@@ -99,9 +99,7 @@ impl Store for Sqlite {
             shared::add_histories(&mut transaction, &batch.histories).await?;
             let conflicts = rows::add_entries(&mut transaction, &batch.entries).await?;
             texts::add(&mut transaction, &batch.texts).await?;
-            for summary in &batch.summaries {
-                rows::put_summary(&mut transaction, summary).await?;
-            }
+            rows::put_summaries(&mut transaction, &batch.summaries).await?;
             activity::add(&mut transaction, batch).await?;
             transaction.commit().await?;
             Ok(Written { conflicts })
