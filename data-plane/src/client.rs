@@ -3,6 +3,8 @@
 //! The body is complete only if the call says so. Whatever else happens to a call (an abort, a panic, the end of the
 //! process) breaks the connection off, so that nothing cut short looks whole.
 
+mod pipe;
+
 use std::{
     collections::VecDeque,
     pin::Pin,
@@ -10,21 +12,22 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use luthien_call::call::Input;
+use pipe::{Inlet, Outlet};
 use thiserror::Error;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
-};
+use tokio::{select, sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Pieces on their way to a connection: few, so that what was accepted tells what was written.
-const PIECES: usize = 2;
+use crate::alarm::Alarm;
+
 /// The largest piece: what a stalled client is measured by.
 const PIECE_BYTES: usize = 64 * 1024;
+/// What is smaller is joined with what follows it, up to so much: to copy it costs less than to write it by itself.
+const SMALL_BYTES: usize = 4 * 1024;
+const JOINED_BYTES: usize = 16 * 1024;
 
 /// Status and headers of an answer.
 pub(crate) type AnswerHead = (StatusCode, HeaderMap);
@@ -32,26 +35,24 @@ pub(crate) type AnswerHead = (StatusCode, HeaderMap);
 /// The call's end.
 pub(crate) struct Client {
     head: Option<oneshot::Sender<AnswerHead>>,
-    body: State,
+    /// `None`: the connection has everything, or is gone.
+    inlet: Option<Inlet>,
     queue: VecDeque<Piece>,
     patience: Patience,
     connection: CancellationToken,
 }
 
-enum State {
-    Open(mpsc::Sender<Piece>),
-    /// The connection has everything, or is gone.
-    Over,
-}
-
 struct Patience {
     stall: Duration,
-    /// When the oldest piece in the queue began to wait.
+    /// Since when there is no room.
     since: Option<Instant>,
+    alarm: Alarm,
 }
 
 enum Piece {
     Data(Bytes),
+    /// Small ones, which may have others join them.
+    Joined(BytesMut),
     End,
     Abort,
 }
@@ -65,15 +66,15 @@ pub(crate) struct Answer {
 /// Makes both ends. A client that takes nothing for `stall` is given up, and `connection` cancelled.
 pub(crate) fn channel(stall: Duration, connection: CancellationToken) -> (Client, Answer) {
     let (head_sender, head) = oneshot::channel();
-    let (sender, receiver) = mpsc::channel(PIECES);
+    let (inlet, outlet) = pipe::pipe();
     let client = Client {
         head: Some(head_sender),
-        body: State::Open(sender),
+        inlet: Some(inlet),
         queue: VecDeque::new(),
-        patience: Patience { stall, since: None },
+        patience: Patience { stall, since: None, alarm: Alarm::default() },
         connection,
     };
-    (client, Answer { head, body: Body(Source::Call(receiver)) })
+    (client, Answer { head, body: Body(Source::Call(outlet)) })
 }
 
 impl Client {
@@ -85,6 +86,9 @@ impl Client {
     }
 
     pub(crate) fn write(&mut self, mut bytes: Bytes) {
+        if self.queue.back_mut().is_some_and(|last| last.join(&bytes)) {
+            return;
+        }
         while bytes.len() > PIECE_BYTES {
             self.push(Piece::Data(bytes.split_to(PIECE_BYTES)));
         }
@@ -102,53 +106,73 @@ impl Client {
     }
 
     fn push(&mut self, piece: Piece) {
-        if matches!(self.body, State::Over) {
-            return;
+        if self.inlet.is_some() {
+            self.queue.push_back(piece);
         }
-        self.queue.push_back(piece);
-        self.patience.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Hands the connection what it has room for, without waiting; `None`: nothing.
+    pub(crate) fn hand_over(&mut self) -> Option<Input> {
+        let mut bytes = 0;
+        while let Some(inlet) = self.inlet.as_ref().filter(|_| !self.queue.is_empty()) {
+            if inlet.is_gone() {
+                return Some(self.gone());
+            }
+            if !inlet.has_room() {
+                break;
+            }
+            self.patience.since = None;
+            match self.queue.pop_front() {
+                Some(Piece::Data(data)) => bytes += inlet.put(data),
+                Some(Piece::Joined(data)) => bytes += inlet.put(data.freeze()),
+                Some(Piece::End) => {
+                    inlet.finish();
+                    self.over();
+                }
+                // A body whose inlet is gone before its end breaks off.
+                Some(Piece::Abort) | None => self.over(),
+            }
+        }
+        (bytes > 0).then_some(Input::ClientTook(bytes))
     }
 
     /// What happens next on this side. May be dropped and called again.
     pub(crate) async fn next(&mut self) -> Input {
-        while let State::Open(_) = self.body {
-            if let Some(input) = self.step().await {
+        loop {
+            if let Some(input) = self.hand_over() {
+                return input;
+            }
+            if let Some(input) = self.wait().await {
                 return input;
             }
         }
-        std::future::pending().await
     }
 
     /// Waits until the connection has everything, or is gone.
     pub(crate) async fn flush(&mut self) {
         while !self.queue.is_empty() {
             // What it took is of no interest any more.
-            let _ = self.step().await;
+            if self.hand_over().is_none() && !self.queue.is_empty() {
+                let _ = self.wait().await;
+            }
         }
     }
 
-    async fn step(&mut self) -> Option<Input> {
-        let State::Open(sender) = &self.body else { return None };
+    /// Waits for room; where there is nothing to send, for the client to leave.
+    async fn wait(&mut self) -> Option<Input> {
+        let Some(inlet) = &self.inlet else { return std::future::pending().await };
         if self.queue.is_empty() {
-            sender.closed().await;
+            inlet.gone().await;
             return Some(self.gone());
         }
-        let sent = match timeout_at(self.patience.deadline(), sender.reserve()).await {
-            Ok(Ok(permit)) => send_first(&mut self.queue, permit),
-            Ok(Err(_)) => Sent::Nowhere,
-            Err(_) => {
+        let deadline = *self.patience.since.get_or_insert_with(Instant::now) + self.patience.stall;
+        select! {
+            biased;
+            () = inlet.room() => None,
+            () = self.patience.alarm.ring(Some(deadline)) => {
                 self.connection.cancel();
-                Sent::Nowhere
+                Some(self.gone())
             }
-        };
-        self.patience.since = (!self.queue.is_empty()).then(Instant::now);
-        match sent {
-            Sent::Data(bytes) => Some(Input::ClientTook(bytes)),
-            Sent::Last => {
-                self.over();
-                None
-            }
-            Sent::Nowhere => Some(self.gone()),
         }
     }
 
@@ -158,39 +182,31 @@ impl Client {
     }
 
     fn over(&mut self) {
-        self.body = State::Over;
+        self.inlet = None;
         self.queue.clear();
     }
 }
 
-enum Sent {
-    /// So many bytes.
-    Data(usize),
-    /// All that there is to send.
-    Last,
-    /// Nobody is there any more.
-    Nowhere,
-}
-
-fn send_first(queue: &mut VecDeque<Piece>, permit: mpsc::Permit<'_, Piece>) -> Sent {
-    match queue.pop_front() {
-        Some(Piece::Data(bytes)) => {
-            let taken = bytes.len();
-            permit.send(Piece::Data(bytes));
-            Sent::Data(taken)
+impl Piece {
+    /// Takes in what follows, if both are small.
+    fn join(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() > SMALL_BYTES {
+            return false;
         }
-        Some(Piece::End) => {
-            permit.send(Piece::End);
-            Sent::Last
+        match self {
+            Self::Data(first) if first.len() <= SMALL_BYTES => {
+                let mut joined = BytesMut::with_capacity(2 * (first.len() + bytes.len()));
+                joined.extend_from_slice(first);
+                joined.extend_from_slice(bytes);
+                *self = Self::Joined(joined);
+                true
+            }
+            Self::Joined(joined) if joined.len() + bytes.len() <= JOINED_BYTES => {
+                joined.extend_from_slice(bytes);
+                true
+            }
+            Self::Data(_) | Self::Joined(_) | Self::End | Self::Abort => false,
         }
-        // A body whose sender is gone before its end breaks off.
-        Some(Piece::Abort) | None => Sent::Last,
-    }
-}
-
-impl Patience {
-    fn deadline(&self) -> Instant {
-        self.since.unwrap_or_else(Instant::now) + self.stall
     }
 }
 
@@ -199,7 +215,7 @@ pub struct Body(Source);
 
 enum Source {
     Full(Option<Bytes>),
-    Call(mpsc::Receiver<Piece>),
+    Call(Outlet),
 }
 
 impl Body {
@@ -218,14 +234,13 @@ impl http_body::Body for Body {
     type Error = BrokenOff;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let piece = match &mut self.get_mut().0 {
-            Source::Full(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Call(receiver) => ready!(receiver.poll_recv(cx)),
-        };
-        Poll::Ready(match piece {
-            Some(Piece::Data(bytes)) => Some(Ok(Frame::data(bytes))),
-            Some(Piece::End) => None,
-            Some(Piece::Abort) | None => Some(Err(BrokenOff)),
+        Poll::Ready(match &mut self.get_mut().0 {
+            Source::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Source::Call(outlet) => match ready!(outlet.poll_take(cx)) {
+                Some(bytes) => Some(Ok(Frame::data(bytes))),
+                None if outlet.is_finished() => None,
+                None => Some(Err(BrokenOff)),
+            },
         })
     }
 
@@ -285,13 +300,34 @@ mod tests {
         client.flush().await;
     }
 
+    #[tokio::test]
+    async fn small_pieces_that_wait_go_as_one_and_large_ones_as_they_are() {
+        let (mut client, mut answer) = pair();
+        let large = Bytes::from(vec![b'l'; SMALL_BYTES + 1]);
+        for piece in
+            [Bytes::from_static(b"one,"), Bytes::from_static(b"two"), large.clone(), Bytes::from_static(b"end")]
+        {
+            client.write(piece);
+        }
+        client.finish();
+        assert!(matches!(client.hand_over(), Some(Input::ClientTook(taken)) if taken == 7 + large.len()));
+        assert!(client.hand_over().is_none());
+        let mut pieces = Vec::new();
+        let read = async {
+            while let Some(frame) = answer.body.frame().await {
+                pieces.push(frame.unwrap().into_data().unwrap());
+            }
+        };
+        tokio::join!(client.flush(), read);
+        assert_eq!(pieces, [&b"one,two"[..], &large, b"end"]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_for_long_is_given_up() {
         let connection = CancellationToken::new();
         let (mut client, _answer) = channel(Duration::from_secs(60), connection.clone());
-        (0..3).for_each(|_| client.write(Bytes::from_static(b"x")));
-        assert!(matches!(client.next().await, Input::ClientTook(1)));
-        assert!(matches!(client.next().await, Input::ClientTook(1)));
+        (0..3).for_each(|_| client.write(Bytes::from(vec![b'x'; PIECE_BYTES])));
+        assert!(matches!(client.next().await, Input::ClientTook(taken) if taken == 2 * PIECE_BYTES));
         assert!(!connection.is_cancelled());
         assert!(matches!(client.next().await, Input::ClientGone));
         assert!(connection.is_cancelled());

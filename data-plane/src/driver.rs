@@ -1,20 +1,18 @@
 //! Drives one call: carries what happens to it in, and what it wants done out. Decides nothing.
 
-use std::{pin::Pin, time::Instant};
+use std::{pin::pin, time::Instant};
 
 use luthien_call::{
     call::{Call, Input, Output},
     conversion::Edited,
 };
 use luthien_proto::{Request, message::CallEnded};
-use tokio::{
-    select,
-    time::{Sleep, sleep_until},
-};
+use tokio::select;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
 use crate::{
+    alarm::Alarm,
     budget::Share,
     client::Client,
     consults::Consults,
@@ -42,6 +40,8 @@ pub(crate) struct Driver<'a> {
     pub(crate) watch: Watch<'a>,
     pub(crate) share: Share<'a>,
     pub(crate) began: Instant,
+    /// What log lines of the call say. Entered where something is logged, which is seldom.
+    pub(crate) span: Span,
 }
 
 /// The clock of the runtime, which a simulation may have replaced.
@@ -51,8 +51,10 @@ pub(crate) fn now() -> Instant {
 
 impl Driver<'_> {
     /// Until nothing is left to do, whether or not the client is still there.
-    pub(crate) async fn run(mut self) {
-        let mut cut = false;
+    pub(crate) async fn run(mut self: Box<Self>) {
+        let token = self.cut.clone();
+        let mut cut = pin!(token.cancelled());
+        let (mut is_cut, mut is_spent) = (false, false);
         let mut alarm = Alarm::default();
         loop {
             while let Some(output) = self.call.poll() {
@@ -62,29 +64,40 @@ impl Driver<'_> {
                     return self.end(end);
                 }
             }
+            if let Some(input) = self.client.hand_over() {
+                self.hear(input);
+                continue;
+            }
             self.watch.settled(&self.call);
-            let is_spent = self.share.hold(self.call.window_bytes());
-            self.call.throttle(is_spent, now());
+            let was_spent = std::mem::replace(&mut is_spent, self.share.hold(self.call.window_bytes()));
+            if is_spent != was_spent {
+                self.call.throttle(is_spent, now());
+            }
             let (wanted, reads) = (self.call.wants_upstream(), self.call.reads_upstream());
+            let deadline = self.call.deadline().map(tokio::time::Instant::from_std);
             // In this order the same happenings make the same call. Nothing can keep what stands above it waiting: a deadline
             // that has passed moves, a client takes only what was written, and the upstream is read when nothing else is to do.
             let input = select! {
                 biased;
-                () = self.cut.cancelled(), if !cut => {
-                    cut = true;
+                () = cut.as_mut(), if !is_cut => {
+                    is_cut = true;
                     self.upstream.break_off("the data plane is shutting down");
                     continue;
                 }
                 () = self.share.freed(), if is_spent => continue,
-                () = alarm.ring(self.call.deadline()) => Input::Tick,
+                () = alarm.ring(deadline) => Input::Tick,
                 input = self.client.next() => input,
                 input = self.service.next() => input,
                 input = self.consults.next() => input,
                 input = self.upstream.next(wanted, reads) => input,
             };
-            self.watch.input(&input);
-            self.call.handle(input, now());
+            self.hear(input);
         }
+    }
+
+    fn hear(&mut self, input: Input) {
+        self.watch.input(&input);
+        self.call.handle(input, now());
     }
 
     fn act(&mut self, output: Output) -> Option<Result<(), String>> {
@@ -95,12 +108,12 @@ impl Driver<'_> {
             Output::DropService => self.service.lose(),
             Output::Ended(ended) => self.log_end(&ended),
             Output::Report(report) => self.reports.push(*report),
-            Output::Consult(question) => self.consults.ask(*question),
+            Output::Consult(question) => self.span.in_scope(|| self.consults.ask(*question)),
             Output::CancelConsult(id) => self.consults.cancel(&id),
             Output::Forward(None) => self.upstream.forward(self.upstreams),
             Output::Forward(Some(edited)) => self.forward_edited(*edited),
             Output::CancelUpstream => self.upstream.cancel(),
-            Output::Head(head) => self.client.send_head(self.heads.answer(&head, self.upstream.head())),
+            Output::Head(head) => self.client.send_head(self.heads.answer(&head, self.upstream.take_head().as_ref())),
             Output::Write(bytes) => self.client.write(bytes),
             Output::Finish => self.client.finish(),
             Output::Abort => self.client.abort(),
@@ -121,13 +134,13 @@ impl Driver<'_> {
                 self.upstream.forward(self.upstreams);
             }
             Err(why) => {
-                warn!(error = %why, "a request that policies changed can't be sent");
+                self.span.in_scope(|| warn!(error = %why, "a request that policies changed can't be sent"));
                 self.upstream.fail_to_send("the request as policies changed it can't be sent");
             }
         }
     }
 
-    fn end(mut self, end: Result<(), String>) {
+    fn end(&mut self, end: Result<(), String>) {
         // Where nobody was there any more to be told.
         if !self.watch.has_ended() {
             self.log_end(&self.call.ended());
@@ -137,6 +150,7 @@ impl Driver<'_> {
     }
 
     fn log_end(&self, ended: &CallEnded) {
+        let _span = self.span.enter();
         info!(
             outcome = ended.outcome.name(),
             status = ended.status,
@@ -149,22 +163,7 @@ impl Driver<'_> {
 
     fn log_fault(&self, end: Result<(), String>) {
         if let Err(fault) = end {
-            warn!(fault, "call ended with a fault");
+            self.span.in_scope(|| warn!(fault, "call ended with a fault"));
         }
-    }
-}
-
-/// A timer that moves with a deadline, without being made anew each time.
-#[derive(Default)]
-struct Alarm(Option<Pin<Box<Sleep>>>);
-
-impl Alarm {
-    async fn ring(&mut self, deadline: Option<Instant>) {
-        let Some(deadline) = deadline.map(tokio::time::Instant::from_std) else { return std::future::pending().await };
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if sleep.deadline() != deadline {
-            sleep.as_mut().reset(deadline);
-        }
-        sleep.as_mut().await;
     }
 }

@@ -21,7 +21,7 @@ pub(crate) use onward::Onward;
 use routed::{Routed, Wanted};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info_span};
+use tracing::{error, info_span};
 use uuid::Uuid;
 
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
 
 /// How long a body that is too large is read and forgotten, so that the client comes to read the answer.
 const DISCARD: Duration = Duration::from_secs(5);
-/// What is set aside for a body before it has come.
+/// What is set aside at most for a body before it has come.
 const BODY_BEGIN: usize = 64 * 1024;
 
 /// Answers a request for a call, as soon as the head of the answer is known.
@@ -93,17 +93,19 @@ fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permi
         client = started.client,
     );
     let (dialect, upstream_name) = (started.dialect, started.upstream.clone());
-    let setup = plane.setup(started, conversion);
+    let began = driver::now();
+    let call = Call::new(plane.setup(started, conversion), began);
+    // What a task owns when it is spawned takes room in it until its end, also when it was moved on since.
+    let begun = Box::new((call, client, upstream, onward, heads, origin, trace, upstream_name));
     let driven = plane.clone();
     let drive = async move {
-        let began = driver::now();
-        let call = Call::new(setup, began);
+        let (call, client, upstream, onward, heads, origin, trace, upstream_name) = *begun;
         let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services, trace.context()));
         let cut = driven.cut.clone();
         let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
         let (consults, share) = (Consults::new(&driven, origin), driven.budget().share());
         let reports = driven.reports();
-        let driver = Driver {
+        let driver = Box::new(Driver {
             call,
             client,
             upstreams,
@@ -117,13 +119,14 @@ fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permi
             watch,
             share,
             began,
-        };
+            span: span.clone(),
+        });
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
-            error!("a call's driver panicked");
+            span.in_scope(|| error!("a call's driver panicked"));
         }
         drop(permit);
     };
-    plane.calls.spawn(drive.instrument(span));
+    plane.calls.spawn(drive);
 }
 
 pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -160,7 +163,8 @@ async fn collect(body: &mut Incoming, announced: Option<u64>, limit: usize) -> R
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(Refusal::TooLarge { limit });
     }
-    let mut collected = BytesMut::with_capacity(BODY_BEGIN.min(limit));
+    let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    let mut collected = BytesMut::with_capacity(announced.min(BODY_BEGIN));
     while let Some(data) = next_data(body).await? {
         if collected.len() + data.len() > limit {
             return Err(Refusal::TooLarge { limit });

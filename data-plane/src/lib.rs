@@ -5,6 +5,7 @@
 
 pub mod config;
 
+mod alarm;
 mod answers;
 mod asker;
 mod auth;

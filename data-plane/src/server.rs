@@ -53,7 +53,8 @@ where
         // A connection that HTTP/2 shares among calls is not broken for one of them.
         let broken = if request.version() == Version::HTTP_2 { CancellationToken::new() } else { broken.clone() };
         let plane = plane.clone();
-        async move { Ok::<_, Infallible>(endpoint::answer(plane, request, broken).await) }
+        // Boxed, it takes no room while the answer's body is sent.
+        Box::pin(async move { Ok::<_, Infallible>(endpoint::answer(plane, request, broken).await) })
     });
     let builder = builder(plane.limits().headers);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));

@@ -24,6 +24,8 @@ pub(crate) use masker::Masker;
 /// How long an unused connection is kept. Shorter than what providers keep theirs, so that a call seldom meets a
 /// connection that is being closed.
 const POOL_IDLE: Duration = Duration::from_secs(50);
+/// The largest read, and the largest head of an answer. What is read stays in memory as long as any piece of it.
+const READ_MAX: usize = 64 * 1024;
 
 /// The body of a request to an upstream.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, hyper::Error>;
@@ -44,6 +46,7 @@ impl Upstreams {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
+            .http1_max_buf_size(READ_MAX)
             .build(connector);
         Self { send: Box::new(move |request| client.request(request)) }
     }
@@ -141,9 +144,9 @@ impl Exchange {
         }
     }
 
-    /// Status and headers of the answer, once there is one.
-    pub(crate) fn head(&self) -> Option<&(StatusCode, HeaderMap)> {
-        self.head.as_ref()
+    /// Status and headers of the answer, once there is one. Not kept beyond: its values share a buffer of the connection.
+    pub(crate) fn take_head(&mut self) -> Option<(StatusCode, HeaderMap)> {
+        self.head.take()
     }
 
     /// What happens next on this side; the body is read only if `wanted`. A body that is compressed is decoded where the

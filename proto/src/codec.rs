@@ -68,6 +68,19 @@ impl Encoded {
     }
 }
 
+/// One that was encoded before.
+impl From<Bytes> for Encoded {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsRef<[u8]> for Encoded {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl From<ToService> for Encoded {
     fn from(message: ToService) -> Self {
         Self(wire::EnforceRequest::from(message).encode_to_vec().into())

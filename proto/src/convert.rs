@@ -75,19 +75,22 @@ fn to_each<W, T: Into<W>>(values: Vec<T>) -> Vec<W> {
     values.into_iter().map(Into::into).collect()
 }
 
-/// One JSON text. Its faults are told without naming its keys, which are content.
+/// One JSON text.
 fn json(text: &str, field: &str) -> Result<Value, Malformed> {
     if text.is_empty() {
         return Err(Malformed::new(field, "not set"));
     }
-    json::parse(text.as_bytes()).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let reason = match error.classify() {
-            Category::Data => format!("not JSON: a key is named twice in one object at line {line} column {column}"),
-            Category::Syntax | Category::Eof | Category::Io => format!("not JSON: {error}"),
-        };
-        Malformed { field: field.to_owned(), reason }
-    })
+    json::parse(text.as_bytes()).map_err(|error| no_json(&error, field))
+}
+
+/// Faults of a JSON text are told without naming its keys, which are content.
+fn no_json(error: &serde_json::Error, field: &str) -> Malformed {
+    let (line, column) = (error.line(), error.column());
+    let reason = match error.classify() {
+        Category::Data => format!("not JSON: a key is named twice in one object at line {line} column {column}"),
+        Category::Syntax | Category::Eof | Category::Io => format!("not JSON: {error}"),
+    };
+    Malformed { field: field.to_owned(), reason }
 }
 
 /// One JSON text, or nothing.
@@ -100,16 +103,20 @@ fn optional_object(text: &str, field: &str) -> Result<Option<Map<String, Value>>
     match optional_json(text, field)? {
         None => Ok(None),
         Some(Value::Object(map)) => Ok(Some(map)),
-        Some(other) => Err(Malformed::new(field, format!("expected a JSON object, found {}", json::type_name(&other)))),
+        Some(other) => Err(no_object(json::type_name(&other), field)),
     }
 }
 
-fn extras(text: &str, field: &str) -> Result<Extras, Malformed> {
-    optional_object(text, field).map(|map| map.map(Extras::from).unwrap_or_default())
+fn extras(text: String, field: &str) -> Result<Extras, Malformed> {
+    if text.is_empty() {
+        return Ok(Extras::NONE);
+    }
+    let extras = Extras::of(text).map_err(|error| no_json(&error, field))?;
+    extras.map_err(|found| no_object(found, field))
 }
 
-fn extras_text(extras: Extras) -> String {
-    if extras.is_empty() { String::new() } else { Value::Object(extras.into_map()).to_string() }
+fn no_object(found: &str, field: &str) -> Malformed {
+    Malformed::new(field, format!("expected a JSON object, found {found}"))
 }
 
 /// An HTTP status; 0: there is none.

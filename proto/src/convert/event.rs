@@ -1,6 +1,6 @@
 //! Chunks, and what happens in each.
 
-use super::{Malformed, extras, extras_text, json, message, nested, set, status};
+use super::{Malformed, extras, json, message, nested, set, status};
 use crate::{
     event::{
         BlockDelta, BlockKey, BlockKind, BlockStarted, CallError, Chunk, Delta, Event, FinishReason, Finished, Started,
@@ -28,7 +28,7 @@ impl TryFrom<wire::Chunk> for Chunk {
 
 impl From<Event> for wire::Event {
     fn from(event: Event) -> Self {
-        Self { event: Some(event.step.into()), extras_json: extras_text(event.extras) }
+        Self { event: Some(event.step.into()), extras_json: event.extras.into_text() }
     }
 }
 
@@ -36,7 +36,7 @@ impl TryFrom<wire::Event> for Event {
     type Error = Malformed;
 
     fn try_from(event: wire::Event) -> Result<Self, Malformed> {
-        Ok(Self { step: set(event.event, "event")?.try_into()?, extras: extras(&event.extras_json, "extras_json")? })
+        Ok(Self { step: set(event.event, "event")?.try_into()?, extras: extras(event.extras_json, "extras_json")? })
     }
 }
 
@@ -209,7 +209,7 @@ impl TryFrom<wire::block_delta::Delta> for Delta {
 impl From<Usage> for wire::Usage {
     fn from(usage: Usage) -> Self {
         let Usage { input, cache_read, cache_write, output, thinking, raw } = usage;
-        Self { input, cache_read, cache_write, output, thinking, json: extras_text(raw) }
+        Self { input, cache_read, cache_write, output, thinking, json: raw.into_text() }
     }
 }
 
@@ -218,7 +218,7 @@ impl TryFrom<wire::Usage> for Usage {
 
     fn try_from(usage: wire::Usage) -> Result<Self, Malformed> {
         let wire::Usage { input, cache_read, cache_write, output, thinking, json } = usage;
-        Ok(Self { input, cache_read, cache_write, output, thinking, raw: extras(&json, "json")? })
+        Ok(Self { input, cache_read, cache_write, output, thinking, raw: extras(json, "json")? })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Malformed, each, extras, extras_text, json, message, nested, optional_json, set, to_each};
+use super::{Malformed, each, extras, json, message, nested, optional_json, set, to_each};
 use crate::{
     request::{
         Content, ContentBlock, Dialect, Message, OutputFormat, Reasoning, ReasoningMode, Request, Sampling,
@@ -50,7 +50,7 @@ impl From<Request> for wire::Request {
             reasoning: Some(request.reasoning.into()),
             output: request.output.map(Into::into),
             service: Some(request.service.into()),
-            extras_json: extras_text(request.extras),
+            extras_json: request.extras.into_text(),
         }
     }
 }
@@ -72,7 +72,7 @@ impl TryFrom<wire::Request> for Request {
             reasoning: request.reasoning.unwrap_or_default().into(),
             output: request.output.map(|output| nested(output, "output")).transpose()?,
             service: request.service.unwrap_or_default().into(),
-            extras: extras(&request.extras_json, "extras_json")?,
+            extras: extras(request.extras_json, "extras_json")?,
         })
     }
 }
@@ -124,7 +124,7 @@ fn finite(number: Option<f64>, field: &str) -> Result<(), Malformed> {
 impl From<Message> for wire::Message {
     fn from(message: Message) -> Self {
         let Message { role, content, extras } = message;
-        Self { role, content: to_each(content), extras_json: extras_text(extras) }
+        Self { role, content: to_each(content), extras_json: extras.into_text() }
     }
 }
 
@@ -135,14 +135,14 @@ impl TryFrom<wire::Message> for Message {
         Ok(Self {
             role: message.role,
             content: each(message.content, "content")?,
-            extras: extras(&message.extras_json, "extras_json")?,
+            extras: extras(message.extras_json, "extras_json")?,
         })
     }
 }
 
 impl From<Content> for wire::Content {
     fn from(content: Content) -> Self {
-        Self { content: Some(content.block.into()), extras_json: extras_text(content.extras) }
+        Self { content: Some(content.block.into()), extras_json: content.extras.into_text() }
     }
 }
 
@@ -152,7 +152,7 @@ impl TryFrom<wire::Content> for Content {
     fn try_from(content: wire::Content) -> Result<Self, Malformed> {
         Ok(Self {
             block: set(content.content, "content")?.try_into()?,
-            extras: extras(&content.extras_json, "extras_json")?,
+            extras: extras(content.extras_json, "extras_json")?,
         })
     }
 }
@@ -247,7 +247,7 @@ impl TryFrom<wire::Source> for Source {
 impl From<Tool> for wire::Tool {
     fn from(tool: Tool) -> Self {
         let Tool { name, namespace, description, kind, extras } = tool;
-        Self { name, description, kind: Some(kind.into()), namespace, extras_json: extras_text(extras) }
+        Self { name, description, kind: Some(kind.into()), namespace, extras_json: extras.into_text() }
     }
 }
 
@@ -260,7 +260,7 @@ impl TryFrom<wire::Tool> for Tool {
             namespace: tool.namespace,
             description: tool.description,
             kind: set(tool.kind, "kind")?.try_into()?,
-            extras: extras(&tool.extras_json, "extras_json")?,
+            extras: extras(tool.extras_json, "extras_json")?,
         })
     }
 }

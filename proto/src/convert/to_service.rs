@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Malformed, each, extras, extras_text, message, nested, set, status, to_each};
+use super::{Malformed, each, extras, message, nested, set, status, to_each};
 use crate::{
     event::{BlockDelta, Chunk, Event},
     json::Extras,
@@ -162,7 +162,7 @@ impl From<Block> for wire::Block {
             first_arrived_us: block.first_arrived_us,
             last_arrived_us: block.last_arrived_us,
             started: Some(block.started.into()),
-            extras_json: extras_text(block.extras),
+            extras_json: block.extras.into_text(),
             deltas: block.deltas.into_iter().map(delta_to_wire).collect(),
             stopped: block.stopped,
         }
@@ -185,7 +185,7 @@ impl TryFrom<wire::Block> for Block {
             first_arrived_us: block.first_arrived_us,
             last_arrived_us: block.last_arrived_us,
             started: message(block.started, "started")?,
-            extras: extras(&block.extras_json, "extras_json")?,
+            extras: extras(block.extras_json, "extras_json")?,
             deltas: deltas(block.deltas)?,
             stopped: block.stopped,
         })
@@ -193,11 +193,11 @@ impl TryFrom<wire::Block> for Block {
 }
 
 fn delta_to_wire((delta, extras): (BlockDelta, Extras)) -> wire::Delta {
-    wire::Delta { delta: Some(delta.into()), extras_json: extras_text(extras) }
+    wire::Delta { delta: Some(delta.into()), extras_json: extras.into_text() }
 }
 
 fn deltas(deltas: Vec<wire::Delta>) -> Result<Vec<(BlockDelta, Extras)>, Malformed> {
-    let one = |delta: wire::Delta| Ok((message(delta.delta, "delta")?, extras(&delta.extras_json, "extras_json")?));
+    let one = |delta: wire::Delta| Ok((message(delta.delta, "delta")?, extras(delta.extras_json, "extras_json")?));
     let numbered = |(i, delta)| one(delta).map_err(|e: Malformed| e.within(format_args!("deltas[{i}]")));
     deltas.into_iter().enumerate().map(numbered).collect()
 }

@@ -1,8 +1,9 @@
-//! The Python package (`clients/python`): its examples as policy services of real data planes, its harness over a real export, its
-//! client at a real control plane, and its own tests.
+//! The Python package (`clients/python`): its examples as policy services of real data planes and behind real control planes, its
+//! harness over a real export, its client at a real control plane, and its own tests.
 
 mod conformance;
 mod installed;
+mod remote;
 mod service;
 
 use luthien_tests::{
@@ -227,21 +228,25 @@ async fn a_policy_in_python_answers_a_call_itself() {
     assert!(judged.upstream.exchanges().is_empty());
 }
 
-/// The first code block of a language in the README.
-fn shown(language: &str) -> String {
+/// The code block of a language in the README, the first being 0.
+fn shown(language: &str, number: usize) -> String {
     let readme = std::fs::read_to_string(package().join("README.md")).unwrap();
     let begin = format!("```{language}\n");
-    let (_, rest) = readme.split_once(&begin).unwrap();
-    rest.split_once("```").unwrap().0.to_owned()
+    readme.split(&begin).nth(number + 1).unwrap().split_once("```").unwrap().0.to_owned()
+}
+
+/// The policy of the README, served.
+async fn of_the_readme(folder: &TempDir) -> Option<Service> {
+    let path = folder.path().join("no_deletes.py");
+    std::fs::write(&path, shown("python", 0)).unwrap();
+    Service::start(&path).await
 }
 
 #[tokio::test]
 async fn the_policy_of_the_readme_is_served_as_the_readme_says() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("no_deletes.py");
-    std::fs::write(&path, shown("python")).unwrap();
-    let Some(service) = Service::start(&path).await else { return };
-    let config: Value = serde_saphyr::from_str(&shown("yaml")).unwrap();
+    let Some(service) = of_the_readme(&folder).await else { return };
+    let config: Value = serde_saphyr::from_str(&shown("yaml", 0)).unwrap();
     assert_eq!(config["data_plane"]["control_plane"], "http://127.0.0.1:50061");
     let upstream = Upstream::start().await;
     let mut section = config["data_plane"].clone();

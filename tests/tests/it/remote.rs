@@ -24,7 +24,8 @@ const TEXT: &str = "Hello there, the radically cool answer is 42. Grüße 🦀!"
 
 const BEGUN: &str = "re, the radi";
 
-fn policy(address: &str, on_failure: &str, more: Value) -> Value {
+/// A stage that is served there.
+pub fn policy(address: &str, on_failure: &str, more: Value) -> Value {
     let mut config = json!({"address": address, "connect_timeout": "1s"});
     for (key, value) in more.as_object().unwrap() {
         config[key] = value.clone();

@@ -20,17 +20,18 @@ const BEGUN: &str = "re, the radi";
 
 /// How a control plane goes.
 #[derive(Clone, Copy, Debug)]
-enum Going {
+pub enum Going {
     Killed,
     Stopped,
 }
 
 /// Two control planes that share a record, and a data plane that knows both.
-struct Pair {
+pub struct Pair {
     folder: TempDir,
-    upstream: Upstream,
-    controls: [ControlPlane; 2],
-    data: DataPlane,
+    section: Value,
+    pub upstream: Upstream,
+    pub controls: [ControlPlane; 2],
+    pub data: DataPlane,
 }
 
 fn policies() -> Value {
@@ -52,23 +53,28 @@ fn patient(section: &mut Value) {
 
 impl Pair {
     async fn start() -> Self {
+        Self::with(policies()).await
+    }
+
+    /// With that `control_plane:` section.
+    pub async fn with(section: Value) -> Self {
         let (folder, upstream) = (TempDir::new().unwrap(), Upstream::start().await);
-        let first = ControlPlane::start(folder.path(), "first", &policies()).await;
-        let second = ControlPlane::start(folder.path(), "second", &policies()).await;
-        let mut section = data_plane_section(&upstream, &[first.url(), second.url()]);
-        patient(&mut section);
-        let data = DataPlane::start(folder.path(), "data-plane", &section).await;
-        Self { folder, upstream, controls: [first, second], data }
+        let first = ControlPlane::start(folder.path(), "first", &section).await;
+        let second = ControlPlane::start(folder.path(), "second", &section).await;
+        let mut plane = data_plane_section(&upstream, &[first.url(), second.url()]);
+        patient(&mut plane);
+        let data = DataPlane::start(folder.path(), "data-plane", &plane).await;
+        Self { folder, section, upstream, controls: [first, second], data }
     }
 
     /// Both go and come back, one after the other: whoever has a call has lost it once.
-    async fn roll(&mut self, going: Going) {
+    pub async fn roll(&mut self, going: Going) {
         for (control, name) in self.controls.iter_mut().zip(["first", "second"]) {
-            *control = back(control, self.folder.path(), name, going).await;
+            *control = back_with(control, self.folder.path(), name, going, self.section.clone()).await;
         }
     }
 
-    async fn check_record(&self, id: &str) {
+    pub async fn check_record(&self, id: &str) {
         let [one, other] = [self.controls[0].record(id).await, self.controls[1].record(id).await];
         assert_eq!(one.outcome(), "delivered");
         assert_eq!(one.entries, other.entries);

@@ -1,7 +1,10 @@
 //! The stream to a policy service, and what it takes to go on with another one.
 
+mod log;
+
 use std::time::{Duration, Instant};
 
+use log::Log;
 use luthien_proto::codec::Encoded;
 
 /// Before a stream that could not be opened is tried again, at first and at most.
@@ -33,20 +36,10 @@ enum State {
     GivenUp,
 }
 
-/// What was told behind the first message, to be told again.
-#[derive(Debug)]
-struct Log {
-    /// `None`: it was more than may be kept.
-    messages: Option<Vec<Encoded>>,
-    bytes: usize,
-    limit: usize,
-}
-
 impl Stream {
     /// The first one; of what is told behind `first`, `limit` bytes are kept.
     pub fn new(first: Encoded, limit: usize) -> Self {
-        let log = Log { messages: Some(Vec::new()), bytes: 0, limit };
-        Self { epoch: 0, first, log, state: State::Open, losses: Vec::new() }
+        Self { epoch: 0, first, log: Log::new(limit), state: State::Open, losses: Vec::new() }
     }
 
     /// How many there were before.
@@ -61,7 +54,7 @@ impl Stream {
 
     /// Whether all that was told is kept.
     pub fn is_kept(&self) -> bool {
-        self.log.messages.is_some()
+        self.log.is_whole()
     }
 
     /// What was told first.
@@ -70,19 +63,13 @@ impl Stream {
     }
 
     /// What has to be told again, in order.
-    pub fn told(&self) -> impl Iterator<Item = &Encoded> {
-        std::iter::once(&self.first).chain(self.log.messages.iter().flatten())
+    pub fn told(&self) -> impl Iterator<Item = Encoded> {
+        std::iter::once(self.first.clone()).chain(self.log.messages())
     }
 
     /// Takes note of what is told.
     pub fn tell(&mut self, message: &Encoded) {
-        self.log.bytes += message.size();
-        if self.log.bytes > self.log.limit {
-            self.log.messages = None;
-        }
-        if let Some(messages) = &mut self.log.messages {
-            messages.push(message.clone());
-        }
+        self.log.keep(message);
     }
 
     /// It was lost. The next one is opened at once, or, where that was tried in vain, a little later.

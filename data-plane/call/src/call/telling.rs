@@ -55,7 +55,7 @@ impl Call {
         let (epoch, admission, applied) = (self.stream.epoch(), self.admission.clone(), self.applied);
         let resumed = ToService::CallResumed(Box::new(CallResumed { epoch, admission, applied }));
         self.out.extend([Output::OpenService, Output::Tell(resumed.into())]);
-        self.out.extend(self.stream.told().cloned().map(Output::Tell));
+        self.out.extend(self.stream.told().map(Output::Tell));
         if self.service == Service::Told && self.reporter.has_told_end() {
             self.out.push_back(Output::CloseService);
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use luthien_proto::{
     Event, Step,
     event::CallError,
-    json::{self, Extras},
+    json::{self, Borrowed, Extras},
     request::Dialect,
 };
 use serde_json::Value;
@@ -25,7 +25,7 @@ fn told(dialect: Dialect, body: &Bytes) -> Option<(CallError, Extras)> {
     if dialect == Dialect::Gemini {
         return gemini::decode_error(body).filter(|(error, _)| !error.message.is_empty());
     }
-    let mut object = json::parse_object(body).ok()?;
+    let Borrowed::Object(mut object) = json::read(body).ok()? else { return None };
     let error = match dialect {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => openai_chat::take_error(&mut object),
         Dialect::AnthropicMessages => anthropic_messages::take_error(&mut object),

@@ -1,27 +1,35 @@
 //! Taking known fields out of JSON objects: what remains is unknown, and stays visible.
 //!
-//! A known field that says nothing (null) is dropped; one of an unexpected type stays where it is.
+//! A known field that says nothing (null) is dropped; one of an unexpected type stays where it is. Responses are read
+//! without copying them ([`read_object`]); the functions here are for what is owned.
 
-use luthien_proto::json;
+use luthien_proto::json::{self, Borrowed, Fields};
 use serde_json::{Map, Value, error::Category};
 
 use super::DecodeError;
 
 pub(super) type Object = Map<String, Value>;
 
-/// Parses the JSON object that an upstream sent.
-pub(super) fn parse_object(place: &str, text: &[u8]) -> Result<Object, DecodeError> {
-    let value = parse(place, text)?;
-    let found = json::type_name(&value);
-    let Value::Object(object) = value else {
-        return Err(DecodeError::new(place, format!("expected a JSON object, found {found}")));
-    };
-    Ok(object)
+/// Reads the JSON object that an upstream sent.
+pub(super) fn read_object<'a>(place: &str, text: &'a [u8]) -> Result<Fields<'a>, DecodeError> {
+    match read(place, text)? {
+        Borrowed::Object(object) => Ok(object),
+        other => Err(DecodeError::new(place, format!("expected a JSON object, found {}", other.type_name()))),
+    }
 }
 
-/// Parses the JSON that an upstream sent.
+/// As [`read_object`], owned.
+pub(super) fn parse_object(place: &str, text: &[u8]) -> Result<Object, DecodeError> {
+    read_object(place, text).map(Fields::into_map)
+}
+
+/// Reads the JSON that an upstream sent, owned.
 pub(super) fn parse(place: &str, text: &[u8]) -> Result<Value, DecodeError> {
-    json::parse(text).map_err(|error| {
+    read(place, text).map(Value::from)
+}
+
+fn read<'a>(place: &str, text: &'a [u8]) -> Result<Borrowed<'a>, DecodeError> {
+    json::read(text).map_err(|error| {
         // The error's own text may hold content.
         let what = match error.classify() {
             Category::Data => "a duplicate key",

@@ -1,5 +1,7 @@
 //! Where a block of lines ends.
 
+use memchr::memchr2;
+
 /// Looks for the blank line that ends a block, over any number of reads.
 ///
 /// Lines end with LF, CR LF or CR. A blank line that ends with CR might be a CR LF of which the LF is still to come, so
@@ -66,5 +68,5 @@ impl Scan {
 
 /// How many bytes there are before the next line end.
 pub(super) fn line_len(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len())
+    memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len())
 }

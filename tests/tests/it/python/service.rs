@@ -68,11 +68,17 @@ impl Service {
     /// It is killed, and another comes to its place.
     pub async fn restart(&mut self) {
         self.kill();
+        self.start_again().await;
+    }
+
+    /// Another comes to the place of one that was killed.
+    pub async fn start_again(&mut self) {
         let python = interpreter().await.unwrap();
         *self = Self::listening(&self.script.clone(), python, &self.address.clone()).await;
     }
 
-    fn kill(&mut self) {
+    /// It is killed, and nothing comes to its place.
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,63 +1,66 @@
 //! Content blocks: of a stream as they begin, of a whole body as they are.
 
-use luthien_proto::event::{BlockKind, Delta, ToolCall, ToolForm};
+use std::borrow::Cow;
+
+use luthien_proto::{
+    event::{BlockKind, Delta, ToolCall, ToolForm},
+    json::Fields,
+};
 use serde_json::{Value, json};
 
-use crate::dialect::fields::{Object, drop_if, drop_null, take_array, take_object, take_string};
+use crate::dialect::fields::Object;
 
 /// A block, what of its content it begins with, and the fields that are not known.
-pub(super) struct Begun {
+pub(super) struct Begun<'a> {
     pub(super) kind: BlockKind,
     pub(super) deltas: Vec<Delta>,
-    pub(super) rest: Object,
+    pub(super) rest: Fields<'a>,
 }
 
-impl Begun {
-    fn new(kind: BlockKind, deltas: impl IntoIterator<Item = Delta>, rest: Object) -> Self {
+impl<'a> Begun<'a> {
+    fn new(kind: BlockKind, deltas: impl IntoIterator<Item = Delta>, rest: Fields<'a>) -> Self {
         Self { kind, deltas: deltas.into_iter().collect(), rest }
     }
 }
 
 /// Reads a `content_block`. Servers may put all of a block into its start.
-pub(super) fn begin(mut block: Object) -> Begun {
-    let type_ = block.get("type").and_then(Value::as_str).unwrap_or_default();
-    match type_ {
+pub(super) fn begin(mut block: Fields<'_>) -> Begun<'_> {
+    match block.text("type").unwrap_or_default() {
         "text" => {
-            drop_type(&mut block);
-            drop_null(&mut block, "citations");
+            block.remove("type");
             let text = take_non_empty(&mut block, "text").map(Delta::Text);
-            let citations = take_array(&mut block, "citations").into_iter().flatten();
+            let citations = block.take_array("citations").into_iter().flatten().map(Value::from);
             let citations =
                 citations.map(|citation| Delta::Opaque(json!({"type": "citations_delta", "citation": citation})));
             Begun::new(BlockKind::Text, text.into_iter().chain(citations), block)
         }
         "thinking" => {
-            drop_type(&mut block);
+            block.remove("type");
             let text = take_non_empty(&mut block, "thinking").map(Delta::Text);
             let signature = take_non_empty(&mut block, "signature").map(Delta::Signature);
             let kind = BlockKind::Thinking { field: String::new(), id: String::new() };
             Begun::new(kind, text.into_iter().chain(signature), block)
         }
-        "redacted_thinking" if block.get("data").is_some_and(Value::is_string) => {
-            drop_type(&mut block);
-            let data = take_string(&mut block, "data").unwrap_or_default();
+        "redacted_thinking" if block.text("data").is_some() => {
+            block.remove("type");
+            let data = block.take_str("data").unwrap_or_default().into_owned();
             Begun::new(BlockKind::RedactedThinking { data }, [], block)
         }
         "tool_use" => call(block, ToolForm::Function, String::new()),
-        "server_tool_use" | "mcp_tool_use" => {
+        type_ @ ("server_tool_use" | "mcp_tool_use") => {
             let type_ = type_.to_owned();
             call(block, ToolForm::Server, type_)
         }
-        _ => Begun::new(BlockKind::Opaque(Value::Object(block)), [], Object::new()),
+        _ => Begun::new(BlockKind::Opaque(block.into()), [], Fields::new()),
     }
 }
 
-fn call(mut block: Object, form: ToolForm, type_: String) -> Begun {
-    drop_type(&mut block);
-    let id = take_string(&mut block, "id").unwrap_or_default();
-    let name = take_string(&mut block, "name").unwrap_or_default();
-    let input = take_object(&mut block, "input").filter(|input| !input.is_empty());
-    let arguments = input.map(|input| Delta::Arguments(Value::Object(input).to_string()));
+fn call(mut block: Fields<'_>, form: ToolForm, type_: String) -> Begun<'_> {
+    block.remove("type");
+    let id = block.take_str("id").unwrap_or_default().into_owned();
+    let name = block.take_str("name").unwrap_or_default().into_owned();
+    let input = block.take_object("input").filter(|input| !input.is_empty());
+    let arguments = input.map(|input| Delta::Arguments(input.to_string()));
     let call = ToolCall { id, name, namespace: String::new(), form, type_ };
     Begun::new(BlockKind::ToolCall(call), arguments, block)
 }
@@ -81,10 +84,6 @@ pub(super) fn head(kind: &BlockKind) -> Object {
     if let Value::Object(block) = block { block } else { Object::new() }
 }
 
-fn drop_type(block: &mut Object) {
-    drop_if(block, "type", |_| true);
-}
-
-fn take_non_empty(block: &mut Object, key: &str) -> Option<String> {
-    take_string(block, key).filter(|text| !text.is_empty())
+fn take_non_empty(block: &mut Fields<'_>, key: &str) -> Option<String> {
+    block.take_str(key).filter(|text| !text.is_empty()).map(Cow::into_owned)
 }

@@ -1,19 +1,16 @@
 //! From SSE events, or a whole body, to steps.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use luthien_proto::{
     Event, Step,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Started},
+    json::{Borrowed, Extras, Fields},
 };
-use serde_json::Value;
 
 use super::{blocks, failure, usage, words};
-use crate::dialect::{
-    DecodeError, broken_off,
-    fields::{Object, drop_if, drop_null, parse_object, take_array, take_object, take_string, take_u64},
-};
+use crate::dialect::{DecodeError, broken_off, fields::read_object};
 
 #[derive(Debug, Default)]
 pub(in crate::dialect) struct Decoder {
@@ -45,8 +42,8 @@ enum Sort {
 
 impl Decoder {
     pub(in crate::dialect) fn event(&mut self, name: Option<&str>, data: &Bytes) -> Result<Vec<Event>, DecodeError> {
-        let event = parse_object("SSE event", data)?;
-        let type_ = event.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let event = read_object("SSE event", data)?;
+        let type_ = event.text("type").unwrap_or_default().to_owned();
         let error = |reason: &str| DecodeError::new(format!("SSE event {}", shown(&type_)), reason);
         if type_.is_empty() {
             return Err(error("it has no type"));
@@ -78,7 +75,7 @@ impl Decoder {
         std::mem::replace(&mut self.over, true)
     }
 
-    fn typed(&mut self, type_: &str, mut event: Object) -> Result<Vec<Event>, &'static str> {
+    fn typed(&mut self, type_: &str, mut event: Fields<'_>) -> Result<Vec<Event>, &'static str> {
         match type_ {
             "error" => {
                 self.over = true;
@@ -96,86 +93,86 @@ impl Decoder {
             "content_block_stop" => self.stop(event),
             "message_delta" => self.finish(event),
             "message_stop" => self.finished(event),
-            _ => Ok(vec![Step::Opaque(Value::Object(event)).into()]),
+            _ => Ok(vec![Step::Opaque(event.into()).into()]),
         }
     }
 
-    fn start(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
+    fn start(&mut self, mut event: Fields<'_>) -> Result<Vec<Event>, &'static str> {
         if std::mem::replace(&mut self.started, true) {
             return Err("it comes twice");
         }
-        let mut message = take_object(&mut event, "message").ok_or("it has no message")?;
+        let mut message = event.take_object("message").ok_or("it has no message")?;
         let (started, usage) = take_head(&mut message);
-        drop_null(&mut message, "content");
-        drop_if(&mut message, "content", |content| content.as_array().is_some_and(Vec::is_empty));
+        message.drop_null("content");
+        message.drop_if("content", |content| content.as_array().is_some_and(<[_]>::is_empty));
         if message.contains_key("content") {
             return Err("its message has content");
         }
-        drop_null(&mut message, "stop_reason");
-        drop_null(&mut message, "stop_sequence");
-        put_back(&mut event, "message", message);
+        message.drop_null("stop_reason");
+        message.drop_null("stop_sequence");
+        event.put_back("message", message);
         Ok([Event { step: Step::Started(started), extras: rest(event) }].into_iter().chain(usage).collect())
     }
 
-    fn begin(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
-        let index = take_u64(&mut event, "index").ok_or("it has no index")?;
+    fn begin(&mut self, mut event: Fields<'_>) -> Result<Vec<Event>, &'static str> {
+        let index = event.take_u64("index").ok_or("it has no index")?;
         if self.stop_reason.is_some() {
             return Err("it comes after stop_reason");
         }
         if self.blocks.contains_key(&index) {
             return Err("its index was used before");
         }
-        let content = take_object(&mut event, "content_block").ok_or("it has no content_block")?;
+        let content = event.take_object("content_block").ok_or("it has no content_block")?;
         let begun = blocks::begin(content);
         let open = Open { block: BlockKey(self.keys), sort: sort(&begun.kind) };
         self.misnumbered |= index != u64::from(self.keys);
         self.keys += 1;
         self.blocks.insert(index, Some(open));
         self.open += 1;
-        put_back(&mut event, "content_block", begun.rest);
+        event.put_back("content_block", begun.rest);
         let started = BlockStarted { block: open.block, choice: 0, kind: begun.kind };
         let started = Event { step: Step::BlockStarted(started), extras: rest(event) };
         let deltas = begun.deltas.into_iter().map(|delta| delta_of(open.block, delta).into());
         Ok([started].into_iter().chain(deltas).collect())
     }
 
-    fn go_on(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
-        let index = take_u64(&mut event, "index").ok_or("it has no index")?;
+    fn go_on(&mut self, mut event: Fields<'_>) -> Result<Vec<Event>, &'static str> {
+        let index = event.take_u64("index").ok_or("it has no index")?;
         let open = self.blocks.get(&index).copied().flatten().ok_or("its block is not open")?;
-        let mut inner = take_object(&mut event, "delta").ok_or("it has no delta")?;
+        let mut inner = event.take_object("delta").ok_or("it has no delta")?;
         let delta = match take_delta(open.sort, &mut inner)? {
             Some(delta) => {
-                put_back(&mut event, "delta", inner);
+                event.put_back("delta", inner);
                 delta
             }
-            None => Delta::Opaque(Value::Object(inner)),
+            None => Delta::Opaque(inner.into()),
         };
         Ok(vec![Event { step: delta_of(open.block, delta), extras: rest(event) }])
     }
 
-    fn stop(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
-        let index = take_u64(&mut event, "index").ok_or("it has no index")?;
+    fn stop(&mut self, mut event: Fields<'_>) -> Result<Vec<Event>, &'static str> {
+        let index = event.take_u64("index").ok_or("it has no index")?;
         let open = self.blocks.get_mut(&index).and_then(Option::take).ok_or("its block is not open")?;
         self.open -= 1;
         Ok(vec![Event { step: Step::BlockStopped(open.block), extras: rest(event) }])
     }
 
-    fn finish(&mut self, mut event: Object) -> Result<Vec<Event>, &'static str> {
+    fn finish(&mut self, mut event: Fields<'_>) -> Result<Vec<Event>, &'static str> {
         let usage = usage::take(&mut event);
-        let mut delta = take_object(&mut event, "delta").unwrap_or_default();
-        let word = take_string(&mut delta, "stop_reason");
-        let stop_sequence = if word.is_some() { take_string(&mut delta, "stop_sequence") } else { None };
-        drop_null(&mut delta, "stop_sequence");
-        put_back(&mut event, "delta", delta);
+        let mut delta = event.take_object("delta").unwrap_or_default();
+        let word = delta.take_str("stop_reason").map(Cow::into_owned);
+        let stop_sequence = if word.is_some() { delta.take_str("stop_sequence") } else { None };
+        delta.drop_null("stop_sequence");
+        event.put_back("delta", delta);
         let mut events: Vec<Event> = usage.map(|usage| Step::Usage(usage).into()).into_iter().collect();
         if let Some(word) = self.new_stop_reason(word)? {
-            events.push(Step::Finished(words::finished(word, stop_sequence)).into());
+            events.push(Step::Finished(words::finished(word, stop_sequence.map(Cow::into_owned))).into());
         } else if let Some(stop_sequence) = stop_sequence {
-            event.insert("stop_sequence".to_owned(), stop_sequence.into());
+            event.insert("stop_sequence", stop_sequence);
         }
         match events.last_mut() {
             Some(last) => last.extras = rest(event),
-            None if event.len() > 1 => events.push(Step::Opaque(Value::Object(event)).into()),
+            None if event.len() > 1 => events.push(Step::Opaque(event.into()).into()),
             None => {}
         }
         Ok(events)
@@ -195,7 +192,7 @@ impl Decoder {
         }
     }
 
-    fn finished(&mut self, event: Object) -> Result<Vec<Event>, &'static str> {
+    fn finished(&mut self, event: Fields<'_>) -> Result<Vec<Event>, &'static str> {
         if self.stop_reason.is_none() {
             return Err("it comes before stop_reason");
         }
@@ -207,19 +204,19 @@ impl Decoder {
 /// A whole body has the steps of its stream.
 pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, DecodeError> {
     let error = |reason: &str| DecodeError::new("response body", reason);
-    let mut message = parse_object("response body", body)?;
+    let mut message = read_object("response body", body)?;
     if let Some(failed) = failure::take(&mut message) {
         return Ok(vec![Event { step: Step::Failed(failed), extras: message.into() }]);
     }
-    let content = take_array(&mut message, "content").ok_or_else(|| error("it has no list of content"))?;
+    let content = message.take_array("content").ok_or_else(|| error("it has no list of content"))?;
     let (started, usage) = take_head(&mut message);
-    let word = take_string(&mut message, "stop_reason");
-    let stop_sequence = take_string(&mut message, "stop_sequence");
-    let mut extras = Object::new();
-    put_back(&mut extras, "message", message);
+    let word = message.take_str("stop_reason").map(Cow::into_owned);
+    let stop_sequence = message.take_str("stop_sequence").map(Cow::into_owned);
+    let mut extras = Fields::new();
+    extras.put_back("message", message);
     let mut events = vec![Event { step: Step::Started(started), extras: extras.into() }];
     for (at, block) in (0..).zip(content) {
-        let Value::Object(block) = block else { return Err(error("a block is not an object")) };
+        let Borrowed::Object(block) = block else { return Err(error("a block is not an object")) };
         push_block(BlockKey(at), block, &mut events);
     }
     events.extend(usage);
@@ -228,10 +225,10 @@ pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, Decod
     Ok(events)
 }
 
-fn push_block(block: BlockKey, content: Object, events: &mut Vec<Event>) {
+fn push_block(block: BlockKey, content: Fields<'_>, events: &mut Vec<Event>) {
     let begun = blocks::begin(content);
-    let mut extras = Object::new();
-    put_back(&mut extras, "content_block", begun.rest);
+    let mut extras = Fields::new();
+    extras.put_back("content_block", begun.rest);
     let started = BlockStarted { block, choice: 0, kind: begun.kind };
     events.push(Event { step: Step::BlockStarted(started), extras: extras.into() });
     events.extend(begun.deltas.into_iter().map(|delta| Event::from(delta_of(block, delta))));
@@ -239,20 +236,20 @@ fn push_block(block: BlockKey, content: Object, events: &mut Vec<Event>) {
 }
 
 /// Takes out of a message what it begins with.
-fn take_head(message: &mut Object) -> (Started, Option<Event>) {
-    drop_if(message, "type", |type_| type_ == "message");
-    drop_if(message, "role", |role| role == "assistant");
+fn take_head(message: &mut Fields<'_>) -> (Started, Option<Event>) {
+    message.drop_if("type", |type_| type_.as_str() == Some("message"));
+    message.drop_if("role", |role| role.as_str() == Some("assistant"));
     let started = Started {
-        id: take_string(message, "id").unwrap_or_default(),
-        model: take_string(message, "model").unwrap_or_default(),
+        id: message.take_str("id").unwrap_or_default().into_owned(),
+        model: message.take_str("model").unwrap_or_default().into_owned(),
         created: None,
     };
     (started, usage::take(message).map(|usage| Step::Usage(usage).into()))
 }
 
 /// The delta of a type that is known, which has to be of its block's; any other is opaque.
-fn take_delta(sort: Sort, inner: &mut Object) -> Result<Option<Delta>, &'static str> {
-    let (wanted, field, make): (_, _, fn(String) -> Delta) = match inner.get("type").and_then(Value::as_str) {
+fn take_delta(sort: Sort, inner: &mut Fields<'_>) -> Result<Option<Delta>, &'static str> {
+    let (wanted, field, make): (_, _, fn(String) -> Delta) = match inner.text("type") {
         Some("text_delta") => (Sort::Text, "text", Delta::Text),
         Some("thinking_delta") => (Sort::Thinking, "thinking", Delta::Text),
         Some("signature_delta") => (Sort::Thinking, "signature", Delta::Signature),
@@ -265,9 +262,9 @@ fn take_delta(sort: Sort, inner: &mut Object) -> Result<Option<Delta>, &'static 
     if sort != wanted {
         return Err("its delta is not of its block's type");
     }
-    let text = take_string(inner, field).ok_or("its delta has no text")?;
-    drop_if(inner, "type", |_| true);
-    Ok(Some(make(text)))
+    let text = inner.take_str(field).ok_or("its delta has no text")?;
+    inner.remove("type");
+    Ok(Some(make(text.into_owned())))
 }
 
 fn sort(kind: &BlockKind) -> Sort {
@@ -283,15 +280,9 @@ fn delta_of(block: BlockKey, delta: Delta) -> Step {
     Step::BlockDelta(BlockDelta { block, delta })
 }
 
-fn put_back(event: &mut Object, key: &str, rest: Object) {
-    if !rest.is_empty() {
-        event.insert(key.to_owned(), Value::Object(rest));
-    }
-}
-
 /// What is left of an event whose type is known.
-fn rest(mut event: Object) -> luthien_proto::json::Extras {
-    drop_if(&mut event, "type", |_| true);
+fn rest(mut event: Fields<'_>) -> Extras {
+    event.remove("type");
     event.into()
 }
 

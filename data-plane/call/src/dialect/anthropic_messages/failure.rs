@@ -1,26 +1,29 @@
 //! Errors, in a body of their own or within a stream: `{"type": "error", "error": {"type", "message"}}`.
 
-use luthien_proto::event::CallError;
+use luthien_proto::{
+    event::CallError,
+    json::{Borrowed, Fields},
+};
 use serde_json::{Value, json};
 
 use crate::dialect::{
     failure::{Family, type_},
-    fields::{Object, drop_if, take_string},
+    fields::Object,
 };
 
 /// Takes the error out of a body or an event, if it tells one.
-pub(in crate::dialect) fn take(object: &mut Object) -> Option<CallError> {
-    if object.get("type").is_none_or(|type_| type_ != "error") {
+pub(in crate::dialect) fn take(object: &mut Fields<'_>) -> Option<CallError> {
+    if object.text("type") != Some("error") {
         return None;
     }
-    drop_if(object, "type", |_| true);
-    let Some(Value::Object(inner)) = object.get_mut("error") else { return Some(CallError::default()) };
+    object.remove("type");
+    let Some(Borrowed::Object(inner)) = object.get_mut("error") else { return Some(CallError::default()) };
     let error = CallError {
-        type_: take_string(inner, "type").unwrap_or_default(),
-        message: take_string(inner, "message").unwrap_or_default(),
+        type_: inner.take_str("type").unwrap_or_default().into_owned(),
+        message: inner.take_str("message").unwrap_or_default().into_owned(),
         ..CallError::default()
     };
-    drop_if(object, "error", |rest| rest.as_object().is_some_and(Object::is_empty));
+    object.drop_if("error", |rest| rest.as_object().is_some_and(Fields::is_empty));
     Some(error)
 }
 

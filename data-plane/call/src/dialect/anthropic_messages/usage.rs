@@ -1,14 +1,17 @@
 //! Tokens: the three input counts are disjoint.
 
-use luthien_proto::event::Usage;
+use luthien_proto::{
+    event::Usage,
+    json::{Borrowed, Fields},
+};
 use serde_json::{Value, json};
 
-use crate::dialect::fields::{Object, take_object};
+use crate::dialect::fields::Object;
 
 /// Takes the usage out of a message or a `message_delta`; `None` if it has none.
-pub(super) fn take(object: &mut Object) -> Option<Usage> {
-    let raw = take_object(object, "usage").filter(|raw| !raw.is_empty())?;
-    let at = |key| raw.get(key).and_then(Value::as_u64);
+pub(super) fn take(object: &mut Fields<'_>) -> Option<Usage> {
+    let raw = object.take_object("usage").filter(|raw| !raw.is_empty())?;
+    let at = |key| raw.get(key).and_then(Borrowed::as_u64);
     Some(Usage {
         input: at("input_tokens"),
         cache_read: at("cache_read_input_tokens"),

@@ -3,20 +3,16 @@
 //! Servers number them badly: all with index 0, or not at all; ids are missing, or repeated; names are repeated. Which
 //! call a fragment belongs to is found out here, once.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use luthien_proto::{
     Event, Step,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, ToolCall, ToolForm},
-    json::Extras,
+    json::{Borrowed, Extras, Fields},
 };
-use serde_json::Value;
 
 use super::{choice::Keys, place};
-use crate::dialect::{
-    DecodeError,
-    fields::{Object, drop_if, drop_null, take_object, take_string, take_u64},
-};
+use crate::dialect::DecodeError;
 
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -44,30 +40,31 @@ impl Calls {
     pub(super) fn fragment(
         &mut self,
         choice: u32,
-        mut entry: Object,
+        mut entry: Fields<'_>,
         keys: &mut Keys,
         steps: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
         let error = |reason: &str| DecodeError::new(format!("choice {choice}: tool_calls"), reason);
-        let index = take_u64(&mut entry, "index");
+        let index = entry.take_u64("index");
         if entry.contains_key("index") {
             return Err(error("an index is no number"));
         }
-        let id = take_string(&mut entry, "id").unwrap_or_default();
+        let id = entry.take_str("id").unwrap_or_default();
         if let Some(at) = self.find(index, &id, has_name(&entry)) {
             self.number(index, at);
             let call = &mut self.calls[at];
             if call.id.is_empty() && !id.is_empty() {
-                entry.insert("id".to_owned(), id.clone().into());
-                call.id.clone_from(&id);
-                self.by_id.insert(id, at);
+                entry.insert("id", id.clone());
+                call.id = id.clone().into_owned();
+                self.by_id.insert(id.into_owned(), at);
             }
             return call.go_on(entry, steps).map_err(error);
         }
-        if entry.values().all(Value::is_null) && id.is_empty() {
+        if entry.iter().all(|(_, value)| value.is_null()) && id.is_empty() {
             return Ok(());
         }
         self.number(index, self.calls.len());
+        let id = id.into_owned();
         let block = keys.next();
         let call = Call::begin(block, choice, id.clone(), entry, steps).map_err(error)?;
         self.by_index.extend(index.map(|index| (index, self.calls.len())));
@@ -95,7 +92,7 @@ impl Calls {
     pub(super) fn legacy(
         &mut self,
         choice: u32,
-        entry: Object,
+        entry: Fields<'_>,
         keys: &mut Keys,
         steps: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
@@ -141,15 +138,19 @@ impl Call {
         block: BlockKey,
         choice: u32,
         id: String,
-        mut entry: Object,
+        mut entry: Fields<'_>,
         steps: &mut Vec<Event>,
     ) -> Result<Self, &'static str> {
-        let type_ = entry.get("type").and_then(Value::as_str);
+        let type_ = entry.text("type");
         let form = match type_ {
             Some("function") => Some(ToolForm::Function),
             Some("custom") => Some(ToolForm::Custom),
-            None | Some(_) if entry.get("function").is_some_and(Value::is_object) => Some(ToolForm::Function),
-            None | Some(_) if entry.get("custom").is_some_and(Value::is_object) => Some(ToolForm::Custom),
+            None | Some(_) if entry.get("function").is_some_and(|inner| inner.as_object().is_some()) => {
+                Some(ToolForm::Function)
+            }
+            None | Some(_) if entry.get("custom").is_some_and(|inner| inner.as_object().is_some()) => {
+                Some(ToolForm::Custom)
+            }
             None => return Err("a call without a name"),
             Some(_) => None,
         };
@@ -158,9 +159,9 @@ impl Call {
             Some(form) => call.begin_known(choice, form, entry, steps)?,
             None => {
                 if !call.id.is_empty() {
-                    entry.insert("id".to_owned(), call.id.clone().into());
+                    entry.insert("id", call.id.clone());
                 }
-                let kind = BlockKind::Opaque(Value::Object(entry));
+                let kind = BlockKind::Opaque(entry.into());
                 steps.push(Step::BlockStarted(BlockStarted { block, choice, kind }).into());
             }
         }
@@ -171,25 +172,26 @@ impl Call {
         &mut self,
         choice: u32,
         form: ToolForm,
-        mut entry: Object,
+        mut entry: Fields<'_>,
         steps: &mut Vec<Event>,
     ) -> Result<(), &'static str> {
         let (name, arguments) = take_fields(form, &mut entry);
-        self.name = name.filter(|name| !name.is_empty()).ok_or("a call without a name")?;
+        let name = name.filter(|name| !name.is_empty()).ok_or("a call without a name")?;
+        self.name = name.into_owned();
         let (id, name) = (self.id.clone(), self.name.clone());
         let head = ToolCall { id, name, namespace: String::new(), form, type_: String::new() };
         let started = BlockStarted { block: self.block, choice, kind: BlockKind::ToolCall(head) };
         steps.push(Event { step: Step::BlockStarted(started), extras: rest(entry) });
         if let Some(arguments) = arguments {
-            steps.push(self.delta(Delta::Arguments(arguments)).into());
+            steps.push(self.delta(Delta::Arguments(arguments.into_owned())).into());
         }
         Ok(())
     }
 
-    fn go_on(&mut self, mut entry: Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
+    fn go_on(&mut self, mut entry: Fields<'_>, steps: &mut Vec<Event>) -> Result<(), &'static str> {
         let Some(form) = self.form else {
             if !entry.is_empty() {
-                steps.push(self.delta(Delta::Opaque(Value::Object(entry))).into());
+                steps.push(self.delta(Delta::Opaque(entry.into())).into());
             }
             return Ok(());
         };
@@ -199,9 +201,9 @@ impl Call {
         }
         match arguments {
             Some(arguments) => {
-                steps.push(Event { step: self.delta(Delta::Arguments(arguments)), extras: rest(entry) });
+                steps.push(Event { step: self.delta(Delta::Arguments(arguments.into_owned())), extras: rest(entry) });
             }
-            None if !entry.is_empty() => steps.push(self.delta(Delta::Opaque(Value::Object(entry))).into()),
+            None if !entry.is_empty() => steps.push(self.delta(Delta::Opaque(entry.into())).into()),
             None => {}
         }
         Ok(())
@@ -212,40 +214,35 @@ impl Call {
     }
 }
 
-fn has_name(entry: &Object) -> bool {
-    let name = |key| entry.get(key).and_then(|inner| inner.get("name")).and_then(Value::as_str);
+fn has_name(entry: &Fields<'_>) -> bool {
+    let name = |key| entry.get(key).and_then(|inner| inner.get("name")).and_then(Borrowed::as_str);
     name("function").or_else(|| name("custom")).is_some_and(|name| !name.is_empty())
 }
 
 /// Takes the name and a piece of the arguments out of a fragment.
-fn take_fields(form: ToolForm, entry: &mut Object) -> (Option<String>, Option<String>) {
+fn take_fields<'a>(form: ToolForm, entry: &mut Fields<'a>) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
     let (place, arguments) = match form {
         ToolForm::Function | ToolForm::Server => ("function", "arguments"),
         ToolForm::Custom => ("custom", "input"),
-        ToolForm::Legacy => return (take_string(entry, "name"), take_arguments(entry, "arguments")),
+        ToolForm::Legacy => return (entry.take_str("name"), take_arguments(entry, "arguments")),
     };
-    drop_null(entry, "type");
-    drop_if(entry, "type", |type_| type_ == place);
-    let Some(mut inner) = take_object(entry, place) else { return (None, None) };
-    let taken = (take_string(&mut inner, "name"), take_arguments(&mut inner, arguments));
-    if !inner.is_empty() {
-        entry.insert(place.to_owned(), Value::Object(inner));
-    }
+    entry.drop_if("type", |type_| type_.is_null() || type_.as_str() == Some(place));
+    let Some(mut inner) = entry.take_object(place) else { return (None, None) };
+    let taken = (inner.take_str("name"), take_arguments(&mut inner, arguments));
+    entry.put_back(place, inner);
     taken
 }
 
 /// Arguments are text; some servers send the object itself.
-fn take_arguments(inner: &mut Object, key: &str) -> Option<String> {
-    if let Some(object) = take_object(inner, key) {
-        return Some(Value::Object(object).to_string());
+fn take_arguments<'a>(inner: &mut Fields<'a>, key: &str) -> Option<Cow<'a, str>> {
+    if let Some(object) = inner.take_object(key) {
+        return Some(object.to_string().into());
     }
-    take_string(inner, key).filter(|text| !text.is_empty())
+    inner.take_str(key).filter(|text| !text.is_empty())
 }
 
-fn rest(entry: Object) -> Extras {
+fn rest(entry: Fields<'_>) -> Extras {
     let mut extras = Extras::NONE;
-    if !entry.is_empty() {
-        extras.insert(place::TOOL_CALL, Value::Object(entry));
-    }
+    extras.insert_fields(place::TOOL_CALL, entry);
     extras
 }

@@ -1,9 +1,12 @@
 //! One choice of a stream, or of a whole body: text, thinking and refusals are blocks as long as they are not
 //! interrupted; calls stay open until the choice is finished.
 
+use std::borrow::Cow;
+
 use luthien_proto::{
     Event, Step,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta},
+    json::{Borrowed, Fields},
 };
 use serde_json::Value;
 
@@ -12,10 +15,7 @@ use super::{
     details::{self, Detail},
     words,
 };
-use crate::dialect::{
-    DecodeError,
-    fields::{Object, drop_if, drop_null, take_array, take_object, take_string},
-};
+use crate::dialect::{DecodeError, fields::Object};
 
 /// The keys of blocks, none twice.
 #[derive(Debug, Default)]
@@ -79,21 +79,20 @@ impl Choice {
     /// Takes what is known out of a delta.
     pub(super) fn delta(
         &mut self,
-        delta: &mut Object,
+        delta: &mut Fields<'_>,
         keys: &mut Keys,
         events: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
         let before = events.len();
-        drop_null(delta, "role");
-        drop_if(delta, "role", |role| role == "assistant");
+        delta.drop_if("role", |role| role.is_null() || role.as_str() == Some("assistant"));
         self.reason(delta, keys, events);
-        if let Some(text) = take_string(delta, "content") {
+        if let Some(text) = delta.take_str("content") {
             self.say(Prose::Text, text, keys, events);
         }
-        if delta.get("content").is_some_and(|content| !content.is_array()) {
+        if delta.get("content").is_some_and(|content| content.as_array().is_none()) {
             return Err(self.error("its content is no text"));
         }
-        if let Some(text) = take_string(delta, "refusal") {
+        if let Some(text) = delta.take_str("refusal") {
             self.say(Prose::Refusal, text, keys, events);
         }
         self.call(delta, keys, events)?;
@@ -104,8 +103,8 @@ impl Choice {
     }
 
     /// What a provider wants to see again comes with the text that it belongs to, or behind it.
-    fn reason(&mut self, delta: &mut Object, keys: &mut Keys, events: &mut Vec<Event>) {
-        let (field, text) = take_reasoning(delta).unwrap_or(("reasoning_content", String::new()));
+    fn reason(&mut self, delta: &mut Fields<'_>, keys: &mut Keys, events: &mut Vec<Event>) {
+        let (field, text) = take_reasoning(delta).unwrap_or(("reasoning_content", Cow::Borrowed("")));
         let details = self.take_details(delta, &text);
         if details.iter().all(|detail| detail.text().is_none_or(str::is_empty)) {
             self.say(Prose::Thinking(field), text, keys, events);
@@ -116,7 +115,7 @@ impl Choice {
                     if at > 0 {
                         self.stop_prose(events);
                     }
-                    self.say(Prose::Thinking(field), text, keys, events);
+                    self.say(Prose::Thinking(field), text.into(), keys, events);
                     if !id.is_empty() {
                         rest.insert("id".to_owned(), id.into());
                     }
@@ -135,9 +134,10 @@ impl Choice {
     }
 
     /// Takes `reasoning_details` if it is clear what they belong to: all texts in them are the reasoning of this delta.
-    fn take_details(&self, delta: &mut Object, reasoning: &str) -> Vec<Detail> {
-        let Some(Value::Array(entries)) = delta.get("reasoning_details") else { return Vec::new() };
-        let details = details::read(entries).unwrap_or_default();
+    fn take_details(&self, delta: &mut Fields<'_>, reasoning: &str) -> Vec<Detail> {
+        let Some(Borrowed::Array(entries)) = delta.get("reasoning_details") else { return Vec::new() };
+        let entries: Vec<Value> = entries.iter().cloned().map(Value::from).collect();
+        let details = details::read(&entries).unwrap_or_default();
         let texts: String = details.iter().filter_map(Detail::text).collect();
         let is_open = match &self.prose {
             Some((_, Prose::Thinking(_))) => true,
@@ -149,7 +149,7 @@ impl Choice {
         if self.is_finished() || !is_clear || !details.iter().any(Detail::is_proof) {
             return Vec::new();
         }
-        delta.shift_remove("reasoning_details");
+        delta.remove("reasoning_details");
         details
     }
 
@@ -182,16 +182,18 @@ impl Choice {
         }
     }
 
-    fn call(&mut self, delta: &mut Object, keys: &mut Keys, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+    fn call(&mut self, delta: &mut Fields<'_>, keys: &mut Keys, events: &mut Vec<Event>) -> Result<(), DecodeError> {
         let mut steps = Vec::new();
-        for entry in take_array(delta, "tool_calls").into_iter().flatten() {
-            let Value::Object(entry) = entry else { return Err(self.error("an entry of its tool_calls is no object")) };
+        for entry in delta.take_array("tool_calls").into_iter().flatten() {
+            let Borrowed::Object(entry) = entry else {
+                return Err(self.error("an entry of its tool_calls is no object"));
+            };
             self.calls.fragment(self.index, entry, keys, &mut steps)?;
         }
         if delta.contains_key("tool_calls") {
             return Err(self.error("its tool_calls are no list"));
         }
-        if let Some(entry) = take_object(delta, "function_call") {
+        if let Some(entry) = delta.take_object("function_call") {
             self.calls.legacy(self.index, entry, keys, &mut steps)?;
         }
         if delta.contains_key("function_call") {
@@ -204,12 +206,12 @@ impl Choice {
         Ok(())
     }
 
-    fn say(&mut self, prose: Prose, text: String, keys: &mut Keys, events: &mut Vec<Event>) {
+    fn say(&mut self, prose: Prose, text: Cow<'_, str>, keys: &mut Keys, events: &mut Vec<Event>) {
         if text.is_empty() {
             return;
         }
         let block = self.open(prose, keys, events);
-        events.push(Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text) }).into());
+        events.push(Step::BlockDelta(BlockDelta { block, delta: Delta::Text(text.into_owned()) }).into());
     }
 
     /// The block of the prose that runs on, or a new one.
@@ -239,14 +241,14 @@ impl Choice {
 }
 
 /// Servers differ in the field that carries reasoning; those that fill both say the same twice.
-fn take_reasoning(delta: &mut Object) -> Option<(&'static str, String)> {
+fn take_reasoning<'a>(delta: &mut Fields<'a>) -> Option<(&'static str, Cow<'a, str>)> {
     const FIELDS: [&str; 2] = ["reasoning_content", "reasoning"];
     let mut taken = None;
     for field in FIELDS {
-        match (take_string(delta, field), &taken) {
+        match (delta.take_str(field), &taken) {
             (Some(text), None) if !text.is_empty() => taken = Some((field, text)),
             (Some(text), Some((_, known))) if !text.is_empty() && text != *known => {
-                delta.insert(field.to_owned(), text.into());
+                delta.insert(field, text);
             }
             (Some(_) | None, _) => {}
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use luthien_proto::{
     Event, Step,
     event::{BlockKind, CallError},
-    json::Extras,
+    json::{Borrowed, Fields},
 };
 use serde_json::Value;
 
@@ -15,10 +15,7 @@ use super::{
     envelope::Envelope,
     failure, place, usage,
 };
-use crate::dialect::{
-    DecodeError, broken_off,
-    fields::{Object, drop_null, parse_object, take_array, take_object, take_string, take_u32},
-};
+use crate::dialect::{DecodeError, broken_off, fields::read_object};
 
 const DONE: &[u8] = b"[DONE]";
 
@@ -41,7 +38,7 @@ impl Decoder {
         if data.trim_ascii() == DONE {
             return Ok(self.end());
         }
-        self.chunk(name, parse_object("SSE event", data)?)
+        self.chunk(name, read_object("SSE event", data)?)
     }
 
     pub(in crate::dialect) fn end(&mut self) -> Vec<Event> {
@@ -63,7 +60,7 @@ impl Decoder {
         std::mem::replace(&mut self.over, true)
     }
 
-    fn chunk(&mut self, name: Option<&str>, mut chunk: Object) -> Result<Vec<Event>, DecodeError> {
+    fn chunk(&mut self, name: Option<&str>, mut chunk: Fields<'_>) -> Result<Vec<Event>, DecodeError> {
         if let Some(error) = failure::take(&mut chunk) {
             return Ok(vec![self.fail(error, chunk)]);
         }
@@ -74,7 +71,7 @@ impl Decoder {
         }
         let usage = usage::take(&mut chunk);
         let mut homeless = Vec::new();
-        let choices = take_array(&mut chunk, "choices");
+        let choices = chunk.take_array("choices");
         if chunk.contains_key("choices") {
             return Err(DecodeError::new("choices", "they are no list"));
         }
@@ -90,48 +87,48 @@ impl Decoder {
     }
 
     /// The steps of an entry in `choices`; and what is left of it if none of them can have it.
-    fn choice(&mut self, at: u32, entry: Value, events: &mut Vec<Event>) -> Result<Option<Value>, DecodeError> {
-        let Value::Object(mut entry) = entry else {
+    fn choice(&mut self, at: u32, entry: Borrowed<'_>, events: &mut Vec<Event>) -> Result<Option<Value>, DecodeError> {
+        let Borrowed::Object(mut entry) = entry else {
             return Err(DecodeError::new(format!("choices[{at}]"), "it is no object"));
         };
         let first = events.len();
-        let index = take_u32(&mut entry, "index");
+        let index = entry.take_u32("index");
         if entry.contains_key("index") {
             return Err(DecodeError::new(format!("choices[{at}]"), "its index is no number"));
         }
         let index = index.unwrap_or(at);
-        let word = take_string(&mut entry, "finish_reason").filter(|word| !word.is_empty());
-        let mut delta = take_object(&mut entry, "delta").unwrap_or_default();
-        drop_null(&mut entry, "logprobs");
+        let word = entry.take_str("finish_reason").filter(|word| !word.is_empty());
+        let mut delta = entry.take_object("delta").unwrap_or_default();
+        entry.drop_null("logprobs");
         let choice = self.choices.entry(index).or_insert_with(|| Choice::new(index));
         choice.delta(&mut delta, &mut self.keys, events)?;
         let begins = choice.begins();
         self.ambiguous |= choice.take_misnumbered();
         if let Some(word) = word {
-            choice.finish(word, events)?;
+            choice.finish(word.into_owned(), events)?;
         }
         // Started is written as the first chunk of choice 0.
         let started = || (index == 0).then(|| home(&events[..first.min(1)], 0)).flatten();
         let home = home(events, first).or_else(started);
         match home.and_then(|home| events.get_mut(home)) {
             Some(event) => {
-                insert(&mut event.extras, place::CHOICE, entry);
-                insert(&mut event.extras, place::DELTA, delta);
+                event.extras.insert_fields(place::CHOICE, entry);
+                event.extras.insert_fields(place::DELTA, delta);
                 Ok(None)
             }
             // All that the first chunk of another choice said may be that it begins: then that is a step.
             None if begins && delta.is_empty() && !entry.contains_key("delta") => {
-                delta.insert("role".to_owned(), Value::from("assistant"));
+                delta.insert("role", "assistant");
                 Ok(homeless(index, entry, delta))
             }
             None => Ok(homeless(index, entry, delta)),
         }
     }
 
-    fn fail(&mut self, error: CallError, mut rest: Object) -> Event {
+    fn fail(&mut self, error: CallError, mut rest: Fields<'_>) -> Event {
         self.over = true;
         self.envelope.strip(&mut rest);
-        drop_null(&mut rest, "usage");
+        rest.drop_null("usage");
         Event { step: Step::Failed(error), extras: rest.into() }
     }
 
@@ -147,14 +144,15 @@ impl Decoder {
 
 /// A whole body is a stream of one chunk, of which the deltas are called messages.
 pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, DecodeError> {
-    let mut body = parse_object("response body", body)?;
+    let mut body = read_object("response body", body)?;
     let mut decoder = Decoder::default();
     if let Some(error) = failure::take(&mut body) {
         return Ok(vec![decoder.fail(error, body)]);
     }
     match body.get_mut("choices") {
-        Some(Value::Array(choices)) => choices.iter_mut().try_for_each(message_to_delta)?,
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) | None => {
+        Some(Borrowed::Array(choices)) => choices.iter_mut().try_for_each(message_to_delta)?,
+        Some(Borrowed::Null | Borrowed::Bool(_) | Borrowed::Number(_) | Borrowed::String(_) | Borrowed::Object(_))
+        | None => {
             return Err(DecodeError::new("response body", "it has no list of choices"));
         }
     }
@@ -164,23 +162,23 @@ pub(in crate::dialect) fn decode_whole(body: &Bytes) -> Result<Vec<Event>, Decod
     Ok(events)
 }
 
-fn message_to_delta(choice: &mut Value) -> Result<(), DecodeError> {
-    let Value::Object(choice) = choice else { return Ok(()) };
-    drop_null(choice, "delta");
+fn message_to_delta(choice: &mut Borrowed<'_>) -> Result<(), DecodeError> {
+    let Borrowed::Object(choice) = choice else { return Ok(()) };
+    choice.drop_null("delta");
     if choice.contains_key("delta") {
         return Err(DecodeError::new("response body", "a choice has a delta"));
     }
-    let Some(mut message) = take_object(choice, "message") else { return Ok(()) };
-    if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
-        for (at, call) in calls.iter_mut().enumerate() {
-            if let Value::Object(call) = call
-                && call.get("index").is_none_or(Value::is_number)
+    let Some(mut message) = choice.take_object("message") else { return Ok(()) };
+    if let Some(Borrowed::Array(calls)) = message.get_mut("tool_calls") {
+        for (at, call) in (0_u64..).zip(calls) {
+            if let Borrowed::Object(call) = call
+                && call.get("index").is_none_or(|index| matches!(index, Borrowed::Number(_)))
             {
-                call.insert("index".to_owned(), at.into());
+                call.insert("index", at);
             }
         }
     }
-    choice.insert("delta".to_owned(), Value::Object(message));
+    choice.insert("delta", message);
     Ok(())
 }
 
@@ -196,25 +194,28 @@ fn home(events: &[Event], from: usize) -> Option<usize> {
     })
 }
 
-fn homeless(index: u32, mut entry: Object, delta: Object) -> Option<Value> {
+fn homeless<'a>(index: u32, mut entry: Fields<'a>, delta: Fields<'a>) -> Option<Value> {
     if !delta.is_empty() {
-        entry.insert("delta".to_owned(), Value::Object(delta));
+        entry.insert("delta", Borrowed::from(delta));
     }
     if entry.is_empty() {
         return None;
     }
-    entry.entry("index").or_insert_with(|| index.into());
-    Some(Value::Object(entry))
+    if !entry.contains_key("index") {
+        entry.insert("index", index);
+    }
+    Some(entry.into())
 }
 
 /// What is left of the chunk goes to its first step, and becomes a step itself where there is none.
-fn place_rest(events: &mut Vec<Event>, mut rest: Object, homeless: Vec<Value>) {
+fn place_rest(events: &mut Vec<Event>, rest: Fields<'_>, homeless: Vec<Value>) {
     let home = home(events, 0);
     if let Some(home) = home
         && homeless.is_empty()
     {
-        return insert(&mut events[home].extras, place::CHUNK, rest);
+        return events[home].extras.insert_fields(place::CHUNK, rest);
     }
+    let mut rest = rest.into_map();
     if !homeless.is_empty() {
         rest.insert("choices".to_owned(), homeless.into());
     }
@@ -226,13 +227,7 @@ fn place_rest(events: &mut Vec<Event>, mut rest: Object, homeless: Vec<Value>) {
 fn place_name(events: &mut Vec<Event>, name: Option<&str>) {
     let Some(name) = name.filter(|name| !matches!(*name, "" | "message" | "error")) else { return };
     if events.is_empty() {
-        events.push(Step::Opaque(Value::Object(Object::new())).into());
+        events.push(Step::Opaque(Fields::new().into()).into());
     }
     events[0].extras.insert(place::EVENT, Value::from(name));
-}
-
-fn insert(extras: &mut Extras, place: &str, rest: Object) {
-    if !rest.is_empty() {
-        extras.insert(place, Value::Object(rest));
-    }
 }

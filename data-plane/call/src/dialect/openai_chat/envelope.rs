@@ -1,10 +1,14 @@
 //! What every chunk of a stream repeats.
 
-use luthien_proto::{Event, Step, event::Started};
+use luthien_proto::{
+    Event, Step,
+    event::Started,
+    json::{Borrowed, Fields},
+};
 use serde_json::Value;
 
 use super::place;
-use crate::dialect::fields::{Object, drop_if, drop_null};
+use crate::dialect::fields::Object;
 
 /// What `object` says.
 pub(super) const CHUNK: &str = "chat.completion.chunk";
@@ -14,30 +18,33 @@ const REPEATED: [&str; 6] = ["id", "created", "model", "system_fingerprint", "se
 
 /// The repeated fields as they were last seen, or written.
 #[derive(Debug, Default)]
-pub(super) struct Envelope(Object);
+pub(super) struct Envelope([Option<Value>; REPEATED.len()]);
 
 impl Envelope {
     /// Begins with the first chunk; what Started tells of it, [`Self::strip`] then drops.
-    pub(super) fn start(&mut self, chunk: &Object) -> Started {
+    pub(super) fn start(&mut self, chunk: &Fields<'_>) -> Started {
         let started = Started {
-            id: chunk.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            model: chunk.get("model").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            created: chunk.get("created").and_then(Value::as_i64),
+            id: chunk.text("id").unwrap_or_default().to_owned(),
+            model: chunk.text("model").unwrap_or_default().to_owned(),
+            created: chunk.get("created").and_then(Borrowed::as_i64),
         };
         self.insert_started(&started);
         started
     }
 
     /// Drops from a chunk what it repeats, and remembers what it changes.
-    pub(super) fn strip(&mut self, chunk: &mut Object) {
-        drop_if(chunk, "object", |value| matches!(value.as_str(), Some(CHUNK | WHOLE)));
-        for key in REPEATED {
-            drop_null(chunk, key);
-            drop_if(chunk, key, |value| self.0.get(key) == Some(value));
-            if let Some(changed) = chunk.get(key) {
-                self.0.insert(key.to_owned(), changed.clone());
+    pub(super) fn strip(&mut self, chunk: &mut Fields<'_>) {
+        chunk.retain(|key, value| {
+            if key == "object" {
+                return !matches!(value.as_str(), Some(CHUNK | WHOLE));
             }
-        }
+            let Some(known) = self.get_mut(key) else { return true };
+            if value.is_null() || known.as_ref().is_some_and(|known| value == known) {
+                return false;
+            }
+            *known = Some(value.clone().into());
+            true
+        });
     }
 
     /// Follows a step that is or was written.
@@ -54,33 +61,38 @@ impl Envelope {
     }
 
     fn follow_chunk(&mut self, chunk: &Object) {
-        for key in REPEATED {
-            if let Some(changed) = chunk.get(key) {
-                self.0.insert(key.to_owned(), changed.clone());
+        for (key, known) in REPEATED.iter().zip(&mut self.0) {
+            if let Some(changed) = chunk.get(*key) {
+                *known = Some(changed.clone());
             }
         }
     }
 
     /// A chunk (or body) that has only what is repeated.
     pub(super) fn object(&self, kind: &str) -> Object {
-        let mut chunk = Object::with_capacity(self.0.len() + 3);
-        chunk.insert("id".to_owned(), self.0.get("id").cloned().unwrap_or_else(|| Value::from("")));
+        let [id, created, model, others @ ..] = &self.0;
+        let or = |value: &Option<Value>, made: Value| value.clone().unwrap_or(made);
+        let mut chunk = Object::with_capacity(REPEATED.len() + 3);
+        chunk.insert("id".to_owned(), or(id, "".into()));
         chunk.insert("object".to_owned(), Value::from(kind));
-        chunk.insert("created".to_owned(), self.0.get("created").cloned().unwrap_or_else(|| Value::from(0)));
-        chunk.insert("model".to_owned(), self.0.get("model").cloned().unwrap_or_else(|| Value::from("")));
-        for key in &REPEATED[3..] {
-            if let Some(value) = self.0.get(*key) {
-                chunk.insert((*key).to_owned(), value.clone());
-            }
+        chunk.insert("created".to_owned(), or(created, 0.into()));
+        chunk.insert("model".to_owned(), or(model, "".into()));
+        for (key, value) in REPEATED[3..].iter().zip(others) {
+            chunk.extend(value.clone().map(|value| ((*key).to_owned(), value)));
         }
         chunk
     }
 
     fn insert_started(&mut self, started: &Started) {
-        self.0.insert("id".to_owned(), Value::from(started.id.as_str()));
-        self.0.insert("model".to_owned(), Value::from(started.model.as_str()));
-        if let Some(created) = started.created {
-            self.0.insert("created".to_owned(), Value::from(created));
+        let [id, created, model, ..] = &mut self.0;
+        *id = Some(started.id.as_str().into());
+        *model = Some(started.model.as_str().into());
+        if let Some(told) = started.created {
+            *created = Some(told.into());
         }
+    }
+
+    fn get_mut(&mut self, key: &str) -> Option<&mut Option<Value>> {
+        REPEATED.iter().position(|repeated| *repeated == key).map(|at| &mut self.0[at])
     }
 }

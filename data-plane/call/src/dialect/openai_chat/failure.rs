@@ -1,40 +1,48 @@
 //! Errors, in a body of their own or within a stream: `{"error": {"message", "type", "param", "code"}}`.
 
-use luthien_proto::event::CallError;
+use luthien_proto::{
+    event::CallError,
+    json::{Borrowed, Fields},
+};
 use serde_json::{Value, json};
 
 use crate::dialect::{
     failure::{Family, type_},
-    fields::{Object, drop_null, take_string},
+    fields::Object,
 };
 
 /// Takes the error out of a chunk or a body, if it tells one. Clients take whatever is not falsy for one.
-pub(in crate::dialect) fn take(chunk: &mut Object) -> Option<CallError> {
-    drop_null(chunk, "error");
+pub(in crate::dialect) fn take(chunk: &mut Fields<'_>) -> Option<CallError> {
+    chunk.drop_null("error");
     let error = match chunk.get_mut("error")? {
-        Value::Object(inner) if !inner.is_empty() => CallError {
-            status: 0,
-            type_: take_string(inner, "type").unwrap_or_default(),
-            message: take_string(inner, "message").unwrap_or_default(),
-            code: take_string(inner, "code").unwrap_or_default(),
-            param: take_string(inner, "param").unwrap_or_default(),
-        },
-        Value::String(text) if !text.is_empty() => CallError { message: std::mem::take(text), ..CallError::default() },
-        Value::Array(items) if !items.is_empty() => CallError::default(),
-        Value::Bool(true) => CallError::default(),
-        Value::Number(number) if number.as_f64() != Some(0.0) => CallError::default(),
-        Value::Null | Value::Bool(false) | Value::Object(_) | Value::String(_) | Value::Array(_) | Value::Number(_) => {
-            return None;
+        Borrowed::Object(inner) if !inner.is_empty() => {
+            let mut text = |key| inner.take_str(key).unwrap_or_default().into_owned();
+            CallError {
+                status: 0,
+                type_: text("type"),
+                message: text("message"),
+                code: text("code"),
+                param: text("param"),
+            }
         }
+        Borrowed::String(text) if !text.is_empty() => {
+            CallError { message: std::mem::take(text).into_owned(), ..CallError::default() }
+        }
+        Borrowed::Array(items) if !items.is_empty() => CallError::default(),
+        Borrowed::Bool(true) => CallError::default(),
+        Borrowed::Number(number) if number.as_f64() != Some(0.0) => CallError::default(),
+        Borrowed::Null
+        | Borrowed::Bool(false)
+        | Borrowed::Object(_)
+        | Borrowed::String(_)
+        | Borrowed::Array(_)
+        | Borrowed::Number(_) => return None,
     };
-    let nothing_left = match chunk.get("error") {
-        Some(Value::Object(inner)) => inner.is_empty(),
-        Some(Value::String(text)) => text.is_empty(),
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | None => false,
-    };
-    if nothing_left {
-        chunk.shift_remove("error");
-    }
+    chunk.drop_if("error", |rest| match rest {
+        Borrowed::Object(inner) => inner.is_empty(),
+        Borrowed::String(text) => text.is_empty(),
+        Borrowed::Null | Borrowed::Bool(_) | Borrowed::Number(_) | Borrowed::Array(_) => false,
+    });
     Some(error)
 }
 

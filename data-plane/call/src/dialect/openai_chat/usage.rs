@@ -1,13 +1,11 @@
 //! Tokens: here `prompt_tokens` includes what the cache read and wrote, and `completion_tokens` the reasoning.
 
-use luthien_proto::event::Usage;
+use luthien_proto::{event::Usage, json::Fields};
 use serde_json::{Value, json};
 
-use crate::dialect::fields::{Object, take_object};
-
 /// Takes the usage out of a chunk or a body; `None` if it has none.
-pub(super) fn take(chunk: &mut Object) -> Option<Usage> {
-    let raw = take_object(chunk, "usage").filter(|raw| !raw.is_empty())?;
+pub(super) fn take(chunk: &mut Fields<'_>) -> Option<Usage> {
+    let raw = chunk.take_object("usage").filter(|raw| !raw.is_empty())?;
     let prompt = at(&raw, "prompt_tokens");
     let cache_read = inner(&raw, "prompt_tokens_details", "cached_tokens");
     let cache_write = inner(&raw, "prompt_tokens_details", "cache_write_tokens");
@@ -23,11 +21,11 @@ pub(super) fn take(chunk: &mut Object) -> Option<Usage> {
     })
 }
 
-fn at(raw: &Object, key: &str) -> Option<u64> {
+fn at(raw: &Fields<'_>, key: &str) -> Option<u64> {
     raw.get(key)?.as_u64()
 }
 
-fn inner(raw: &Object, key: &str, field: &str) -> Option<u64> {
+fn inner(raw: &Fields<'_>, key: &str, field: &str) -> Option<u64> {
     raw.get(key)?.get(field)?.as_u64()
 }
 

@@ -1,9 +1,9 @@
 //! From SSE events to steps.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
-use luthien_proto::{Event, Step, event::Started};
+use luthien_proto::{Event, Step, event::Started, json::Fields};
 use serde_json::Value;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::dialect::{
     DecodeError, broken_off,
-    fields::{Object, drop_if, drop_null, parse_object, take_object, take_string, take_u64},
+    fields::{Object, drop_if, drop_null, read_object, take_object, take_string},
 };
 
 const DONE: &[u8] = b"[DONE]";
@@ -46,7 +46,7 @@ impl Decoder {
         if data.trim_ascii() == DONE {
             return Ok(self.end());
         }
-        let mut event = parse_object("SSE event", data)?;
+        let mut event = read_object("SSE event", data)?;
         let type_ = self.take_type(name, &mut event);
         let error = |reason: &str| DecodeError::new(format!("SSE event {}", shown(&type_)), reason);
         if type_.is_empty() {
@@ -58,7 +58,7 @@ impl Decoder {
         if self.over {
             return Err(error("it comes after the end of the response"));
         }
-        drop_if(&mut event, "sequence_number", Value::is_u64);
+        event.drop_if("sequence_number", |number| number.as_u64().is_some());
         let mut steps = Vec::new();
         self.typed(&type_, event, &mut steps).map_err(error)?;
         if steps.is_empty() {
@@ -94,42 +94,43 @@ impl Decoder {
         std::mem::replace(&mut self.over, true)
     }
 
-    fn take_type(&mut self, name: Option<&str>, event: &mut Object) -> String {
-        match (take_string(event, "type"), name) {
+    fn take_type<'a>(&mut self, name: Option<&'a str>, event: &mut Fields<'a>) -> Cow<'a, str> {
+        match (event.take_str("type"), name) {
             (Some(type_), _) => type_,
-            (None, _) if event.contains_key("type") => String::new(),
+            (None, _) if event.contains_key("type") => "".into(),
             (None, Some(name)) => {
                 self.ambiguous = true;
-                name.to_owned()
+                name.into()
             }
             // So do servers of the other dialect that fail.
-            (None, None) if event.get("error").is_some_and(|error| !says_nothing(error)) => "error".to_owned(),
-            (None, None) => String::new(),
+            (None, None) if event.get("error").is_some_and(|error| !error.says_nothing()) => "error".into(),
+            (None, None) => "".into(),
         }
     }
 
-    fn typed(&mut self, type_: &str, mut event: Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
+    fn typed(&mut self, type_: &str, event: Fields<'_>, steps: &mut Vec<Event>) -> Result<(), &'static str> {
         match type_ {
             "error" => {
                 self.over = true;
+                let mut event = event.into_map();
                 let error = failure::take_event(&mut event);
                 steps.push(Event { step: Step::Failed(error), extras: event.into() });
                 return Ok(());
             }
             "response.created" if self.started => return Err("it comes twice"),
             "response.created" | "response.in_progress" | "response.queued" if !self.started => {
-                return self.start(event, steps);
+                return self.start(event.into_map(), steps);
             }
             "response.in_progress" | "response.queued" => {
-                self.go_on(type_, event, steps);
+                self.go_on(type_, event.into_map(), steps);
                 return Ok(());
             }
             "response.failed" => {
-                self.fail(event, steps);
+                self.fail(event.into_map(), steps);
                 return Ok(());
             }
             "response.completed" | "response.incomplete" | "response.cancelled" => {
-                return self.finish(type_, event, steps);
+                return self.finish(type_, event.into_map(), steps);
             }
             _ if !self.started => return Err("it comes before response.created"),
             _ => {}
@@ -175,18 +176,18 @@ impl Decoder {
         steps.push(event);
     }
 
-    fn add(&mut self, mut event: Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
+    fn add(&mut self, mut event: Fields<'_>, steps: &mut Vec<Event>) -> Result<(), &'static str> {
         let next = self.items.len() as u64;
         let index = take_index(&mut event)?.unwrap_or(next);
         // An item may be announced before anything is known of it.
-        let Some(item) = take_object(&mut event, "item") else {
+        let Some(item) = event.take_object("item") else {
             return self.of_item("response.output_item.added", event, steps);
         };
         if self.items.contains_key(&index) {
             return Err("its index was used before");
         }
         self.ambiguous |= index != next || self.open().is_some();
-        let (mut incoming, mut content) = Incoming::begin(item, event, &mut self.keys, steps)?;
+        let (mut incoming, mut content) = Incoming::begin(item.into_map(), event.into_map(), &mut self.keys, steps)?;
         incoming.content(&mut content, &mut self.keys, steps)?;
         incoming.keep(content, steps);
         self.amid = steps.is_empty();
@@ -201,11 +202,12 @@ impl Decoder {
         self.last.filter(|last| self.items.get(last).is_some_and(|item| !item.done))
     }
 
-    fn complete(&mut self, mut event: Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
-        let item = take_object(&mut event, "item").ok_or("it has no item")?;
+    fn complete(&mut self, mut event: Fields<'_>, steps: &mut Vec<Event>) -> Result<(), &'static str> {
+        let item = event.take_object("item").ok_or("it has no item")?.into_map();
         let next = self.items.len() as u64;
         let open = self.open();
         let index = take_index(&mut event)?.or(open).unwrap_or(next);
+        let event = event.into_map();
         match self.items.get_mut(&index) {
             None => {
                 self.ambiguous |= index != next || open.is_some();
@@ -259,9 +261,9 @@ impl Decoder {
         Ok(())
     }
 
-    fn of_item(&mut self, type_: &str, mut event: Object, steps: &mut Vec<Event>) -> Result<(), &'static str> {
+    fn of_item(&mut self, type_: &str, mut event: Fields<'_>, steps: &mut Vec<Event>) -> Result<(), &'static str> {
         let index = take_index(&mut event)?;
-        let id = event.get("item_id").and_then(Value::as_str).unwrap_or_default();
+        let id = event.text("item_id").unwrap_or_default();
         let found = match index {
             Some(index) => self.items.get_key_value(&index),
             None if !id.is_empty() => self.items.iter().rev().find(|(_, item)| item.id == id),
@@ -272,14 +274,16 @@ impl Decoder {
             if is_of_item(type_) {
                 return Err(if found.is_some() { "its item is done" } else { "its item is not known" });
             }
-            event.extend(index.map(|index| ("output_index".to_owned(), index.into())));
-            steps.push(Step::Opaque(Value::Object(typed(type_, event))).into());
+            if let Some(index) = index {
+                event.insert("output_index", index);
+            }
+            steps.push(Step::Opaque(Value::Object(typed(type_, event.into_map()))).into());
             return Ok(());
         };
         let Some(item) = self.items.get_mut(&index) else { return Ok(()) };
-        drop_if(&mut event, "item_id", |id| id == item.id.as_str());
+        event.drop_if("item_id", |id| id.as_str() == Some(&item.id));
         // A client may go by it.
-        item.ambiguous |= event.get("item_id").is_some_and(|id| !says_nothing(id));
+        item.ambiguous |= event.get("item_id").is_some_and(|id| !id.says_nothing());
         event.retain(|_, value| !value.is_null());
         item.event(Said { type_, event, keys: &mut self.keys, steps })?;
         self.amid = steps.is_empty();
@@ -309,8 +313,8 @@ pub(super) fn take_head(response: &mut Object) -> Started {
     }
 }
 
-fn take_index(event: &mut Object) -> Result<Option<u64>, &'static str> {
-    let index = take_u64(event, "output_index");
+fn take_index(event: &mut Fields<'_>) -> Result<Option<u64>, &'static str> {
+    let index = event.take_u64("output_index");
     if event.contains_key("output_index") { Err("its output_index is no number") } else { Ok(index) }
 }
 

@@ -3,7 +3,7 @@
 use luthien_proto::{
     Event, Step,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, ToolCall, ToolForm},
-    json::Extras,
+    json::{Extras, Fields},
 };
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ pub(super) struct Said<'a> {
     /// The type of the event.
     pub(super) type_: &'a str,
     /// Its fields, but for those that say which item it is of.
-    pub(super) event: Object,
+    pub(super) event: Fields<'a>,
     pub(super) keys: &'a mut Keys,
     pub(super) steps: &'a mut Vec<Event>,
 }
@@ -159,7 +159,7 @@ impl Incoming {
                 | "reasoning_text.done",
             ) => Err("it is not of its item's type"),
             (Sort::Message | Sort::Call(_) | Sort::Action | Sort::Reasoning | Sort::Other, _) => {
-                let mut event = said.event;
+                let mut event = said.event.into_map();
                 if self.item.sort == Sort::Message && self.block.is_some() {
                     drop_if(&mut event, "content_index", |number| number.as_u64() == Some(self.number));
                 }
@@ -295,20 +295,21 @@ impl Incoming {
     }
 
     fn call_goes_on(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
-        let piece = take_string(&mut said.event, "delta").ok_or("its delta is no text")?;
-        self.push(Delta::Arguments(piece), said.event.into(), said.steps);
+        let piece = said.event.take_str("delta").ok_or("its delta is no text")?;
+        self.push(Delta::Arguments(piece.into_owned()), said.event.into(), said.steps);
         Ok(())
     }
 
-    fn arguments_done(&mut self, field: &str, mut said: Said<'_>) -> Result<(), &'static str> {
-        if let Some(whole) = take_arguments(&mut said.event, field) {
-            self.whole_arguments(field, whole, &mut said.event, said.steps);
+    fn arguments_done(&mut self, field: &str, said: Said<'_>) -> Result<(), &'static str> {
+        let mut event = said.event.into_map();
+        if let Some(whole) = take_arguments(&mut event, field) {
+            self.whole_arguments(field, whole, &mut event, said.steps);
         }
         for key in ["name", "call_id"] {
             let known = self.item.begun().get(key);
-            drop_if(&mut said.event, key, |value| Some(value) == known);
+            drop_if(&mut event, key, |value| Some(value) == known);
         }
-        self.done_rest(said.type_, said.event, said.steps);
+        self.done_rest(said.type_, event, said.steps);
         Ok(())
     }
 

@@ -19,9 +19,10 @@ const PART_DONE: &str = "response.content_part.done";
 const ANNOTATION: &str = "response.output_text.annotation.added";
 
 impl Incoming {
-    pub(super) fn part_added(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
-        let number = take_u64(&mut said.event, "content_index");
-        let part = take_object(&mut said.event, "part").ok_or("it has no part")?;
+    pub(super) fn part_added(&mut self, said: Said<'_>) -> Result<(), &'static str> {
+        let mut event = said.event.into_map();
+        let number = take_u64(&mut event, "content_index");
+        let part = take_object(&mut event, "part").ok_or("it has no part")?;
         let next = self.item.parts.len() as u64;
         let number = number.unwrap_or(next);
         if self.block.is_some() && number <= self.number {
@@ -30,21 +31,21 @@ impl Incoming {
             }
             self.ambiguous = true;
             let rest = self.whole_part(part, said.steps);
-            put(&mut said.event, place::PART, rest);
-            self.done_rest(said.type_, said.event, said.steps);
+            put(&mut event, place::PART, rest);
+            self.done_rest(said.type_, event, said.steps);
             return Ok(());
         }
         self.ambiguous |= number != next;
         self.number = number;
-        self.begin_part(part, said.event, said.keys, said.steps);
+        self.begin_part(part, event, said.keys, said.steps);
         Ok(())
     }
 
     pub(super) fn part_goes_on(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
         let kind = kind_of(said.type_);
-        let number = take_u64(&mut said.event, "content_index");
-        let piece = take_string(&mut said.event, "delta").ok_or("its delta is no text")?;
-        drop_if(&mut said.event, "logprobs", |logprobs| logprobs.as_array().is_some_and(Vec::is_empty));
+        let number = said.event.take_u64("content_index");
+        let piece = said.event.take_str("delta").ok_or("its delta is no text")?;
+        said.event.drop_if("logprobs", |logprobs| logprobs.as_array().is_some_and(<[_]>::is_empty));
         if self.block.is_none() {
             self.ambiguous = true;
             self.number = number.unwrap_or(0);
@@ -56,33 +57,35 @@ impl Incoming {
         if self.item.parts.last().is_none_or(|part| part.kind != kind) {
             return Err("it is not of its part's type");
         }
-        self.push(Delta::Text(piece), said.event.into(), said.steps);
+        self.push(Delta::Text(piece.into_owned()), said.event.into(), said.steps);
         Ok(())
     }
 
-    pub(super) fn text_done(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
+    pub(super) fn text_done(&mut self, said: Said<'_>) -> Result<(), &'static str> {
+        let mut event = said.event.into_map();
         let kind = kind_of(said.type_);
         if self.block.is_none() {
             self.ambiguous = true;
-            self.number = said.event.get("content_index").and_then(Value::as_u64).unwrap_or(0);
+            self.number = event.get("content_index").and_then(Value::as_u64).unwrap_or(0);
             self.begin_part(object(json!({"type": kind.type_()})), Object::new(), said.keys, said.steps);
         }
-        if self.is_at(&mut said.event, kind) {
-            if let Some(whole) = take_string(&mut said.event, kind.field()) {
-                self.whole_text(kind, whole, &mut said.event, said.steps);
+        if self.is_at(&mut event, kind) {
+            if let Some(whole) = take_string(&mut event, kind.field()) {
+                self.whole_text(kind, whole, &mut event, said.steps);
             }
-            self.drop_logprobs(&mut said.event);
+            self.drop_logprobs(&mut event);
         }
-        self.done_rest(said.type_, said.event, said.steps);
+        self.done_rest(said.type_, event, said.steps);
         Ok(())
     }
 
-    pub(super) fn part_done(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
-        let Some(part) = take_object(&mut said.event, "part") else {
-            self.done_rest(said.type_, said.event, said.steps);
+    pub(super) fn part_done(&mut self, said: Said<'_>) -> Result<(), &'static str> {
+        let mut event = said.event.into_map();
+        let Some(part) = take_object(&mut event, "part") else {
+            self.done_rest(said.type_, event, said.steps);
             return Ok(());
         };
-        let number = take_u64(&mut said.event, "content_index");
+        let number = take_u64(&mut event, "content_index");
         let rest = match self.block {
             None => {
                 self.ambiguous = true;
@@ -96,19 +99,20 @@ impl Incoming {
                 part
             }
         };
-        put(&mut said.event, place::PART, rest);
-        self.done_rest(said.type_, said.event, said.steps);
+        put(&mut event, place::PART, rest);
+        self.done_rest(said.type_, event, said.steps);
         Ok(())
     }
 
-    pub(super) fn annotation(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
+    pub(super) fn annotation(&mut self, said: Said<'_>) -> Result<(), &'static str> {
+        let mut event = said.event.into_map();
         if self.block.is_none() {
             return Err("its part is not open");
         }
         let known = self.item.parts.last().map_or(0, |part| part.annotations.len() as u64);
-        drop_if(&mut said.event, "content_index", |number| number.as_u64() == Some(self.number));
-        drop_if(&mut said.event, "annotation_index", |number| number.as_u64() == Some(known));
-        self.push_rest(said.type_, said.event, said.steps);
+        drop_if(&mut event, "content_index", |number| number.as_u64() == Some(self.number));
+        drop_if(&mut event, "annotation_index", |number| number.as_u64() == Some(known));
+        self.push_rest(said.type_, event, said.steps);
         Ok(())
     }
 

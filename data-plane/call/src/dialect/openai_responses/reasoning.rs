@@ -1,6 +1,10 @@
 //! The parts of reasoning as they come: they are one block, and are told apart by marks.
 
-use luthien_proto::{Event, event::Delta, json::Extras};
+use luthien_proto::{
+    Event,
+    event::Delta,
+    json::{Extras, Fields},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -16,19 +20,20 @@ use crate::dialect::fields::{Object, take_array, take_object, take_string, take_
 const GAP: &str = "\n\n";
 
 impl Incoming {
-    pub(super) fn reasoning_part_added(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
+    pub(super) fn reasoning_part_added(&mut self, said: Said<'_>) -> Result<(), &'static str> {
+        let mut event = said.event.into_map();
         let kind = kind_of(said.type_);
         let [_, _, number_field] = kind.events();
-        let mut part = take_object(&mut said.event, "part").unwrap_or_default();
+        let mut part = take_object(&mut event, "part").unwrap_or_default();
         part.retain(|key, value| key != "type" || value != kind.type_());
         let text = take_string(&mut part, "text").unwrap_or_default();
-        let number = take_u64(&mut said.event, number_field);
+        let number = take_u64(&mut event, number_field);
         let next = self.parts_of(kind);
         let number = number.unwrap_or(next as u64);
         self.ambiguous |= number != next as u64 + u64::from(self.announced && kind == PartKind::Summary);
         self.number = number;
         let is_first = self.item.parts.is_empty() && !self.announced;
-        if is_first && kind == PartKind::Summary && part.is_empty() && said.event.is_empty() {
+        if is_first && kind == PartKind::Summary && part.is_empty() && event.is_empty() {
             self.announced = true;
         } else {
             self.mark(kind, said.steps);
@@ -36,16 +41,16 @@ impl Incoming {
         if !text.is_empty() {
             self.push_text(text, Extras::NONE, said.steps);
         }
-        put(&mut said.event, place::PART, part);
-        self.done_rest(said.type_, said.event, said.steps);
+        put(&mut event, place::PART, part);
+        self.done_rest(said.type_, event, said.steps);
         Ok(())
     }
 
     pub(super) fn reasoning_goes_on(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
         let kind = kind_of(said.type_);
         let [_, _, number_field] = kind.events();
-        let number = take_u64(&mut said.event, number_field);
-        let piece = take_string(&mut said.event, "delta").ok_or("its delta is no text")?;
+        let number = said.event.take_u64(number_field);
+        let piece = said.event.take_str("delta").ok_or("its delta is no text")?;
         if !self.is_in(kind, number) {
             if number.is_some_and(|number| number < self.number) && self.parts_of(kind) > 0 {
                 return Err("its part is not open");
@@ -58,33 +63,35 @@ impl Incoming {
             }
         }
         // It would be a mark.
-        if let Some(part) = said.event.shift_remove(place::PART) {
-            said.event.insert("delta".to_owned(), json!({"part": part}));
+        if let Some(part) = said.event.remove(place::PART) {
+            said.event.insert("delta", Fields::from_iter([(place::PART, part)]));
         }
-        self.push_text(piece, said.event.into(), said.steps);
+        self.push_text(piece.into_owned(), said.event.into(), said.steps);
         Ok(())
     }
 
-    pub(super) fn reasoning_text_done(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
+    pub(super) fn reasoning_text_done(&mut self, said: Said<'_>) -> Result<(), &'static str> {
+        let mut event = said.event.into_map();
         let kind = kind_of(said.type_);
-        if self.is_at_reasoning(kind, &mut said.event)
-            && let Some(whole) = take_string(&mut said.event, "text")
+        if self.is_at_reasoning(kind, &mut event)
+            && let Some(whole) = take_string(&mut event, "text")
         {
-            self.whole_reasoning_text(kind, whole, &mut said.event, said.steps);
+            self.whole_reasoning_text(kind, whole, &mut event, said.steps);
         }
-        self.done_rest(said.type_, said.event, said.steps);
+        self.done_rest(said.type_, event, said.steps);
         Ok(())
     }
 
-    pub(super) fn reasoning_part_done(&mut self, mut said: Said<'_>) -> Result<(), &'static str> {
+    pub(super) fn reasoning_part_done(&mut self, said: Said<'_>) -> Result<(), &'static str> {
+        let mut event = said.event.into_map();
         let kind = kind_of(said.type_);
-        if self.is_at_reasoning(kind, &mut said.event)
-            && let Some(part) = take_object(&mut said.event, "part")
+        if self.is_at_reasoning(kind, &mut event)
+            && let Some(part) = take_object(&mut event, "part")
         {
             let rest = self.whole_reasoning_part(kind, part, said.steps);
-            put(&mut said.event, place::PART, rest);
+            put(&mut event, place::PART, rest);
         }
-        self.done_rest(said.type_, said.event, said.steps);
+        self.done_rest(said.type_, event, said.steps);
         Ok(())
     }
 
