@@ -4,6 +4,7 @@ mod extras;
 mod fields;
 mod read;
 mod strict;
+mod write;
 
 use serde::de::Error as _;
 use serde_json::{Map, Value};

@@ -1,8 +1,8 @@
 //! Reading JSON: what is read in one pass means what serde_json says.
 
-use luthien_proto::json::{self, Borrowed};
+use luthien_proto::json::{self, Borrowed, Extras, Fields};
 use proptest::{collection::vec, prelude::*};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A JSON text, spelled in whatever way.
 fn text() -> BoxedStrategy<String> {
@@ -85,7 +85,9 @@ proptest! {
         prop_assert_eq!(&read, &serde_json_says(text.as_bytes()));
         if has_no_key_twice(&text) {
             let value: Value = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(serde_json::to_string(&read.unwrap()).unwrap(), value.to_string());
+            let read = Fields::from_iter([("it", read.unwrap())]);
+            prop_assert_eq!(read.to_string(), json!({"it": value}).to_string());
+            prop_assert_eq!(serde_json::to_string(&read).unwrap(), read.to_string());
             prop_assert_eq!(json::parse(text.as_bytes()).unwrap(), value);
         }
     }
@@ -94,6 +96,34 @@ proptest! {
     fn what_is_no_json_is_refused_with_serde_jsons_error(text in broken()) {
         let read = json::read(&text).map_err(|error| error.to_string());
         prop_assert_eq!(read, serde_json_says(&text));
+    }
+}
+
+proptest! {
+    /// The characters around those that are escaped, at each place of the words that are looked at together.
+    #[test]
+    fn a_text_is_written_as_serde_json_writes_it(text in "[\\x00-#\\[-\\]~-\u{a0}é漢]{0,40}") {
+        let written = Fields::from_iter([(text.as_str(), text.as_str().into())]).to_string();
+        prop_assert_eq!(written, json!({ text.as_str(): text }).to_string());
+    }
+
+    #[test]
+    fn extras_are_the_same_as_text_and_taken_apart(text in text()) {
+        let Ok(fields) = json::parse_object(text.as_bytes()) else { return Ok(()) };
+        let known = Extras::from(fields.clone());
+        let Ok(Borrowed::Object(read)) = json::read(text.as_bytes()) else { panic!("an object") };
+        let mut extras = Extras::from(read.clone());
+        prop_assert_eq!(&extras, &known);
+        prop_assert_eq!(extras.is_empty(), fields.is_empty());
+        prop_assert_eq!(extras.to_text(), known.to_text());
+        prop_assert!(fields.keys().all(|key| extras.get(key) == fields.get(key)));
+        prop_assert_eq!(extras.clone().into_map(), fields.clone());
+        extras.insert_fields("a", read);
+        let mut inserted = known;
+        if !fields.is_empty() {
+            inserted.insert("a", Value::Object(fields));
+        }
+        prop_assert_eq!(extras.to_text(), inserted.to_text());
     }
 }
 

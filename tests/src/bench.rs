@@ -9,13 +9,22 @@
 
 pub mod cell;
 pub mod client;
+pub mod compare;
+pub mod dialect;
+pub mod flat;
+pub mod goals;
 pub mod judge;
 pub mod machine;
 pub mod measure;
 pub mod path;
+mod planes;
 pub mod process;
 pub mod relay;
 pub mod run;
+pub mod running;
+pub mod scenario;
+pub mod soak;
 pub mod stamp;
+pub mod start;
 pub mod table;
 pub mod upstream;

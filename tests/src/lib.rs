@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod conformance;
+pub mod environment;
 pub mod fixtures;
 pub mod harness;
 pub mod peers;

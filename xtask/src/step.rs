@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -60,6 +60,12 @@ impl Step {
             self.shown.push_str(&arg);
             self.command.arg(arg);
         }
+        self
+    }
+
+    /// In another folder than this workspace's.
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
         self
     }
 

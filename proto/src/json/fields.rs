@@ -3,7 +3,7 @@
 //! Known fields are taken out of an object; what remains is unknown, and stays visible. A known field that says nothing
 //! (null) is dropped, one of an unexpected type stays where it is.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
@@ -399,13 +399,6 @@ impl Serialize for Borrowed<'_> {
             Self::Array(items) => serializer.collect_seq(items),
             Self::Object(fields) => fields.serialize(serializer),
         }
-    }
-}
-
-/// As JSON.
-impl fmt::Display for Fields<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -115,6 +115,11 @@ impl Cluster {
         self.folder.path().join(".s.PGSQL.5432")
     }
 
+    /// The id of its first process; `None`: none runs.
+    pub fn process_id(&self) -> Option<u32> {
+        postmaster(self.folder.path())?.parse().ok()
+    }
+
     /// Runs a statement as the owner of everything; tells what it printed.
     ///
     /// # Panics

@@ -61,23 +61,37 @@ pub struct Cell {
     pub pace: Pace,
     /// Bytes of a delta, or of a whole response's text.
     pub bytes: usize,
+    /// Deltas of a response.
+    pub deltas: u64,
 }
 
 /// Deltas of a response at full speed.
 const RESPONSE: u64 = 1000;
 
 impl Cell {
+    /// Streams at a pace last until the client leaves.
+    pub fn new(kind: Kind, clients: usize, pace: Pace, bytes: usize) -> Self {
+        let deltas = match (kind, pace) {
+            (Kind::Whole, _) => 1,
+            (Kind::Streamed, Pace::Full) => RESPONSE,
+            (Kind::Streamed, Pace::PerSecond(_)) => u64::MAX,
+        };
+        Self { kind, clients, pace, bytes, deltas }
+    }
+
+    /// The same with responses of so many deltas.
+    #[must_use]
+    pub fn with_deltas(self, deltas: u64) -> Self {
+        Self { deltas, ..self }
+    }
+
     /// What each call asks the upstream for.
     pub fn script(&self) -> Script {
-        let bytes = self.bytes;
-        match (self.kind, self.pace) {
-            (Kind::Whole, _) => Script { deltas: 1, every_us: 0, bytes },
-            (Kind::Streamed, Pace::Full) => Script { deltas: RESPONSE, every_us: 0, bytes },
-            // Until the client leaves.
-            (Kind::Streamed, Pace::PerSecond(rate)) => {
-                Script { deltas: u64::MAX, every_us: 1_000_000 / u64::from(rate), bytes }
-            }
-        }
+        let every_us = match (self.kind, self.pace) {
+            (Kind::Streamed, Pace::PerSecond(rate)) => 1_000_000 / u64::from(rate),
+            (Kind::Whole, _) | (Kind::Streamed, Pace::Full) => 0,
+        };
+        Script { deltas: self.deltas, every_us, bytes: self.bytes }
     }
 
     /// How far apart the clients begin, so that they are not in step.
@@ -137,7 +151,7 @@ pub fn cells(quick: bool) -> Vec<Cell> {
         ]
     };
     let sizes: &[usize] = if quick { &[5] } else { &[5, 2000] };
-    let with_sizes = |&(kind, clients, pace)| sizes.iter().map(move |&bytes| Cell { kind, clients, pace, bytes });
+    let with_sizes = |&(kind, clients, pace)| sizes.iter().map(move |&bytes| Cell::new(kind, clients, pace, bytes));
     loads.iter().flat_map(with_sizes).collect()
 }
 

@@ -18,7 +18,8 @@ use tokio::{
 };
 
 use super::{
-    cell::{Cell, Kind, Script},
+    cell::{Cell, Kind, Pace, Script},
+    dialect::Dialect,
     stamp::{Finder, Stamp},
 };
 
@@ -82,12 +83,23 @@ pub struct Load {
     _clients: JoinSet<()>,
 }
 
-/// Lets the clients of a cell begin. With `replaced`, every mark must come replaced, and without it none.
-pub fn begin(address: SocketAddr, cell: Cell, replaced: bool) -> Load {
+/// How clients talk to a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Talk {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What they speak.
+    pub dialect: Dialect,
+    /// Every mark must come replaced; otherwise none.
+    pub replaced: bool,
+}
+
+/// Lets the clients of a cell begin.
+pub fn begin(talk: Talk, cell: Cell) -> Load {
     let seen = Arc::new(Seen::default());
     let mut clients = JoinSet::new();
     for i in 0..cell.clients {
-        let mut client = Client { address, cell, replaced, seen: seen.clone() };
+        let mut client = Client { talk, cell, seen: seen.clone() };
         clients.spawn(async move {
             sleep(cell.stagger() * i as u32).await;
             if let Err(error) = client.run().await {
@@ -102,28 +114,27 @@ pub fn begin(address: SocketAddr, cell: Cell, replaced: bool) -> Load {
 ///
 /// # Errors
 /// It went wrong.
-pub async fn one_call(address: SocketAddr, kind: Kind, replaced: bool) -> io::Result<()> {
-    let cell = Cell { kind, clients: 1, pace: super::cell::Pace::Full, bytes: 16 };
-    let client = Client { address, cell, replaced, seen: Arc::default() };
-    let mut stream = TcpStream::connect(address).await?;
+pub async fn one_call(talk: Talk, kind: Kind) -> io::Result<()> {
+    let cell = Cell::new(kind, 1, Pace::Full, 16);
+    let client = Client { talk, cell, seen: Arc::default() };
+    let mut stream = TcpStream::connect(talk.address).await?;
     let script = Script { deltas: 10, ..cell.script() };
-    client.call(&mut stream, &request(kind, script), script, &mut buffer()).await
+    client.call(&mut stream, &talk.dialect.request(kind, script), script, &mut buffer()).await
 }
 
 struct Client {
-    address: SocketAddr,
+    talk: Talk,
     cell: Cell,
-    replaced: bool,
     seen: Arc<Seen>,
 }
 
 impl Client {
     /// Call after call, on one connection.
     async fn run(&mut self) -> io::Result<()> {
-        let mut stream = TcpStream::connect(self.address).await?;
+        let mut stream = TcpStream::connect(self.talk.address).await?;
         stream.set_nodelay(true)?;
         let (script, mut buffer) = (self.cell.script(), buffer());
-        let request = request(self.cell.kind, script);
+        let request = self.talk.dialect.request(self.cell.kind, script);
         let mut ticks = Ticks::every(self.cell.between_calls());
         loop {
             ticks.wait().await;
@@ -172,7 +183,7 @@ impl Client {
     /// A load that does not do what it should measures nothing.
     fn check(&self, finder: &Finder, stamps: u64, script: Script) -> io::Result<()> {
         let expected = if self.cell.kind == Kind::Whole { 1 } else { script.deltas };
-        let replaced = if self.replaced { expected } else { 0 };
+        let replaced = if self.talk.replaced { expected } else { 0 };
         if (stamps, finder.replaced()) == (expected, replaced) {
             return Ok(());
         }
@@ -183,19 +194,6 @@ impl Client {
 
 fn buffer() -> Vec<u8> {
     vec![0; 32 * 1024]
-}
-
-fn request(kind: Kind, script: Script) -> Vec<u8> {
-    let stream = kind == Kind::Streamed;
-    let body = format!(
-        r#"{{"model":"bench-1","stream":{stream},"messages":[{{"role":"system","content":"You are a benchmark."}},{{"role":"user","content":"{script}"}}]}}"#
-    );
-    format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
-         authorization: Bearer none\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }
 
 /// Where a body ends.

@@ -1,13 +1,13 @@
 //! What stands between the client and the upstream.
 
-use std::{io, net::SocketAddr};
-
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use std::io;
 
 use super::{
-    process::{Process, Usage},
-    stamp::{MARK, REPLACED_MARK},
+    client::Talk,
+    dialect::Dialect,
+    planes::{Database, Planes, Remote},
+    process::Process,
+    running::{Running, Setting},
 };
 
 /// A path.
@@ -25,13 +25,43 @@ pub enum Path {
     Passed,
     /// luthien, everything gated, and something is replaced in each delta.
     Replaced,
-    /// luthien, everything gated and passed, under strict audit. Measured where it is asked for: it tells of the disk.
+    /// As passed, for a client that speaks another dialect than the upstream.
+    Converted,
+    /// As passed, under strict audit. It tells of the disk.
     Strict,
+    /// As passed, its record in Postgres.
+    Postgres,
+    /// The same, under strict audit.
+    StrictPostgres,
+    /// Passed by a remote policy, which is another control plane.
+    Remote,
+    /// Passed by a policy service in Python, in the place of a control plane.
+    Python,
+    /// Passed by a remote policy in Python.
+    RemotePython,
 }
 
 impl Path {
-    /// Those that are always measured, each after its floor.
-    pub const ALL: [Self; 6] = [Self::Straight, Self::Relay, Self::Nothing, Self::Judged, Self::Passed, Self::Replaced];
+    /// Each of them, in the order in which they are measured: behind what they are compared with.
+    pub const ALL: [Self; 13] = [
+        Self::Straight,
+        Self::Relay,
+        Self::Nothing,
+        Self::Judged,
+        Self::Passed,
+        Self::Replaced,
+        Self::Converted,
+        Self::Strict,
+        Self::Postgres,
+        Self::StrictPostgres,
+        Self::Remote,
+        Self::Python,
+        Self::RemotePython,
+    ];
+
+    /// Those that are measured when nothing is said.
+    pub const USUAL: [Self; 6] =
+        [Self::Straight, Self::Relay, Self::Nothing, Self::Judged, Self::Passed, Self::Replaced];
 
     /// For the table.
     pub fn name(self) -> &'static str {
@@ -42,17 +72,49 @@ impl Path {
             Self::Nothing => "nothing gated",
             Self::Passed => "gated, passed",
             Self::Replaced => "gated, replaced",
+            Self::Converted => "gated, passed, converted",
             Self::Strict => "gated, passed, strict audit",
+            Self::Postgres => "gated, passed, Postgres",
+            Self::StrictPostgres => "gated, passed, strict audit, Postgres",
+            Self::Remote => "gated, passed by a remote policy",
+            Self::Python => "gated, passed by Python",
+            Self::RemotePython => "gated, passed by a remote policy in Python",
         }
     }
 
-    /// What its cost is compared with.
+    /// Whether it is luthien.
+    pub fn is_luthien(self) -> bool {
+        !matches!(self, Self::Straight | Self::Relay | Self::Judged)
+    }
+
+    /// The least that it could cost.
     pub fn floor(self) -> Option<Self> {
         match self {
             Self::Straight | Self::Relay | Self::Judged => None,
             Self::Nothing => Some(Self::Relay),
-            Self::Passed | Self::Replaced => Some(Self::Judged),
-            Self::Strict => Some(Self::Passed),
+            Self::Passed
+            | Self::Replaced
+            | Self::Converted
+            | Self::Strict
+            | Self::Postgres
+            | Self::StrictPostgres
+            | Self::Remote
+            | Self::Python
+            | Self::RemotePython => Some(Self::Judged),
+        }
+    }
+
+    /// What it adds to.
+    pub fn base(self) -> Option<Self> {
+        match self {
+            Self::Straight | Self::Relay | Self::Judged | Self::Nothing | Self::Passed | Self::Replaced => None,
+            Self::Converted
+            | Self::Strict
+            | Self::Postgres
+            | Self::StrictPostgres
+            | Self::Remote
+            | Self::Python
+            | Self::RemotePython => Some(Self::Passed),
         }
     }
 
@@ -60,85 +122,36 @@ impl Path {
     ///
     /// # Errors
     /// One does not start.
-    pub fn start(self, upstream: SocketAddr) -> io::Result<Running> {
+    pub fn start(self, setting: &Setting) -> io::Result<Running> {
+        let upstream = setting.upstream.to_string();
+        let passed = Planes::new(setting);
         match self {
-            Self::Straight => Ok(Running { address: upstream, front: None, back: None, folder: None }),
+            Self::Straight => Ok(Running::of(self.talk_to(setting.upstream), Vec::new())),
             Self::Relay => {
-                let (relay, address) = Process::role(&["relay".into(), upstream.to_string()])?;
-                Ok(Running { address, front: Some(relay), back: None, folder: None })
+                let (relay, address) = Process::role(&["relay".into(), upstream])?;
+                Ok(Running::of(self.talk_to(address), vec![relay]))
             }
             Self::Judged => {
                 let (judge, peer) = Process::role(&["judge".into()])?;
-                let (relay, address) = Process::role(&["relay".into(), upstream.to_string(), peer.to_string()])?;
-                Ok(Running { address, front: Some(relay), back: Some(judge), folder: None })
+                let (relay, address) = Process::role(&["relay".into(), upstream, peer.to_string()])?;
+                Ok(Running::of(self.talk_to(address), vec![relay, judge]))
             }
-            Self::Nothing => planes(upstream, &json!({"name": "p", "kind": "noop"}), "relaxed"),
-            Self::Passed => planes(upstream, &replacing("#never#"), "relaxed"),
-            Self::Strict => planes(upstream, &replacing("#never#"), "strict"),
-            Self::Replaced => planes(upstream, &replacing(&(MARK as char).to_string()), "relaxed"),
+            Self::Nothing => passed.gating_nothing().start(self),
+            Self::Passed => passed.start(self),
+            Self::Replaced => passed.replacing().start(self),
+            Self::Converted => passed.with_upstream_key().start(self),
+            Self::Strict => passed.strict().start(self),
+            Self::Postgres => passed.on(Database::Postgres).start(self),
+            Self::StrictPostgres => passed.on(Database::Postgres).strict().start(self),
+            Self::Remote => passed.behind(Remote::ControlPlane).start(self),
+            Self::Python => passed.judged_by_python(self),
+            Self::RemotePython => passed.behind(Remote::Python).start(self),
         }
     }
-}
 
-fn replacing(word: &str) -> Value {
-    let by = (REPLACED_MARK as char).to_string();
-    json!({"name": "p", "kind": "string_replacement", "config": {"replacements": [[word, by]]}})
-}
-
-/// The processes of a path.
-#[derive(Debug)]
-pub struct Running {
-    /// Where clients connect.
-    pub address: SocketAddr,
-    /// The relay, or the data plane.
-    front: Option<Process>,
-    /// The judge, or the control plane.
-    back: Option<Process>,
-    folder: Option<TempDir>,
-}
-
-impl Running {
-    /// What its two processes have used so far.
-    pub fn usage(&self) -> [Option<Usage>; 2] {
-        [&self.front, &self.back].map(|process| process.as_ref().map(Process::usage))
+    /// How its clients talk to it.
+    pub(super) fn talk_to(self, address: std::net::SocketAddr) -> Talk {
+        let dialect = if self == Self::Converted { Dialect::Anthropic } else { Dialect::OpenAi };
+        Talk { address, dialect, replaced: self == Self::Replaced }
     }
-
-    /// Whether all its processes still run.
-    pub fn is_whole(&mut self) -> bool {
-        [&mut self.front, &mut self.back].into_iter().flatten().all(Process::is_running)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // The processes end before their folder does.
-        (self.front, self.back) = (None, None);
-        drop(self.folder.take());
-    }
-}
-
-/// Both planes, with one thread each as the floor has, and SQLite.
-fn planes(upstream: SocketAddr, policy: &Value, audit: &str) -> io::Result<Running> {
-    let folder = tempfile::tempdir()?;
-    let control = json!({"control_plane": {
-        "grpc_listen": "127.0.0.1:0",
-        "http_listen": "127.0.0.1:0",
-        "threads": 1,
-        "audit": audit,
-        "admin": {"token": "a-token-for-a-benchmark-of-luthien"},
-        "database": format!("sqlite://{}", folder.path().join("luthien.db").display()),
-        "policies": [policy],
-        "pipeline": [policy["name"]],
-    }});
-    let name = "luthien-control-plane";
-    let (back, [policy_service, _admin]) = Process::plane(name, folder.path(), &control.to_string())?;
-    let data = json!({"data_plane": {
-        "listen": "127.0.0.1:0",
-        "threads": 1,
-        "control_plane": format!("http://{policy_service}"),
-        "upstreams": {"u": {"dialect": "openai-chat", "base_url": format!("http://{upstream}/v1")}},
-        "routes": [{"model": "*", "upstream": "u"}],
-    }});
-    let (front, [address]) = Process::plane("luthien-data-plane", folder.path(), &data.to_string())?;
-    Ok(Running { address, front: Some(front), back: Some(back), folder: Some(folder) })
 }

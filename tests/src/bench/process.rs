@@ -19,12 +19,12 @@ pub fn say_address(address: SocketAddr) {
     let _ = io::stdout().flush();
 }
 
-/// A program beside this one.
+/// The folder of this program, and of those that were built with it.
 ///
 /// # Errors
-/// This one's path is not known.
-pub fn program(name: &str) -> io::Result<PathBuf> {
-    Ok(env::current_exe()?.with_file_name(name))
+/// Its path is not known.
+pub fn own_folder() -> io::Result<PathBuf> {
+    Ok(env::current_exe()?.with_file_name(""))
 }
 
 /// A running process. It is killed when it is dropped.
@@ -40,6 +40,13 @@ pub struct Usage {
     pub cpu_ns: f64,
     /// Resident memory.
     pub rss_kib: f64,
+}
+
+impl Usage {
+    /// Microseconds on a processor since then.
+    pub fn cpu_us_since(&self, before: &Self) -> f64 {
+        (self.cpu_ns - before.cpu_ns) / 1e3
+    }
 }
 
 impl Process {
@@ -60,10 +67,11 @@ impl Process {
     ///
     /// # Errors
     /// It does not start, or does not say.
-    pub fn plane<const N: usize>(name: &str, folder: &Path, config: &str) -> io::Result<(Self, [SocketAddr; N])> {
+    pub fn plane<const N: usize>(program: &Path, folder: &Path, config: &str) -> io::Result<(Self, [SocketAddr; N])> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = folder.join(format!("{name}.yaml"));
         fs::write(&file, config)?;
-        let mut command = Command::new(program(name)?);
+        let mut command = Command::new(program);
         command.current_dir(folder).env_clear().args(["--log-format", "json", "--config"]).arg(file);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|error| {
             io::Error::new(error.kind(), format!("{name} can't be started ({error}): use `cargo xtask bench`"))
@@ -76,14 +84,33 @@ impl Process {
         });
         let mut found = [SocketAddr::from(([0, 0, 0, 0], 0)); N];
         for address in &mut found {
-            *address = first(&heard, name)?;
+            *address = first(&heard, &name)?;
         }
         Ok((process, found))
+    }
+
+    /// Starts a command that says on stderr where it listens, behind `http://`.
+    ///
+    /// # Errors
+    /// It does not start, or does not say.
+    pub fn service(mut command: Command, name: &str) -> io::Result<(Self, SocketAddr)> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let stderr = child.stderr.take();
+        let process = Self { child };
+        let heard = addresses(stderr, |line| line.rsplit_once("http://")?.1.trim().parse().ok());
+        Ok((process, first(&heard, name)?))
     }
 
     /// What it has used so far. Nothing where there is no `/proc`.
     pub fn usage(&self) -> Usage {
         usage(&self.child.id().to_string())
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn end(mut self) {
+        // One that is gone already needs nobody to ask it.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
     }
 
     /// Whether it still runs.
@@ -104,11 +131,32 @@ pub fn own_usage() -> Usage {
     usage("self")
 }
 
+/// What a process and its children have used so far: those that there are now. Their memory is what they do not share.
+pub fn usage_with_children(pid: u32) -> Usage {
+    let pid = pid.to_string();
+    let mut all = Usage::default();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = process.file_name().to_string_lossy().into_owned();
+        let status = fs::read_to_string(process.path().join("status")).unwrap_or_default();
+        if name == pid || field(&status, "PPid:") == Some(&pid) {
+            all.cpu_ns += cpu_ns(&name).unwrap_or_default();
+            all.rss_kib += kib(&status, "RssAnon:");
+        }
+    }
+    all
+}
+
 fn usage(pid: &str) -> Usage {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let rss = rss.and_then(|rss| rss.split_whitespace().next()?.parse().ok());
-    Usage { cpu_ns: cpu_ns(pid).unwrap_or_default(), rss_kib: rss.unwrap_or_default() }
+    Usage { cpu_ns: cpu_ns(pid).unwrap_or_default(), rss_kib: kib(&status, "VmRSS:") }
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()
+}
+
+fn kib(status: &str, name: &str) -> f64 {
+    field(status, name).and_then(|kib| kib.parse().ok()).unwrap_or_default()
 }
 
 /// The scheduler's own account, thread by thread: it is exact, where `stat` counts in hundredths of a second.

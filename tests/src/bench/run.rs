@@ -2,16 +2,16 @@
 
 use std::{
     io,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use super::{
-    cell::{Cell, Kind, cells},
+    cell::Cell,
     machine,
     measure::{Measured, measure},
     path::Path,
-    process::Process,
+    running::Setting,
+    scenario::{Scenario, loads, paths},
 };
 
 /// How much of it.
@@ -21,51 +21,8 @@ pub struct Options {
     pub quick: bool,
     /// How long each path is measured under each load.
     pub seconds: f64,
-    /// Only a part of it.
-    pub only: Option<Only>,
-}
-
-/// A part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Only {
-    /// A path of luthien's, with what it is compared with, streamed.
-    Path(Path),
-    /// Whole responses, on all paths.
-    Whole,
-}
-
-impl std::str::FromStr for Only {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "nothing" => Ok(Self::Path(Path::Nothing)),
-            "passed" => Ok(Self::Path(Path::Passed)),
-            "replaced" => Ok(Self::Path(Path::Replaced)),
-            "strict" => Ok(Self::Path(Path::Strict)),
-            "whole" => Ok(Self::Whole),
-            _ => Err(format!("{name:?} is none of: nothing, passed, replaced, strict, whole")),
-        }
-    }
-}
-
-impl Options {
-    fn cells(&self) -> Vec<Cell> {
-        let wanted = |cell: &Cell| match self.only {
-            None => true,
-            Some(Only::Path(_)) => cell.kind == Kind::Streamed,
-            Some(Only::Whole) => cell.kind == Kind::Whole,
-        };
-        cells(self.quick).into_iter().filter(wanted).collect()
-    }
-
-    fn paths(&self) -> Vec<Path> {
-        let wanted = |path: &Path| match self.only {
-            None | Some(Only::Whole) => *path != Path::Strict,
-            Some(Only::Path(only)) => [Path::Straight, only].contains(path) || only.floor() == Some(*path),
-        };
-        Path::ALL.into_iter().chain([Path::Strict]).filter(wanted).collect()
-    }
+    /// Only these; none: what is usual.
+    pub only: Vec<Scenario>,
 }
 
 /// A load, and what each path made of it.
@@ -86,11 +43,25 @@ const QUIET: Duration = Duration::from_secs(10);
 const PATIENCE: f64 = 0.6;
 
 /// What is left for waiting and repeating, so that the whole of it is bounded however busy the machine is.
-struct Patience {
+pub(super) struct Patience {
     seconds: f64,
 }
 
 impl Patience {
+    /// For so many seconds of measuring.
+    pub(super) fn of(seconds: f64) -> Self {
+        Self { seconds: seconds * PATIENCE }
+    }
+
+    /// Waits until others are quiet, while any of it is left.
+    pub(super) async fn wait(&mut self) {
+        let begun = Instant::now();
+        if self.is_left() {
+            machine::quiet(QUIET.min(Duration::from_secs_f64(self.seconds))).await;
+            self.spend(begun);
+        }
+    }
+
     /// Spends the time that has passed.
     fn spend(&mut self, since: Instant) {
         self.seconds -= since.elapsed().as_secs_f64();
@@ -105,15 +76,14 @@ impl Patience {
 ///
 /// # Errors
 /// The upstream does not start.
-pub async fn run(options: &Options, mut done: impl FnMut(Row)) -> io::Result<()> {
-    let (upstream, address) = Process::role(&["upstream".into()])?;
-    let (cells, paths) = (options.cells(), options.paths());
-    let mut patience = Patience { seconds: options.seconds * PATIENCE * (cells.len() * paths.len()) as f64 };
+pub async fn run(options: &Options, setting: &Setting, mut done: impl FnMut(Row)) -> io::Result<()> {
+    let (cells, paths) = (loads(&options.only, options.quick), paths(&options.only));
+    let mut patience = Patience::of(options.seconds * (cells.len() * paths.len()) as f64);
     for (i, cell) in cells.iter().enumerate() {
         eprintln!("[{}/{}] {cell}", i + 1, cells.len());
         let mut row = Row { cell: *cell, paths: Vec::new() };
         for path in &paths {
-            let measured = quietest(*path, *cell, (&upstream, address), options.seconds, &mut patience).await;
+            let measured = quietest(*path, *cell, setting, options.seconds, &mut patience).await;
             row.paths.push((*path, measured.map_err(|error| error.to_string())));
         }
         done(row);
@@ -125,20 +95,15 @@ pub async fn run(options: &Options, mut done: impl FnMut(Row)) -> io::Result<()>
 async fn quietest(
     path: Path,
     cell: Cell,
-    upstream: (&Process, SocketAddr),
+    setting: &Setting,
     seconds: f64,
     patience: &mut Patience,
 ) -> io::Result<Measured> {
     let mut best: Option<Measured> = None;
     for attempt in 0..ATTEMPTS {
+        patience.wait().await;
         let begun = Instant::now();
-        if patience.is_left() {
-            machine::quiet(QUIET).await;
-        }
-        if attempt == 0 {
-            patience.spend(begun);
-        }
-        let measured = measure(path, cell, upstream, seconds).await;
+        let measured = measure(path, cell, setting, seconds).await;
         progress(path, &measured);
         if attempt > 0 {
             patience.spend(begun);
@@ -161,7 +126,7 @@ fn progress(path: Path, measured: &io::Result<Measured>) {
             path.name(),
             measured.chunks,
             measured.times.p50,
-            measured.cpu_us.map(Option::unwrap_or_default),
+            measured.cpu_us,
             measured.noise * 100.0
         ),
         Err(error) => eprintln!("  {}: {error}", path.name()),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    machine,
+    goals, machine,
     measure::{Measured, Times},
     path::Path,
     run::{NOISY, Row},
@@ -11,20 +11,20 @@ use super::{
 
 /// What stands above the rows.
 const HEAD: &str = "\
-| load | path | data plane: CPU µs/chunk | control plane: CPU µs/chunk | × floor | added p50 µs | p99 | p99.9 | chunks/s | calls/s | KiB per open call: data + control plane |
-|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+| load | path | data plane: CPU µs/chunk | control plane: CPU µs/chunk | × floor | × passed | added p50 µs | p99 | p99.9 | chunks/s | calls/s | KiB per open call: data + control plane |
+|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
 
 /// What the columns mean.
 const LEGEND: &str = "\
 `straight` is the client at the upstream, its times in parentheses; all other times are what the path adds to them, \
 percentile by percentile. The floors' processes stand in the planes' columns: the relay in the first, its peer in the \
-second. *× floor*: the CPU of both, relative to the floor's above it in the same load. A chunk is a delta; of whole \
-responses, the response. No times at full speed with many clients: there they tell how long the queues are. \
+second; behind a +, who serves a remote policy, and Postgres. *× floor*, *× passed*: the CPU of all of them, relative to \
+the floor's, and to that of *gated, passed*, in the same load. A chunk is a delta; of whole responses, the response. No times at full speed with many clients: there they tell how long the queues are. \
 `!`: others used more than 8 % of the machine meanwhile, also when it was tried again.
 ";
 
-/// All of it.
+/// All of it, and which goals are reached.
 pub fn table(rows: &[Row]) -> String {
     let mut out = format!("{}; one thread per plane; SQLite.\n\n{HEAD}", machine::description());
     for row in rows {
@@ -34,47 +34,57 @@ pub fn table(rows: &[Row]) -> String {
         for (path, measured) in &row.paths {
             let line = match measured {
                 Ok(measured) => {
-                    let floor = path.floor().and_then(find);
-                    cells(row, measured, find(Path::Straight).filter(|_| *path != Path::Straight), floor)
+                    let compared = [path.floor(), path.base()].map(|path| path.and_then(find));
+                    cells(row, measured, find(Path::Straight).filter(|_| *path != Path::Straight), compared)
                 }
-                Err(error) => format!("failed: {error} | | | | | | | |"),
+                Err(error) => format!("failed: {error} | | | | | | | | |"),
             };
             let noise = if measured.as_ref().is_ok_and(|measured| measured.noise > NOISY) { " !" } else { "" };
             // Writing to a string does not fail.
             let _ = writeln!(out, "| {} | {}{noise} | {line} |", row.cell, path.name());
         }
     }
+    let goals = goals::table(&goals::of_rows(rows));
+    if !goals.is_empty() {
+        let _ = write!(out, "\n{goals}");
+    }
     out + "\n" + LEGEND
 }
 
-fn cells(row: &Row, measured: &Measured, straight: Option<&Measured>, floor: Option<&Measured>) -> String {
-    let [data, control] = measured.cpu_us.map(|us| us.map_or(dash(), |us| format!("{us:.1}")));
-    let ratio = floor.map_or(dash(), |floor| format!("{:.2}", total(measured) / total(floor)));
+fn cells(row: &Row, measured: &Measured, straight: Option<&Measured>, compared: [Option<&Measured>; 2]) -> String {
+    let (data, behind) = match measured.cpu_us.split_first() {
+        Some((data, behind)) => (format!("{data:.1}"), sum(behind, 1)),
+        None => (dash(), dash()),
+    };
+    let [floor, passed] =
+        compared.map(|other| other.map_or_else(dash, |other| format!("{:.2}", measured.cpu() / other.cpu())));
     let [p50, p99, p999] = if row.cell.shows_time() { times(measured, straight) } else { [dash(), dash(), dash()] };
     let calls = if measured.calls > 0.0 { format!("{:.0}", measured.calls) } else { dash() };
-    let memory = match measured.open_call_kib {
-        [Some(data), Some(control)] => format!("{data:.0} + {control:.0}"),
-        [Some(data), None] => format!("{data:.0}"),
-        [None, _] => dash(),
-    };
-    let chunks = measured.chunks;
-    format!("{data} | {control} | {ratio} | {p50} | {p99} | {p999} | {chunks:.0} | {calls} | {memory}")
+    let (chunks, memory) = (measured.chunks, sum(&measured.open_call_kib, 0));
+    format!("{data} | {behind} | {floor} | {passed} | {p50} | {p99} | {p999} | {chunks:.0} | {calls} | {memory}")
+}
+
+/// One behind the other.
+fn sum(parts: &[f64], digits: usize) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| format!("{part:.digits$}")).collect();
+    if parts.is_empty() { dash() } else { parts.join(" + ") }
 }
 
 fn times(measured: &Measured, straight: Option<&Measured>) -> [String; 3] {
-    let all = |times: &Times| [times.p50, times.p99, times.p999];
-    let ours = all(&measured.times);
     match straight {
-        None => ours.map(|us| format!("({us:.0})")),
-        Some(straight) => {
-            let base = all(&straight.times);
-            [0, 1, 2].map(|i| format!("{:+.0}", ours[i] - base[i]))
-        }
+        None => percentiles(&measured.times).map(|us| format!("({us:.0})")),
+        Some(straight) => added(measured, straight).map(|us| format!("{us:+.0}")),
     }
 }
 
-fn total(measured: &Measured) -> f64 {
-    measured.cpu_us.into_iter().flatten().sum()
+/// What a path adds to the times of none, percentile by percentile: 50, 99, 99.9.
+pub(super) fn added(measured: &Measured, straight: &Measured) -> [f64; 3] {
+    let (ours, base) = (percentiles(&measured.times), percentiles(&straight.times));
+    [0, 1, 2].map(|i| ours[i] - base[i])
+}
+
+fn percentiles(times: &Times) -> [f64; 3] {
+    [times.p50, times.p99, times.p999]
 }
 
 fn dash() -> String {

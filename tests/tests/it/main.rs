@@ -5,6 +5,7 @@ mod activity;
 mod answers;
 mod audit;
 mod bad_requests;
+mod benchmark;
 mod bytes;
 mod compose;
 mod configuration;

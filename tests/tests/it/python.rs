@@ -2,11 +2,11 @@
 //! harness over a real export, its client at a real control plane, and its own tests.
 
 mod conformance;
-mod installed;
 mod remote;
 mod service;
 
 use luthien_tests::{
+    environment::package::package,
     fixtures,
     harness::{Answer, Ask, DataPlane, Setup, data_plane_section},
     peers::{
@@ -18,7 +18,7 @@ use luthien_tests::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use self::service::{Service, package, script};
+use self::service::{Service, script};
 
 /// A policy service in Python, and a data plane that asks it.
 struct Judged {

@@ -139,6 +139,18 @@ pub(super) fn merge(into: &mut Object, from: &Object) {
     }
 }
 
+/// As [`merge`], for what is about to be written.
+pub(super) fn merge_fields<'a>(into: &mut Fields<'a>, from: Fields<'a>) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Borrowed::Object(inner)), Borrowed::Object(value)) if !inner.is_empty() => merge_fields(inner, value),
+            (Some(known), value) if known.says_nothing() => *known = value,
+            (Some(_), _) => {}
+            (None, value) => into.insert(key, value),
+        }
+    }
+}
+
 fn says_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,

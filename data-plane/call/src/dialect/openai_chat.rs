@@ -19,6 +19,7 @@
 
 mod calls;
 mod choice;
+mod chunks;
 mod decode;
 mod details;
 mod encode;

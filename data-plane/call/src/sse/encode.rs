@@ -1,7 +1,7 @@
 //! Writing events. Never an `id:`: clients then dispatch an empty event at every comment's blank line.
 
-use bytes::{BufMut, BytesMut};
-use serde::Serialize;
+use bytes::BytesMut;
+use luthien_proto::json::Fields;
 
 /// Writes an event.
 pub fn write(out: &mut BytesMut, name: Option<&str>, data: &[u8]) {
@@ -15,10 +15,10 @@ pub fn write(out: &mut BytesMut, name: Option<&str>, data: &[u8]) {
 }
 
 /// Writes an event whose data is JSON.
-pub fn write_json(out: &mut BytesMut, name: Option<&str>, data: &impl Serialize) {
+pub fn write_json(out: &mut BytesMut, name: Option<&str>, data: &Fields<'_>) {
     write_name(out, name);
     out.extend_from_slice(b"data: ");
-    serde_json::to_writer((&mut *out).writer(), data).expect("JSON values can be written, and memory takes them");
+    data.write(out).expect("memory takes what is written");
     out.extend_from_slice(b"\n\n");
 }
 

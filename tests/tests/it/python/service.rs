@@ -8,14 +8,10 @@ use std::{
     thread,
 };
 
-use luthien_tests::peers::eventually;
-
-use super::installed::python;
-
-/// The folder of the package.
-pub fn package() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../clients/python")
-}
+use luthien_tests::{
+    environment::package::{package, python},
+    peers::eventually,
+};
 
 /// A policy service. It is killed when it is dropped.
 pub struct Service {

@@ -3,52 +3,21 @@
 mod node;
 mod python;
 
-pub use python::python_of;
-
 use std::{
     env, fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     sync::OnceLock,
 };
 
-/// Set to `1`, the tests of the SDKs are left out.
-pub const SKIP: &str = "LUTHIEN_SKIP_SDK";
+use luthien_tests::environment::{Hashed, SKIP, target};
 
 /// What runs the SDKs of a language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runtime {
     Python,
     Node,
-}
-
-/// The name of a place that is made once for what it depends on.
-#[derive(Default)]
-pub struct Hashed(DefaultHasher);
-
-impl Hashed {
-    /// It depends on these bytes.
-    #[must_use]
-    pub fn with(mut self, bytes: &[u8]) -> Self {
-        bytes.hash(&mut self.0);
-        self
-    }
-
-    /// It depends on the names of these files, and on what is in them.
-    #[must_use]
-    pub fn with_files(self, files: &[PathBuf]) -> Self {
-        files.iter().fold(self, |hashed, file| {
-            let name = file.to_string_lossy();
-            hashed.with(name.as_bytes()).with(&fs::read(file).expect("what it depends on can be read"))
-        })
-    }
-
-    /// The name.
-    pub fn name(self) -> String {
-        format!("{:016x}", self.0.finish())
-    }
 }
 
 /// What runs the scripts, and finds the SDKs.
@@ -122,26 +91,4 @@ impl Runtime {
 /// The folder of the scripts.
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sdk")
-}
-
-/// Tests lie in `target/PROFILE/deps`.
-pub fn target() -> PathBuf {
-    let test = env::current_exe().expect("a running program has a path");
-    test.ancestors().nth(3).expect("tests lie in target/PROFILE/deps").to_owned()
-}
-
-pub fn run(command: &mut Command, otherwise: &str) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{otherwise}: {error}"));
-    assert!(
-        output.status.success(),
-        "{otherwise}; to leave the tests of the SDKs out, set {SKIP}=1\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    output
-}
-
-/// Whether there is such a program, and it says yes.
-fn can(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }

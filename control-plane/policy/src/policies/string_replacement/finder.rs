@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aho_corasick::{
-    Anchored, MatchKind,
+    AhoCorasick, Anchored, MatchKind,
     automaton::{Automaton, StateID},
     nfa::contiguous::NFA,
 };
@@ -19,6 +19,10 @@ use crate::policies::strings::{Part, change_strings, escape, is_json, parts, une
 pub(super) struct Finder {
     automaton: NFA,
     start: StateID,
+    /// Finds the same, and looks at many bytes at once.
+    search: AhoCorasick,
+    /// The length of the longest pattern.
+    longest: usize,
     /// What is known of each state that a pair's first string leads to.
     states: BTreeMap<StateID, Known>,
     patterns: Vec<Pattern>,
@@ -69,16 +73,23 @@ impl Finder {
             .enumerate()
             .flat_map(|(pair, (from, _))| variants(from, capitalization).into_iter().map(move |text| (text, pair)))
             .collect();
+        let ignores_case = capitalization == Capitalization::Match;
         let automaton = NFA::builder()
             .match_kind(MatchKind::LeftmostFirst)
-            .ascii_case_insensitive(capitalization == Capitalization::Match)
+            .ascii_case_insensitive(ignores_case)
             .prefilter(false)
             .build(texts.iter().map(|(text, _)| text))
             .map_err(|error| error.to_string())?;
+        let search = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostFirst)
+            .ascii_case_insensitive(ignores_case)
+            .build(texts.iter().map(|(text, _)| text))
+            .map_err(|error| error.to_string())?;
+        let longest = texts.iter().map(|(text, _)| text.len()).max().unwrap_or(0);
         let start = automaton.start_state(Anchored::No).map_err(|error| error.to_string())?;
         let states = states(&automaton, start, &texts);
         let patterns = texts.into_iter().map(|(text, pair)| Pattern { length: text.len(), pair }).collect();
-        Ok(Self { automaton, start, states, patterns, pairs, capitalization })
+        Ok(Self { automaton, start, search, longest, states, patterns, pairs, capitalization })
     }
 
     /// The state before any text.
@@ -101,6 +112,23 @@ impl Finder {
             Some(Known { may_grow: false, .. }) => Step::Complete { length, pattern },
             Some(Known { may_grow: true, .. }) | None => Step::Found { length, pattern },
         }
+    }
+
+    /// How many of these bytes can be read without a step: no match begins in them, nor may one that ends behind the text.
+    pub fn skip(&self, text: &[u8]) -> usize {
+        let tail = text.len().saturating_sub(self.longest.saturating_sub(1));
+        if tail == 0 {
+            return 0;
+        }
+        self.search.find(text).map_or(tail, |found| found.start().min(tail))
+    }
+
+    /// Whether nothing in a piece is a match, or may become one.
+    pub fn passes(&self, piece: &[u8]) -> bool {
+        let mut state = self.start;
+        let tail = self.skip(piece);
+        let seeks = piece[tail..].iter().all(|byte| matches!(self.step(&mut state, *byte), Step::Seek));
+        seeks && self.depth(state) == 0
     }
 
     /// How many of the last bytes may be the beginning of a match.

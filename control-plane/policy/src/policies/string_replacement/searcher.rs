@@ -85,7 +85,7 @@ impl Searcher {
             return None;
         }
         let mut changed: Option<Extras> = None;
-        for (name, value) in logprobs::hide(event.extras.iter(), &self.finder) {
+        for (name, value) in logprobs::hide(&event.extras.fields(), &self.finder) {
             changed.get_or_insert_with(|| event.extras.clone()).insert(name, value);
         }
         if self.searches_opaque {

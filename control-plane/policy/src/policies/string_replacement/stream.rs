@@ -30,13 +30,17 @@ impl Stream {
 
     /// Takes in a piece. What is clear comes out; `None`: it is just this piece, and nothing is held back.
     pub fn push(&mut self, finder: &Finder, piece: &str) -> Option<String> {
-        let held_back = !self.text.is_empty();
+        let held_back = self.holds_back();
+        if !held_back && finder.passes(piece.as_bytes()) {
+            return None;
+        }
         self.text.push_str(piece);
         let mut clear = String::new();
         let mut is_changed = held_back;
         let mut done = 0;
         while self.read < self.text.len() {
             is_changed |= self.step(finder, &mut done, &mut clear);
+            self.skip(finder);
         }
         // A match that was found may lie within the beginning of another, which would come before it.
         let begun = self.text.len() - finder.depth(self.state);
@@ -63,6 +67,7 @@ impl Stream {
             self.commit(finder, found, &mut done, &mut clear);
             while self.read < self.text.len() {
                 self.step(finder, &mut done, &mut clear);
+                self.skip(finder);
             }
         }
         clear.push_str(&self.text[done..]);
@@ -76,6 +81,13 @@ impl Stream {
         let clear = self.push(finder, text)?;
         let whole = clear + &self.finish(finder).unwrap_or_default();
         (whole != text).then_some(whole)
+    }
+
+    /// Where nothing is under way, goes on where something may begin.
+    fn skip(&mut self, finder: &Finder) {
+        if self.state == finder.start() && self.found.is_none() {
+            self.read += finder.skip(&self.text.as_bytes()[self.read..]);
+        }
     }
 
     /// Reads one byte; whether that settled a match.

@@ -6,13 +6,13 @@ use bytes::BytesMut;
 use luthien_proto::{
     Event, Step,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, Finished, Started, ToolForm, Usage},
-    json::Extras,
+    json::{Borrowed, Extras, Fields},
 };
 use serde_json::{Value, json};
 
 use super::{blocks, failure, usage, words};
 use crate::{
-    dialect::fields::{Object, merge},
+    dialect::fields::{Object, merge, merge_fields},
     sse,
 };
 
@@ -83,7 +83,7 @@ impl Encoder {
                     if block.sort == Sort::Custom {
                         arguments(block.index, "\"}", out);
                     }
-                    write(json!({"type": "content_block_stop", "index": block.index}), &event.extras, out);
+                    write(event_of("content_block_stop", [("index", block.index.into())]), &event.extras, out);
                 }
             }
             Step::Usage(_) => {}
@@ -91,12 +91,12 @@ impl Encoder {
                 self.finished = Some(finished.clone());
                 merge(&mut self.delta_rest, &event.extras.clone().into_map());
             }
-            Step::Opaque(value) => write(value.clone(), &event.extras, out),
+            Step::Opaque(value) => write_value(value, &event.extras, out),
             Step::Ended => {
                 self.finish(out);
-                write(json!({"type": "message_stop"}), &event.extras, out);
+                write(event_of("message_stop", []), &event.extras, out);
             }
-            Step::Failed(error) => write(Value::Object(failure::body(error)), &event.extras, out),
+            Step::Failed(error) => write((&failure::body(error)).into(), &event.extras, out),
         }
     }
 
@@ -105,7 +105,7 @@ impl Encoder {
             if let Some(Value::Object(usage)) = start.get_mut("message").and_then(|message| message.get_mut("usage")) {
                 usage::complete(usage);
             }
-            write(Value::Object(start), &Extras::NONE, out);
+            write((&start).into(), &Extras::NONE, out);
         }
     }
 
@@ -131,7 +131,8 @@ impl Encoder {
     fn begin(&mut self, started: &BlockStarted, extras: &Extras, out: &mut BytesMut) {
         let Block { index, sort } = self.open(started);
         let block = blocks::head(&started.kind);
-        write(json!({"type": "content_block_start", "index": index, "content_block": block}), extras, out);
+        let fields = [("index", index.into()), ("content_block", Fields::from(&block).into())];
+        write(event_of("content_block_start", fields), extras, out);
         if sort == Sort::Custom {
             arguments(index, "{\"input\":\"", out);
         }
@@ -140,16 +141,16 @@ impl Encoder {
     fn go_on(&mut self, delta: &BlockDelta, extras: &Extras, out: &mut BytesMut) {
         let Some(block) = self.blocks.get(&delta.block) else { return };
         let inner = match &delta.delta {
-            Delta::Text(text) if block.sort == Sort::Thinking => json!({"type": "thinking_delta", "thinking": text}),
-            Delta::Text(text) => json!({"type": "text_delta", "text": text}),
+            Delta::Text(text) if block.sort == Sort::Thinking => piece("thinking_delta", "thinking", text.as_str()),
+            Delta::Text(text) => piece("text_delta", "text", text.as_str()),
             Delta::Arguments(text) if block.sort == Sort::Custom => {
-                json!({"type": "input_json_delta", "partial_json": escaped(text)})
+                piece("input_json_delta", "partial_json", escaped(text))
             }
-            Delta::Arguments(text) => json!({"type": "input_json_delta", "partial_json": text}),
-            Delta::Signature(text) => json!({"type": "signature_delta", "signature": text}),
-            Delta::Opaque(value) => value.clone(),
+            Delta::Arguments(text) => piece("input_json_delta", "partial_json", text.as_str()),
+            Delta::Signature(text) => piece("signature_delta", "signature", text.as_str()),
+            Delta::Opaque(value) => value.into(),
         };
-        write(json!({"type": "content_block_delta", "index": block.index, "delta": inner}), extras, out);
+        write(event_of("content_block_delta", [("index", block.index.into()), ("delta", inner)]), extras, out);
     }
 
     /// Tells why the message is finished, and its tokens, together.
@@ -165,7 +166,7 @@ impl Encoder {
         }
         let delta = json!({"stop_reason": words::word(finished), "stop_sequence": finished.stop_sequence});
         let rest = Extras::from(std::mem::take(&mut self.delta_rest));
-        write(json!({"type": "message_delta", "delta": delta, "usage": usage}), &rest, out);
+        write_value(&json!({"type": "message_delta", "delta": delta, "usage": usage}), &rest, out);
         self.finish_told = true;
     }
 
@@ -187,9 +188,17 @@ impl Encoder {
 }
 
 /// A piece of arguments that is not the model's own.
-fn arguments(index: u64, piece: &str, out: &mut BytesMut) {
-    let delta = json!({"type": "input_json_delta", "partial_json": piece});
-    write(json!({"type": "content_block_delta", "index": index, "delta": delta}), &Extras::NONE, out);
+fn arguments(index: u64, text: &str, out: &mut BytesMut) {
+    let delta = piece("input_json_delta", "partial_json", text);
+    write(event_of("content_block_delta", [("index", index.into()), ("delta", delta)]), &Extras::NONE, out);
+}
+
+fn piece<'a>(type_: &'a str, field: &'a str, text: impl Into<Borrowed<'a>>) -> Borrowed<'a> {
+    event_of(type_, [(field, text.into())]).into()
+}
+
+fn event_of<'a, const N: usize>(type_: &'a str, fields: [(&'a str, Borrowed<'a>); N]) -> Fields<'a> {
+    [("type", type_.into())].into_iter().chain(fields).collect()
 }
 
 /// Text as it stands within a JSON string.
@@ -218,13 +227,16 @@ pub(super) fn message(started: &Started) -> Object {
     fields.into_iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect()
 }
 
-/// Writes an event under the name of its type, with its extras where they came from.
-fn write(event: Value, extras: &Extras, out: &mut BytesMut) {
-    let Value::Object(mut event) = event else { return };
-    if !extras.is_empty() {
-        merge(&mut event, &extras.clone().into_map());
+fn write_value(event: &Value, extras: &Extras, out: &mut BytesMut) {
+    if let Value::Object(event) = event {
+        write(event.into(), extras, out);
     }
-    if let Some(type_) = event.get("type").and_then(Value::as_str) {
+}
+
+/// Writes an event under the name of its type, with its extras where they came from.
+fn write<'a>(mut event: Fields<'a>, extras: &'a Extras, out: &mut BytesMut) {
+    merge_fields(&mut event, extras.fields());
+    if let Some(type_) = event.text("type") {
         sse::write_json(out, Some(type_), &event);
     }
 }

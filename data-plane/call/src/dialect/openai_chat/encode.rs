@@ -6,25 +6,19 @@ use bytes::BytesMut;
 use luthien_proto::{
     Event, Step,
     event::{BlockDelta, BlockKey, BlockKind, BlockStarted, Delta, ToolForm, Usage},
-    json::Extras,
+    json::{Borrowed, Extras, Fields},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{
-    details,
-    envelope::{CHUNK, Envelope},
-    failure, place, usage, words,
-};
+use super::{chunks::Chunks, details, failure, place, usage, words};
 use crate::{
-    dialect::fields::{Object, merge},
+    dialect::fields::{Object, merge, merge_fields},
     sse,
 };
 
 #[derive(Debug, Default)]
 pub(in crate::dialect) struct Encoder {
-    envelope: Envelope,
-    /// The choices that the client has been told of, and whether of their finish too.
-    choices: BTreeMap<u32, bool>,
+    chunks: Chunks,
     /// How many calls each choice has.
     calls: BTreeMap<u32, u64>,
     /// How many entries of `reasoning_details`.
@@ -63,30 +57,30 @@ enum Form {
 
 impl Encoder {
     pub(in crate::dialect) fn observe(&mut self, event: &Event) {
-        self.envelope.follow(event);
+        self.chunks.follow(event);
         match &event.step {
             // It is written as the beginning of choice 0.
             Step::Started(_) => {
-                self.begin_choice(0);
+                self.chunks.begin(0);
             }
             Step::BlockStarted(started) => {
-                self.begin_choice(started.choice);
+                self.chunks.begin(started.choice);
                 self.open(started);
                 if matches!(started.kind, BlockKind::RedactedThinking { .. }) {
-                    self.next_detail(started.choice);
+                    next(&mut self.details, started.choice);
                 }
             }
             Step::BlockDelta(delta) => {
                 self.note_arguments(delta);
                 if let (Delta::Signature(_), Some(block)) = (&delta.delta, self.blocks.get(&delta.block)) {
-                    self.next_detail(block.choice);
+                    next(&mut self.details, block.choice);
                 }
             }
             Step::BlockStopped(block) => {
                 self.blocks.remove(block);
             }
             Step::Finished(finished) => {
-                self.choices.insert(finished.choice, true);
+                self.chunks.finish(finished.choice);
             }
             Step::Usage(_) => self.usage = None,
             Step::Opaque(rest) => self.note_roles(rest),
@@ -96,9 +90,9 @@ impl Encoder {
 
     pub(in crate::dialect) fn encode(&mut self, event: &Event, out: &mut BytesMut) {
         let extras = &event.extras;
-        self.envelope.follow(event);
+        self.chunks.follow(event);
         match &event.step {
-            Step::Started(_) => self.chunk(0, json!({"content": ""}), None, extras, out),
+            Step::Started(_) => self.chunks.write(0, object([("content", "".into())]), None, extras, out),
             Step::BlockStarted(started) => self.begin(started, extras, out),
             Step::BlockDelta(delta) => self.go_on(delta, extras, out),
             Step::BlockStopped(block) => self.stop(*block, out),
@@ -108,14 +102,15 @@ impl Encoder {
                 rest.clone_from(extras);
             }
             Step::Finished(finished) => {
-                self.chunk(finished.choice, json!({}), Some(words::word(finished)), extras, out);
-                self.choices.insert(finished.choice, true);
+                self.chunks.write(finished.choice, Fields::new(), Some(words::word(finished)), extras, out);
+                self.chunks.finish(finished.choice);
             }
             Step::Opaque(rest) => self.opaque(rest, out),
             Step::Ended => self.end(out),
             Step::Failed(error) => {
-                let mut body = failure::body(error);
-                merge(&mut body, &extras.clone().into_map());
+                let body = failure::body(error);
+                let mut body = Fields::from(&body);
+                merge_fields(&mut body, extras.fields());
                 sse::write_json(out, None, &body);
             }
         }
@@ -123,22 +118,22 @@ impl Encoder {
 
     fn begin(&mut self, started: &BlockStarted, extras: &Extras, out: &mut BytesMut) {
         let form = self.open(started);
+        let encrypted;
         let delta = match (&form, &started.kind) {
-            (Form::Call { index, form: ToolForm::Custom, .. }, BlockKind::ToolCall(call)) => {
-                let custom = json!({"name": call.name, "input": ""});
-                entry(*index, json!({"id": call.id, "type": "custom", "custom": custom}), extras)
-            }
-            (Form::Call { index, .. }, BlockKind::ToolCall(call)) => {
-                let function = json!({"name": call.name, "arguments": ""});
-                entry(*index, json!({"id": call.id, "type": "function", "function": function}), extras)
+            (Form::Call { index, form, .. }, BlockKind::ToolCall(call)) => {
+                let (type_, text) = words_of(*form);
+                let inner = object([("name", call.name.as_str().into()), (text, "".into())]);
+                let id = call.id.as_str().into();
+                entry(*index, object([("id", id), ("type", type_.into()), (type_, inner.into())]), extras)
             }
             (Form::Legacy { .. }, BlockKind::ToolCall(call)) => {
-                json!({"function_call": with_rest(json!({"name": call.name, "arguments": ""}), extras)})
+                legacy(object([("name", call.name.as_str().into()), ("arguments", "".into())]), extras)
             }
-            (Form::Opaque { index }, BlockKind::Opaque(value)) => entry(*index, value.clone(), extras),
+            (Form::Opaque { index }, BlockKind::Opaque(value)) => entry(*index, fields_of(value), extras),
             (Form::Nowhere, BlockKind::RedactedThinking { data }) => {
-                self.next_detail(started.choice);
-                json!({"reasoning_details": [details::encrypted(data, extras)]})
+                next(&mut self.details, started.choice);
+                encrypted = details::encrypted(data, extras);
+                object([("reasoning_details", vec![(&encrypted).into()].into())])
             }
             (
                 Form::Prose(_) | Form::Nowhere | Form::Call { .. } | Form::Legacy { .. } | Form::Opaque { .. },
@@ -152,70 +147,63 @@ impl Encoder {
                 if extras.is_empty() {
                     return;
                 }
-                json!({})
+                Fields::new()
             }
         };
-        self.chunk(started.choice, delta, None, extras, out);
+        self.chunks.write(started.choice, delta, None, extras, out);
     }
 
     fn go_on(&mut self, delta: &BlockDelta, extras: &Extras, out: &mut BytesMut) {
         self.note_arguments(delta);
-        let Some(block) = self.blocks.get(&delta.block).cloned() else { return };
-        let delta = match (&block.form, &delta.delta) {
+        let Some(block) = self.blocks.get(&delta.block) else { return };
+        let signed;
+        let fields = match (&block.form, &delta.delta) {
             (_, Delta::Text(text) | Delta::Arguments(text)) if text.is_empty() && extras.is_empty() => return,
             (Form::Prose(_), Delta::Signature(signature)) => {
-                let index = self.next_detail(block.choice);
-                json!({"reasoning_details": [details::signature(signature, index, extras)]})
+                let index = next(&mut self.details, block.choice);
+                signed = details::signature(signature, index, extras);
+                object([("reasoning_details", vec![(&signed).into()].into())])
             }
-            (Form::Prose(field), Delta::Text(text)) => json!({field.as_str(): text}),
-            (Form::Call { index, form, .. }, Delta::Arguments(text)) => {
-                let fields = match form {
-                    ToolForm::Custom => json!({"custom": {"input": text}}),
-                    ToolForm::Function | ToolForm::Legacy | ToolForm::Server => {
-                        json!({"function": {"arguments": text}})
-                    }
-                };
-                entry(*index, fields, extras)
+            (Form::Prose(field), Delta::Text(text)) => object([(field.as_str(), text.as_str().into())]),
+            (Form::Call { index, form, .. }, Delta::Arguments(arguments)) => {
+                let (type_, text) = words_of(*form);
+                let inner = object([(text, arguments.as_str().into())]);
+                entry(*index, object([(type_, inner.into())]), extras)
             }
             (Form::Legacy { .. }, Delta::Arguments(text)) => {
-                json!({"function_call": with_rest(json!({"arguments": text}), extras)})
+                legacy(object([("arguments", text.as_str().into())]), extras)
             }
             (Form::Call { index, .. } | Form::Opaque { index }, Delta::Opaque(value)) => {
-                entry(*index, value.clone(), extras)
+                entry(*index, fields_of(value), extras)
             }
-            (Form::Legacy { .. }, Delta::Opaque(value)) => json!({"function_call": value}),
-            (Form::Prose(_), Delta::Opaque(value)) => value.clone(),
+            (Form::Legacy { .. }, Delta::Opaque(value)) => object([("function_call", value.into())]),
+            (Form::Prose(_), Delta::Opaque(value)) => fields_of(value),
             (
                 Form::Prose(_) | Form::Call { .. } | Form::Legacy { .. } | Form::Opaque { .. } | Form::Nowhere,
                 Delta::Text(_) | Delta::Arguments(_) | Delta::Signature(_) | Delta::Opaque(_),
             ) => return,
         };
-        self.chunk(block.choice, delta, None, extras, out);
+        self.chunks.write(block.choice, fields, None, extras, out);
     }
 
     /// Arguments that never came are an empty object; an empty text would not be JSON.
     fn stop(&mut self, key: BlockKey, out: &mut BytesMut) {
         let Some(block) = self.blocks.remove(&key) else { return };
+        let arguments = || object([("arguments", "{}".into())]);
         let delta = match block.form {
             Form::Call { index, form, has_arguments: false } if form.is_json() => {
-                json!({"tool_calls": [{"index": index, "function": {"arguments": "{}"}}]})
+                entry(index, object([("function", arguments().into())]), &Extras::NONE)
             }
-            Form::Legacy { has_arguments: false } => json!({"function_call": {"arguments": "{}"}}),
+            Form::Legacy { has_arguments: false } => legacy(arguments(), &Extras::NONE),
             Form::Prose(_) | Form::Call { .. } | Form::Legacy { .. } | Form::Opaque { .. } | Form::Nowhere => return,
         };
-        self.chunk(block.choice, delta, None, &Extras::NONE, out);
+        self.chunks.write(block.choice, delta, None, &Extras::NONE, out);
     }
 
-    /// The envelope stays the response's own, whatever stands in it here.
     fn opaque(&mut self, rest: &Value, out: &mut BytesMut) {
         let Some(fields) = rest.as_object() else { return };
         self.note_roles(rest);
-        let mut chunk = self.envelope.object(CHUNK);
-        chunk.insert("choices".to_owned(), fields.get("choices").cloned().unwrap_or_else(|| json!([])));
-        for (key, value) in fields {
-            chunk.entry(key.clone()).or_insert_with(|| value.clone());
-        }
-        sse::write_json(out, None, &chunk);
+        self.chunks.write_opaque(fields, out);
     }
 
     /// The role of a choice may have been all that its first chunk said.
@@ -224,30 +212,18 @@ impl Encoder {
             if let (Some(Ok(index)), true) =
                 (choice["index"].as_u64().map(u32::try_from), choice["delta"]["role"].is_string())
             {
-                self.begin_choice(index);
+                self.chunks.begin(index);
             }
         }
     }
 
-    /// Notes that the client is told of a choice; whether that is news.
-    fn begin_choice(&mut self, choice: u32) -> bool {
-        let is_new = !self.choices.contains_key(&choice);
-        self.choices.entry(choice).or_default();
-        is_new
-    }
-
     /// What began and has said nothing is finished too.
     fn end(&mut self, out: &mut BytesMut) {
-        let unfinished: Vec<u32> = self.choices.iter().filter(|(_, finished)| !**finished).map(|(at, _)| *at).collect();
-        for choice in unfinished {
-            self.chunk(choice, json!({}), Some("stop"), &Extras::NONE, out);
+        for choice in self.chunks.unfinished() {
+            self.chunks.write(choice, Fields::new(), Some("stop"), &Extras::NONE, out);
         }
         if let Some((tokens, extras)) = self.usage.take() {
-            let mut chunk = self.envelope.object(CHUNK);
-            chunk.insert("choices".to_owned(), json!([]));
-            chunk.insert("usage".to_owned(), usage::object(&tokens));
-            merge_from(&mut chunk, &extras, place::CHUNK);
-            sse::write_json(out, None, &chunk);
+            self.chunks.write_usage(&usage::object(&tokens), &extras, out);
         }
         sse::write(out, None, b"[DONE]");
     }
@@ -261,28 +237,14 @@ impl Encoder {
             BlockKind::ToolCall(call) => match call.form {
                 ToolForm::Legacy => Form::Legacy { has_arguments: false },
                 form @ (ToolForm::Function | ToolForm::Custom | ToolForm::Server) => {
-                    Form::Call { index: self.next_call(started.choice), form, has_arguments: false }
+                    Form::Call { index: next(&mut self.calls, started.choice), form, has_arguments: false }
                 }
             },
-            BlockKind::Opaque(_) => Form::Opaque { index: self.next_call(started.choice) },
+            BlockKind::Opaque(_) => Form::Opaque { index: next(&mut self.calls, started.choice) },
             BlockKind::RedactedThinking { .. } => Form::Nowhere,
         };
         self.blocks.insert(started.block, Block { choice: started.choice, form: form.clone() });
         form
-    }
-
-    fn next_call(&mut self, choice: u32) -> u64 {
-        let count = self.calls.entry(choice).or_default();
-        let index = *count;
-        *count += 1;
-        index
-    }
-
-    fn next_detail(&mut self, choice: u32) -> u64 {
-        let count = self.details.entry(choice).or_default();
-        let index = *count;
-        *count += 1;
-        index
     }
 
     fn note_arguments(&mut self, delta: &BlockDelta) {
@@ -293,42 +255,50 @@ impl Encoder {
             *has_arguments |= !text.is_empty();
         }
     }
+}
 
-    fn chunk(&mut self, choice: u32, delta: Value, word: Option<&str>, extras: &Extras, out: &mut BytesMut) {
-        let mut message = Object::new();
-        if self.begin_choice(choice) {
-            message.insert("role".to_owned(), Value::from("assistant"));
-        }
-        if let Value::Object(delta) = delta {
-            message.extend(delta);
-        }
-        merge_from(&mut message, extras, place::DELTA);
-        let mut entry = Object::new();
-        entry.insert("index".to_owned(), choice.into());
-        entry.insert("delta".to_owned(), Value::Object(message));
-        entry.insert("finish_reason".to_owned(), word.into());
-        merge_from(&mut entry, extras, place::CHOICE);
-        let mut chunk = self.envelope.object(CHUNK);
-        chunk.insert("choices".to_owned(), Value::Array(vec![Value::Object(entry)]));
-        merge_from(&mut chunk, extras, place::CHUNK);
-        sse::write_json(out, None, &chunk);
+/// The next number of a choice.
+fn next(counts: &mut BTreeMap<u32, u64>, choice: u32) -> u64 {
+    let count = counts.entry(choice).or_default();
+    let next = *count;
+    *count += 1;
+    next
+}
+
+/// What the type of a call is called, and the text that it is called with.
+fn words_of(form: ToolForm) -> (&'static str, &'static str) {
+    match form {
+        ToolForm::Custom => ("custom", "input"),
+        ToolForm::Function | ToolForm::Legacy | ToolForm::Server => ("function", "arguments"),
     }
+}
+
+fn object<'a, const N: usize>(fields: [(&'a str, Borrowed<'a>); N]) -> Fields<'a> {
+    Fields::from_iter(fields)
+}
+
+fn fields_of(value: &Value) -> Fields<'_> {
+    value.as_object().map(Fields::from).unwrap_or_default()
 }
 
 /// A delta with one entry of `tool_calls`.
-fn entry(index: u64, fields: Value, extras: &Extras) -> Value {
-    let mut entry = Object::new();
-    entry.insert("index".to_owned(), index.into());
-    if let Value::Object(fields) = with_rest(fields, extras) {
-        let is_written = |key: &str, value: &Value| key != "index" && (key != "id" || value != "");
-        entry.extend(fields.into_iter().filter(|(key, value)| is_written(key, value)));
+fn entry<'a>(index: u64, fields: Fields<'a>, extras: &'a Extras) -> Fields<'a> {
+    let mut entry = object([("index", index.into())]);
+    for (key, value) in with_rest(fields, extras) {
+        if key != "index" && (key != "id" || value.as_str() != Some("")) {
+            entry.insert(key, value);
+        }
     }
-    json!({"tool_calls": [entry]})
+    object([("tool_calls", vec![entry.into()].into())])
 }
 
-fn with_rest(mut fields: Value, extras: &Extras) -> Value {
-    if let Value::Object(fields) = &mut fields {
-        merge_from(fields, extras, place::TOOL_CALL);
+fn legacy<'a>(fields: Fields<'a>, extras: &'a Extras) -> Fields<'a> {
+    object([("function_call", with_rest(fields, extras).into())])
+}
+
+fn with_rest<'a>(mut fields: Fields<'a>, extras: &'a Extras) -> Fields<'a> {
+    if let Some(rest) = extras.fields().take_object(place::TOOL_CALL) {
+        merge_fields(&mut fields, rest);
     }
     fields
 }

@@ -69,16 +69,17 @@ impl Envelope {
     }
 
     /// A chunk (or body) that has only what is repeated.
-    pub(super) fn object(&self, kind: &str) -> Object {
+    pub(super) fn fields<'a>(&'a self, kind: &'a str) -> Fields<'a> {
         let [id, created, model, others @ ..] = &self.0;
-        let or = |value: &Option<Value>, made: Value| value.clone().unwrap_or(made);
-        let mut chunk = Object::with_capacity(REPEATED.len() + 3);
-        chunk.insert("id".to_owned(), or(id, "".into()));
-        chunk.insert("object".to_owned(), Value::from(kind));
-        chunk.insert("created".to_owned(), or(created, 0.into()));
-        chunk.insert("model".to_owned(), or(model, "".into()));
+        let mut chunk = Fields::with_capacity(REPEATED.len() + 4);
+        chunk.insert("id", id.as_ref().map_or("".into(), Borrowed::from));
+        chunk.insert("object", kind);
+        chunk.insert("created", created.as_ref().map_or(0_u64.into(), Borrowed::from));
+        chunk.insert("model", model.as_ref().map_or("".into(), Borrowed::from));
         for (key, value) in REPEATED[3..].iter().zip(others) {
-            chunk.extend(value.clone().map(|value| ((*key).to_owned(), value)));
+            if let Some(value) = value {
+                chunk.insert(*key, value);
+            }
         }
         chunk
     }

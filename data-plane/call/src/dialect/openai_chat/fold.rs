@@ -197,7 +197,7 @@ impl Fold {
     }
 
     fn body(self) -> Bytes {
-        let mut body = self.envelope.object(WHOLE);
+        let mut body = self.envelope.fields(WHOLE).into_map();
         let choices = self.choices.into_iter().map(|(index, choice)| choice.object(index));
         body.insert("choices".to_owned(), choices.collect());
         if let Some(usage) = self.usage {

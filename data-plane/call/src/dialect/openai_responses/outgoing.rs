@@ -56,7 +56,7 @@ impl Out<'_> {
             event.insert("type".to_owned(), type_.into());
             event.insert("sequence_number".to_owned(), (*self.sequence).into());
             add(&mut event, &fields());
-            sse::write_json(bytes, Some(type_), &event);
+            sse::write_json(bytes, Some(type_), &(&event).into());
         }
         *self.sequence += 1;
     }

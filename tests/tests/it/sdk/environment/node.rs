@@ -6,7 +6,9 @@ use std::{
     process::{self, Command},
 };
 
-use super::{Installed, Runtime, can, folder, run};
+use luthien_tests::environment::{can, run};
+
+use super::{Installed, Runtime, folder};
 
 /// The oldest Node that the pinned versions are known to run on.
 const MAJOR_MIN: u32 = 20;

@@ -2,21 +2,14 @@
 
 use std::process::Command;
 
-use super::{Installed, Runtime, can, folder, run};
+use luthien_tests::environment::{python_of, run};
+
+use super::{Installed, Runtime, folder};
 
 /// The oldest Python for which the pinned versions are made.
 const MINOR_MIN: u32 = 11;
 
 const PINNED: &str = "requirements.txt";
-
-/// A Python of that minor version or a later one, from which an environment can be made; `None`: there is none on this machine.
-pub fn python_of(minor_min: u32) -> Option<&'static str> {
-    let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"];
-    names.into_iter().find(|name| {
-        let probe = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < (3, {minor_min}))");
-        can(name, &["-c", &probe])
-    })
-}
 
 /// `None`: there is no Python on this machine to make it from.
 pub fn installed() -> Option<Installed> {

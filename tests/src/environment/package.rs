@@ -1,4 +1,4 @@
-//! A virtual environment with the package: made once for each state of it, and kept beside what cargo builds.
+//! A virtual environment with the Python package: made once for each state of it.
 
 use std::{
     env, fs,
@@ -7,14 +7,21 @@ use std::{
     sync::OnceLock,
 };
 
-use super::service::package;
-use crate::sdk::environment::{self, Hashed, SKIP};
+use super::{Hashed, SKIP, python_of, run, target};
 
 /// The oldest Python for which the package is made.
 const MINOR_MIN: u32 = 10;
 
+/// The folder of the package.
+pub fn package() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../clients/python")
+}
+
 /// The interpreter that finds the package; `None`, and a note on stderr: there is no Python on this machine, or its tests are left
 /// out.
+///
+/// # Panics
+/// When the package can't be installed.
 pub fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     PYTHON.get_or_init(installed).as_deref()
@@ -25,13 +32,13 @@ fn installed() -> Option<PathBuf> {
         note(&format!("skipped: {SKIP}=1"));
         return None;
     }
-    let Some(python) = environment::python_of(MINOR_MIN) else {
+    let Some(python) = python_of(MINOR_MIN) else {
         note(&format!("skipped: they need a python3 of version 3.{MINOR_MIN} or later with venv, and there is none"));
         return None;
     };
-    let version = environment::run(Command::new(python).arg("--version"), "python3 does not say its version");
+    let version = run(Command::new(python).arg("--version"), "python3 does not say its version");
     let name = Hashed::default().with(&version.stdout).with_files(&sources()).name();
-    let place = environment::target().join("python-venv").join(name);
+    let place = target().join("python-venv").join(name);
     if !place.exists() {
         note(&format!("installing {} (once)", package().display()));
         install(python, &place);
@@ -42,11 +49,11 @@ fn installed() -> Option<PathBuf> {
 /// It is made aside and renamed, so that what has the name is complete.
 fn install(python: &str, place: &Path) {
     let aside = place.with_extension(process::id().to_string());
-    environment::run(Command::new(python).args(["-m", "venv"]).arg(&aside), "no virtual environment could be made");
+    run(Command::new(python).args(["-m", "venv"]).arg(&aside), "no virtual environment could be made");
     let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"];
     let mut install = Command::new(aside.join("bin").join("python"));
     let what = format!("{}[test]", package().display());
-    environment::run(install.args(pip).arg(what), "pip could not install the Python package");
+    run(install.args(pip).arg(what), "pip could not install the Python package");
     if fs::rename(&aside, place).is_err() {
         // Another run was faster.
         let _ = fs::remove_dir_all(&aside);
