@@ -5,7 +5,7 @@ mod guarded;
 mod opening;
 mod outbox;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use luthien_policy::{Audit, Before, Output};
 use luthien_proto::{
@@ -195,15 +195,19 @@ impl<'a> Conversation<'a> {
 
     /// Until the session says that the call is over.
     async fn talk(&mut self, requests: &mut Streaming<EnforceRequest>) -> Result<(), Failure> {
+        // Waited for once: to begin and to end a wait takes a lock that all calls share.
+        let Gates { cut, handover, .. } = self.gates.clone();
+        let (mut cut, mut handover) = (pin!(cut.cancelled()), pin!(handover.cancelled()));
+        let mut superseded = pin!(self.place.superseded());
         loop {
             if self.drain().await? == Drained::Ended {
                 return Ok(());
             }
             tokio::select! {
                 biased;
-                () = self.gates.cut.cancelled() => return Err(Failure::Cut),
-                () = self.place.superseded() => return Err(Failure::Superseded),
-                () = self.gates.handover.cancelled(), if self.can_resume => return Err(Failure::HandedOver),
+                () = &mut cut => return Err(Failure::Cut),
+                () = &mut superseded => return Err(Failure::Superseded),
+                () = &mut handover, if self.can_resume => return Err(Failure::HandedOver),
                 () = self.record.flush(), if !self.record.is_flushed() => {}
                 message = self.outbox.due() => self.say(message).await,
                 request = requests.message(), if self.record.is_flushed() => self.hear(request)?,

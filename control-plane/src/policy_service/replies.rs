@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::Stream;
 use luthien_proto::{FromService, wire::EnforceResponse};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -55,6 +55,10 @@ impl Replier {
     }
 
     async fn send(&self, reply: Reply) {
+        let reply = match self.replies.try_send(reply) {
+            Ok(()) | Err(TrySendError::Closed(_)) => return,
+            Err(TrySendError::Full(reply)) => reply,
+        };
         tokio::select! {
             biased;
             permit = self.replies.reserve() => if let Ok(permit) = permit {

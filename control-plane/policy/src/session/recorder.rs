@@ -3,6 +3,7 @@
 mod blocks;
 mod consults;
 mod parts;
+mod settled;
 mod steps;
 
 use blocks::Blocks;
