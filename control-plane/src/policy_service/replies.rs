@@ -41,9 +41,12 @@ pub(super) fn channel(cut: CancellationToken) -> (Replier, Replies) {
 
 impl Replier {
     /// Says something. Whether anybody still listens shows on the other half of the stream.
-    pub(super) async fn say(&self, message: FromService) {
-        if !self.is_closed {
-            self.send(Reply::Say(Box::new(message.into()))).await;
+    pub(super) fn say(&self, message: FromService) -> impl Future<Output = ()> {
+        let reply = (!self.is_closed).then(|| Reply::Say(Box::new(message.into())));
+        async {
+            if let Some(reply) = reply {
+                self.send(reply).await;
+            }
         }
     }
 

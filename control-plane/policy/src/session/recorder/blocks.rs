@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use luthien_proto::{
     Chunk, Event, Step,
-    event::{BlockKey, BlockKind, BlockStarted, Delta},
+    event::{BlockKey, BlockKind, BlockStarted},
     message::Block,
 };
 use serde_json::json;
@@ -14,7 +14,8 @@ use crate::{BlockEntry, ContentEntry, Deltas, Piece, StepEntry};
 
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    building: BTreeMap<BlockKey, Building>,
+    /// Boxed, as a map makes room for many at once.
+    building: BTreeMap<BlockKey, Box<Building>>,
     /// The blocks that stopped, with the seq of their stop, until that is settled.
     stopped: VecDeque<(u64, BlockKey)>,
     /// Opaque pieces of blocks that are themselves only recorded, and come whole before or after them.
@@ -46,13 +47,11 @@ impl Blocks {
                 if !extras.is_empty() {
                     note_chunk(&mut entry, chunk, Piece::Start);
                 }
-                self.building.insert(started.block, Building { entry, settled: Settled::default() });
+                self.building.insert(started.block, Building { entry, settled: Settled::default() }.into());
             }
             Step::BlockDelta(delta) if self.building.contains_key(&delta.block) => {
                 self.with_original(delta.block, chunk, Piece::of(&delta.delta), |content, settled| {
-                    if matches!(delta.delta, Delta::Signature(_)) && content.signature.is_some() {
-                        settled.part_from(content);
-                    }
+                    settled.before(&delta.delta, content);
                     content.push(&delta.delta, extras);
                 });
             }
@@ -63,8 +62,8 @@ impl Blocks {
             }
             Step::BlockStopped(key) => {
                 self.with_original(*key, chunk, Piece::Stop, |content, _| content.note(extras));
-                if let Some(Building { entry, .. }) = self.building.get_mut(key) {
-                    entry.stopped = true;
+                if let Some(building) = self.building.get_mut(key) {
+                    building.entry.stopped = true;
                     self.stopped.push_back((chunk.seq, *key));
                 }
             }
@@ -78,8 +77,8 @@ impl Blocks {
         match &event.step {
             Step::BlockStarted(started) => {
                 let building = self.building.entry(started.block);
-                let Building { entry, settled } = building
-                    .or_insert_with(|| Building { entry: begin(started, seq, now_us), settled: Settled::default() });
+                let new = || Building { entry: begin(started, seq, now_us), settled: Settled::default() }.into();
+                let Building { entry, settled } = &mut **building.or_insert_with(new);
                 let begun = ContentEntry::begin(&started.kind, &event.extras);
                 *settled = Settled::begin(begun, entry.original.as_ref());
             }
@@ -93,10 +92,10 @@ impl Blocks {
             }
             Step::BlockStopped(key) => {
                 self.with_settled(*key, seq, |settled, original| settled.note(&event.extras, original));
-                if let Some(Building { entry, .. }) = self.building.get_mut(key)
-                    && entry.original.is_none()
+                if let Some(building) = self.building.get_mut(key)
+                    && building.entry.original.is_none()
                 {
-                    entry.stopped = true;
+                    building.entry.stopped = true;
                     self.stopped.push_back((seq, *key));
                 }
             }
@@ -122,7 +121,7 @@ impl Blocks {
     /// The blocks that never stopped, in the order in which they began.
     pub fn rest(&mut self) -> Vec<BlockEntry> {
         let mut entries: Vec<BlockEntry> =
-            std::mem::take(&mut self.building).into_values().map(Building::finish).collect();
+            std::mem::take(&mut self.building).into_values().map(|building| building.finish()).collect();
         entries.sort_by_key(|entry| (entry.first, entry.block));
         entries
     }
@@ -175,7 +174,8 @@ impl Blocks {
         piece: Piece,
         push: impl FnOnce(&mut ContentEntry, &mut Settled),
     ) {
-        if let Some(Building { entry, settled }) = self.building.get_mut(&key) {
+        if let Some(building) = self.building.get_mut(&key) {
+            let Building { entry, settled } = &mut **building;
             entry.last = chunk.seq;
             if let Some(original) = &mut entry.original {
                 push(original, settled);
@@ -185,7 +185,8 @@ impl Blocks {
     }
 
     fn with_settled(&mut self, key: BlockKey, seq: u64, push: impl FnOnce(&mut Settled, Option<&ContentEntry>)) {
-        if let Some(Building { entry, settled }) = self.building.get_mut(&key) {
+        if let Some(building) = self.building.get_mut(&key) {
+            let Building { entry, settled } = &mut **building;
             entry.last = entry.last.max(seq);
             push(settled, entry.original.as_ref());
         }

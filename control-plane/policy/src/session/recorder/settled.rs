@@ -48,8 +48,14 @@ impl Settled {
         self.add(|at| at.with_extras(extras, original?), original, |content| content.note(extras));
     }
 
-    /// What came is about to become something else than more of the same.
-    pub fn part_from(&mut self, original: &ContentEntry) {
+    /// A piece is about to come. It may take the place of one that was let through.
+    pub fn before(&mut self, delta: &Delta, original: &ContentEntry) {
+        if matches!(delta, Delta::Signature(_)) && original.signature.is_some() {
+            self.part_from(original);
+        }
+    }
+
+    fn part_from(&mut self, original: &ContentEntry) {
         if let Self::AsItCame(at) = self {
             *self = Self::Otherwise(at.cut(original).into());
         }
@@ -155,4 +161,76 @@ impl Extent {
 fn behind(piece: &str, at: Option<usize>, text: Option<&str>) -> Option<usize> {
     let at = at.unwrap_or(0);
     text?.get(at..)?.starts_with(piece).then_some(at + piece.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use luthien_proto::event::BlockKind;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What a chunk of a block may say: few words, so that what is said in place of another is often the same.
+    fn piece() -> impl Strategy<Value = (Delta, Extras)> {
+        let text = || prop::sample::select(vec!["a", "b", "ab", "ü", ""]).prop_map(str::to_owned);
+        let delta = prop_oneof![
+            text().prop_map(Delta::Text),
+            text().prop_map(Delta::Arguments),
+            text().prop_map(Delta::Signature),
+            (0..2).prop_map(|n| Delta::Opaque(json!(n))),
+        ];
+        let extras = prop::sample::select(vec!["", "", r#"{"x":1}"#, r#"{"x":2}"#]);
+        (delta, extras.prop_map(|extras| Extras::from_text(extras).unwrap()))
+    }
+
+    #[derive(Clone, Debug)]
+    enum Happens {
+        Comes(Delta, Extras),
+        /// The next one that came is let through as it is.
+        Passes,
+        /// Something else is let through.
+        IsPut(Delta, Extras),
+    }
+
+    fn happens() -> impl Strategy<Value = Happens> {
+        prop_oneof![
+            4 => piece().prop_map(|(delta, extras)| Happens::Comes(delta, extras)),
+            4 => Just(Happens::Passes),
+            1 => piece().prop_map(|(delta, extras)| Happens::IsPut(delta, extras)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_once_is_what_two_would_be(all in prop::collection::vec(happens(), 0..24), changed in any::<bool>()) {
+            let begin = |extras: &str| ContentEntry::begin(&BlockKind::Text, &Extras::from_text(extras).unwrap());
+            let mut original = begin("");
+            let mut naive = begin(if changed { r#"{"x":1}"# } else { "" });
+            let mut settled = Settled::begin(naive.clone(), Some(&original));
+            let (mut came, mut passed) = (Vec::new(), 0);
+            for happens in all {
+                match happens {
+                    Happens::Comes(delta, extras) => {
+                        settled.before(&delta, &original);
+                        original.push(&delta, &extras);
+                        came.push((delta, extras));
+                    }
+                    Happens::Passes => {
+                        let Some((delta, extras)) = came.get(passed) else { continue };
+                        passed += 1;
+                        naive.push(delta, extras);
+                        settled.push(delta, extras, Some(&original));
+                    }
+                    Happens::IsPut(delta, extras) => {
+                        naive.push(&delta, &extras);
+                        settled.push(&delta, &extras, Some(&original));
+                    }
+                }
+            }
+            let (unchanged, settled) = settled.finish(Some(&original));
+            prop_assert_eq!(unchanged, naive == original);
+            prop_assert_eq!(settled, (!unchanged).then_some(naive));
+        }
+    }
 }
