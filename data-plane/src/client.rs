@@ -25,9 +25,10 @@ use crate::alarm::Alarm;
 
 /// The largest piece: what a stalled client is measured by.
 const PIECE_BYTES: usize = 64 * 1024;
-/// What is smaller is joined with what follows it, up to so much: to copy it costs less than to write it by itself.
-const SMALL_BYTES: usize = 4 * 1024;
-const JOINED_BYTES: usize = 16 * 1024;
+/// What is smaller is joined with what follows it, up to so much: to copy it costs less than to write it by itself. Not
+/// more, for two of these are taken for written before they are.
+const SMALL_BYTES: usize = 2 * 1024;
+const JOINED_BYTES: usize = 4 * 1024;
 
 /// Status and headers of an answer.
 pub(crate) type AnswerHead = (StatusCode, HeaderMap);

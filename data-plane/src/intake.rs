@@ -6,7 +6,7 @@ mod routed;
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -21,17 +21,19 @@ pub(crate) use onward::Onward;
 use routed::{Routed, Wanted};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info_span};
+use tracing::{Span, error, info_span};
 use uuid::Uuid;
 
 use crate::{
     client::{self, Body, Client},
-    consults::Consults,
+    consults::{Consults, Origin},
     driver::{self, Driver},
+    headers::Heads,
     plane::Plane,
     policy_service::Conversation,
     refusal::Refusal,
     trace::Trace,
+    upstream::Exchange,
     watch::Watch,
 };
 
@@ -95,38 +97,55 @@ fn start(plane: &Arc<Plane>, routed: Routed, client: Client, trace: Trace, permi
     let (dialect, upstream_name) = (started.dialect, started.upstream.clone());
     let began = driver::now();
     let call = Call::new(plane.setup(started, conversion), began);
-    // What a task owns when it is spawned takes room in it until its end, also when it was moved on since.
-    let begun = Box::new((call, client, upstream, onward, heads, origin, trace, upstream_name));
+    let begun = Begun { call, dialect, client, upstream, upstream_name, onward, heads, origin, trace, began, span };
+    // What a task is spawned with takes room in it until its end, though it was moved on since.
+    let begun = Box::new(begun);
     let driven = plane.clone();
-    let drive = async move {
-        let (call, client, upstream, onward, heads, origin, trace, upstream_name) = *begun;
-        let (upstreams, service) = (&driven.upstreams, Conversation::new(&driven.services, trace.context()));
-        let cut = driven.cut.clone();
-        let watch = Watch::new(driven.metrics(), trace, &upstream_name, dialect);
-        let (consults, share) = (Consults::new(&driven, origin), driven.budget().share());
-        let reports = driven.reports();
-        let driver = Box::new(Driver {
-            call,
-            client,
-            upstreams,
-            upstream,
-            onward,
-            heads,
-            service,
-            consults,
-            reports,
-            cut,
-            watch,
-            share,
-            began,
-            span: span.clone(),
-        });
+    plane.calls.spawn(async move {
+        let driver = begun.driven(&driven);
+        let span = driver.span.clone();
         if AssertUnwindSafe(driver.run()).catch_unwind().await.is_err() {
             span.in_scope(|| error!("a call's driver panicked"));
         }
         drop(permit);
-    };
-    plane.calls.spawn(drive);
+    });
+}
+
+/// A call that nobody drives yet.
+struct Begun {
+    call: Call,
+    dialect: Dialect,
+    client: Client,
+    upstream: Exchange,
+    upstream_name: String,
+    onward: Onward,
+    heads: Heads,
+    origin: Origin,
+    trace: Trace,
+    began: Instant,
+    span: Span,
+}
+
+impl Begun {
+    fn driven(self: Box<Self>, plane: &Plane) -> Box<Driver<'_>> {
+        let Self { call, dialect, client, upstream, upstream_name, onward, heads, origin, trace, began, span } = *self;
+        Box::new(Driver {
+            call,
+            client,
+            upstreams: &plane.upstreams,
+            upstream,
+            onward,
+            heads,
+            service: Conversation::new(&plane.services, trace.context()),
+            consults: Consults::new(plane, origin),
+            reports: plane.reports(),
+            cut: plane.cut.clone(),
+            watch: Watch::new(plane.metrics(), trace, &upstream_name, dialect),
+            share: plane.budget().share(),
+            began,
+            span,
+        })
+    }
 }
 
 pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -1,9 +1,12 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them.
 
+mod greeted;
+
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::serve::Listener;
-use http::{Request, Version};
+use greeted::{Greeted, Version};
+use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -51,19 +54,28 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         asked.cancel();
         // A connection that HTTP/2 shares among calls is not broken for one of them.
-        let broken = if request.version() == Version::HTTP_2 { CancellationToken::new() } else { broken.clone() };
+        let broken = if request.version() == http::Version::HTTP_2 { CancellationToken::new() } else { broken.clone() };
         let plane = plane.clone();
         // Boxed, it takes no room while the answer's body is sent.
         Box::pin(async move { Ok::<_, Infallible>(endpoint::answer(plane, request, broken).await) })
     });
-    let builder = builder(plane.limits().headers);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let header_read = plane.timeouts().header_read;
     let mut mute = pin!(async {
         if timeout(header_read, asked.cancelled()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     });
+    let greeted = select! {
+        greeted = Greeted::by(io) => greeted,
+        () = soft.cancelled() => return,
+        () = mute.as_mut() => return,
+    };
+    let Ok((version, io)) = greeted else { return };
+    let builder = match version {
+        Version::Http1 => builder(plane.limits().headers).http1_only(),
+        Version::Http2 => builder(plane.limits().headers).http2_only(),
+    };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut draining = false;
     loop {
         select! {

@@ -1,12 +1,14 @@
 //! The way to the upstreams: one pooled client per thread, and one exchange per call.
 
 mod decoded;
+mod gathered;
 mod masker;
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, future::poll_fn, io, time::Duration};
 
 use bytes::Bytes;
 use decoded::Decoded;
+use gathered::Gathered;
 use http::{HeaderMap, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
@@ -76,6 +78,8 @@ pub fn connector(connect_timeout: Duration) -> io::Result<HttpsConnector<HttpCon
 /// One request and its answer.
 pub(crate) struct Exchange {
     state: State,
+    /// Of the body.
+    gathered: Gathered<hyper::Error>,
     /// For an answer that is an error.
     masker: Masker,
     head: Option<(StatusCode, HeaderMap)>,
@@ -104,7 +108,7 @@ impl Exchange {
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        Self { state: State::Ready(Box::new(request)), masker, head: None, authority }
+        Self { state: State::Ready(Box::new(request)), gathered: Gathered::default(), masker, head: None, authority }
     }
 
     /// Sends the request. Once.
@@ -173,16 +177,10 @@ impl Exchange {
                 }
                 Err(error) => self.fail(&error),
             },
-            State::Body(body) if wanted => loop {
-                match body.frame().await {
-                    Some(Ok(frame)) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Input::UpstreamData(self.masker.push(data));
-                        }
-                    }
-                    Some(Err(error)) => return self.fail(&error),
-                    None => return self.end(),
-                }
+            State::Body(body) if wanted => match poll_fn(|cx| self.gathered.poll(body, cx)).await {
+                Some(Ok(data)) => Input::UpstreamData(self.masker.push(data)),
+                Some(Err(error)) => self.fail(&error),
+                None => self.end(),
             },
             State::Decoded(decoded) if wanted => match decoded.next().await {
                 Ok(Some(data)) => Input::UpstreamData(self.masker.push(data)),

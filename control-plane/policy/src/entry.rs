@@ -14,7 +14,7 @@ mod step;
 use std::collections::BTreeMap;
 
 use luthien_proto::message::{Annotation, CallStarted, FailureMode, Interest, Level};
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use serde_json::{Map, Value};
 
 pub use consult::{ConsultBlockEntry, ConsultEntry};
@@ -132,8 +132,8 @@ pub struct AdmissionEntry {
     pub annotations: Vec<NoteEntry>,
 }
 
-/// A block of the response.
-#[derive(Clone, Debug, Serialize)]
+/// A block of the response. Where nothing was changed, its content is kept once, and written as both.
+#[derive(Clone, Debug)]
 pub struct BlockEntry {
     /// The alternative answer that it belongs to, from 0.
     pub choice: u32,
@@ -142,7 +142,6 @@ pub struct BlockEntry {
     /// `text`, `thinking`, `refusal`, `tool_call`, `opaque`.
     pub kind: &'static str,
     /// The name of the tool, of a tool call.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
     /// The seq of its first chunk.
     pub first: u64,
@@ -156,12 +155,37 @@ pub struct BlockEntry {
     pub unchanged: bool,
     /// As the model gave it; `null`: a policy made it.
     pub original: Option<ContentEntry>,
-    /// As the policies settled it; `null`: nothing of it was let through.
-    #[serde(rename = "final")]
+    /// As the policies settled it, where that was changed: `final`. `null`: nothing of it was let through.
     pub settled: Option<ContentEntry>,
     /// How the original came. Of a block that was only recorded, when it stopped.
-    #[serde(skip_serializing_if = "Deltas::is_empty")]
     pub deltas: Deltas,
+}
+
+impl Serialize for BlockEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { choice, block, kind, tool, first, last, arrived_us, stopped, unchanged, original, settled, deltas } =
+            self;
+        let settled = if *unchanged { original } else { settled };
+        let fields = 10 + usize::from(tool.is_some()) + usize::from(!deltas.is_empty());
+        let mut json = serializer.serialize_struct("BlockEntry", fields)?;
+        json.serialize_field("choice", choice)?;
+        json.serialize_field("block", block)?;
+        json.serialize_field("kind", kind)?;
+        if let Some(tool) = tool {
+            json.serialize_field("tool", tool)?;
+        }
+        json.serialize_field("first", first)?;
+        json.serialize_field("last", last)?;
+        json.serialize_field("arrived_us", arrived_us)?;
+        json.serialize_field("stopped", stopped)?;
+        json.serialize_field("unchanged", unchanged)?;
+        json.serialize_field("original", original)?;
+        json.serialize_field("final", settled)?;
+        if !deltas.is_empty() {
+            json.serialize_field("deltas", deltas)?;
+        }
+        json.end()
+    }
 }
 
 /// A part of a block of the response.

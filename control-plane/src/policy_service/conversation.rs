@@ -5,7 +5,7 @@ mod guarded;
 mod opening;
 mod outbox;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use luthien_policy::{Audit, Before, Output};
 use luthien_proto::{
@@ -18,7 +18,8 @@ use luthien_service::telemetry::SpanContext;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, Span, info_span};
+use uuid::Uuid;
 
 use super::{
     PolicyService,
@@ -62,24 +63,16 @@ pub(super) async fn converse(
     gates: Gates,
     channels: Channels,
 ) {
-    match open(&service, &mut requests, &gates).await {
-        Ok(opened) => {
-            let Opened { opening, policies, .. } = &opened;
-            let pipeline = policies.set().pipeline_of(&opening.started);
-            let trace = Trace::begin(&opening.started, opening.epoch(), parent, &pipeline.names());
-            let (call_id, context) = (opening.started.call_id, trace.context());
-            let (trace_id, span_id) = (context.trace_id(), context.span_id());
-            let span = info_span!("call", %call_id, %trace_id, %span_id);
-            let remotes = Remotes::new(channels, pipeline, Arc::clone(&service.metrics), trace.context());
-            let begin = || Conversation::begin(&service, opened, trace, replier, remotes, gates);
-            span.in_scope(begin).run(requests).instrument(span).await;
-        }
+    // Boxed, as all that follows: a call has thousands of bytes of state, and a future keeps room for all that it ever had.
+    let conversation = match Box::pin(open(&service, &mut requests, &gates)).await {
+        Ok(opened) => Conversation::begin(&service, opened, parent, replier, gates, channels),
         Err(failure) => {
             failure.log();
             service.metrics.failed(failure.kind());
-            replier.close(Err(failure.status())).await;
+            return replier.close(Err(failure.status())).await;
         }
-    }
+    };
+    conversation.run(requests).await;
 }
 
 /// A call, and what is known of it before its session begins.
@@ -122,6 +115,8 @@ struct Conversation<'a> {
     record: CallRecord,
     dialect: Dialect,
     trace: Trace,
+    /// Entered where something is logged, and not whenever something is said.
+    span: Span,
     outbox: Outbox,
     replier: Replier,
     remotes: Remotes,
@@ -143,12 +138,17 @@ impl<'a> Conversation<'a> {
     fn begin(
         service: &'a PolicyService,
         opened: Opened,
-        trace: Trace,
+        parent: Option<SpanContext>,
         replier: Replier,
-        remotes: Remotes,
         gates: Gates,
-    ) -> Self {
+        channels: Channels,
+    ) -> Box<Self> {
         let Opened { opening, place, policies, before } = opened;
+        let pipeline = policies.set().pipeline_of(&opening.started);
+        let trace = Trace::begin(&opening.started, opening.epoch(), parent, &pipeline.names());
+        let span = span(opening.started.call_id, trace.context());
+        let remotes = Remotes::new(channels, pipeline, Arc::clone(&service.metrics), trace.context(), span.clone());
+        let _entered = span.enter();
         // A silence that begins just behind one tick ends at the next but one: no later than a lease.
         let mut lease = interval(service.lease / 2);
         lease.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -162,12 +162,14 @@ impl<'a> Conversation<'a> {
         let record = service.recorder.call(Summary { epoch, ..Summary::new(&started) });
         let (dialect, outbox) = (started.dialect, Outbox::new(record.durable()));
         let session = Guarded::begin(Arc::clone(policies.set()), resumed, started, before);
-        Self {
+        let span = span.clone();
+        Box::new(Self {
             service,
             session,
             record,
             dialect,
             trace,
+            span,
             outbox,
             replier,
             remotes,
@@ -179,31 +181,36 @@ impl<'a> Conversation<'a> {
             seen: 0,
             spoke: false,
             _policies: policies,
-        }
+        })
     }
 
-    async fn run(mut self, mut requests: Streaming<EnforceRequest>) {
+    async fn run(mut self: Box<Self>, mut requests: Streaming<EnforceRequest>) {
         let _open = self.service.metrics.open_call();
+        let span = self.span.clone();
         match self.talk(&mut requests).await {
-            Ok(()) => self.finish().await,
+            Ok(()) => Box::pin(self.finish()).instrument(span).await,
             Err(failure) => {
                 drop(requests);
-                self.fail(failure).await;
+                Box::pin(self.fail(failure)).instrument(span).await;
             }
         }
     }
 
     /// Until the session says that the call is over.
     async fn talk(&mut self, requests: &mut Streaming<EnforceRequest>) -> Result<(), Failure> {
+        // Waited for once: to begin and to end a wait takes a lock that all calls share.
+        let Gates { cut, handover, .. } = self.gates.clone();
+        let (mut cut, mut handover) = (pin!(cut.cancelled()), pin!(handover.cancelled()));
+        let mut superseded = pin!(self.place.superseded());
         loop {
             if self.drain().await? == Drained::Ended {
                 return Ok(());
             }
             tokio::select! {
                 biased;
-                () = self.gates.cut.cancelled() => return Err(Failure::Cut),
-                () = self.place.superseded() => return Err(Failure::Superseded),
-                () = self.gates.handover.cancelled(), if self.can_resume => return Err(Failure::HandedOver),
+                () = &mut cut => return Err(Failure::Cut),
+                () = &mut superseded => return Err(Failure::Superseded),
+                () = &mut handover, if self.can_resume => return Err(Failure::HandedOver),
                 () = self.record.flush(), if !self.record.is_flushed() => {}
                 message = self.outbox.due() => self.say(message).await,
                 request = requests.message(), if self.record.is_flushed() => self.hear(request)?,
@@ -256,14 +263,15 @@ impl<'a> Conversation<'a> {
         taken.map_err(|fault| Failure::Fault(fault.to_string()))
     }
 
-    async fn say(&mut self, message: FromService) {
+    /// No `async fn`: what is said is not to be kept by whoever waits until there is room for it.
+    fn say(&mut self, message: FromService) -> impl Future<Output = ()> {
         self.seen = message.seen;
         self.spoke = true;
         if let Reply::Admission(admission) = &message.message {
             self.admission_by = None;
             self.service.metrics.admitted(admission);
         }
-        self.replier.say(message).await;
+        self.replier.say(message)
     }
 
     /// Called twice in a lease.
@@ -278,7 +286,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// The call is over: the stream is closed when its record is durable.
-    async fn finish(mut self) {
+    async fn finish(mut self: Box<Self>) {
         self.remotes.finish();
         self.service.continuations.remember(self.record.summary());
         let durable = self.record.close().await;
@@ -292,7 +300,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// The stream ends, and after it its record.
-    async fn fail(mut self, failure: Failure) {
+    async fn fail(mut self: Box<Self>, failure: Failure) {
         failure.log();
         self.service.metrics.failed(failure.kind());
         self.trace.failed(failure.kind());
@@ -334,6 +342,12 @@ impl<'a> Conversation<'a> {
         }
         self.record.lose(&failure.to_string());
     }
+}
+
+/// What the log says of a call.
+fn span(call_id: Uuid, context: &SpanContext) -> Span {
+    let (trace_id, span_id) = (context.trace_id(), context.span_id());
+    info_span!("call", %call_id, %trace_id, %span_id)
 }
 
 fn note(durable: &Result<(), NotDurable>, metrics: &Metrics, trace: &mut Trace) {

@@ -11,7 +11,7 @@ use luthien_proto::{FromService, ToService};
 use luthien_service::telemetry::{SpanContext, traceparent};
 use tokio::time::timeout;
 use tonic::metadata::AsciiMetadataValue;
-use tracing::warn;
+use tracing::{Span, warn};
 
 use crate::metrics::{Metrics, RemoteCause};
 pub(super) use channels::Channels;
@@ -27,6 +27,8 @@ pub(super) struct Remotes {
     metrics: Arc<Metrics>,
     traceparent: Option<AsciiMetadataValue>,
     lines: Vec<Line>,
+    /// The call's, for the log.
+    span: Span,
 }
 
 /// What comes from one.
@@ -37,9 +39,15 @@ pub(super) enum Heard {
 }
 
 impl Remotes {
-    pub(super) fn new(channels: Channels, pipeline: Arc<Pipeline>, metrics: Arc<Metrics>, trace: &SpanContext) -> Self {
+    pub(super) fn new(
+        channels: Channels,
+        pipeline: Arc<Pipeline>,
+        metrics: Arc<Metrics>,
+        trace: &SpanContext,
+        span: Span,
+    ) -> Self {
         let traceparent = traceparent(trace).parse().ok();
-        Self { channels, pipeline, metrics, traceparent, lines: Vec::new() }
+        Self { channels, pipeline, metrics, traceparent, lines: Vec::new(), span }
     }
 
     /// Tells the policy at that position something.
@@ -62,7 +70,7 @@ impl Remotes {
         if let Some(line) = line {
             line.lose(RemoteCause::Fault);
             let policy = self.pipeline.policies().get(stage).map_or("", |policy| policy.name());
-            warn!(policy, cause = RemoteCause::Fault.name(), "a remote policy is lost");
+            warn!(parent: &self.span, policy, cause = RemoteCause::Fault.name(), "a remote policy is lost");
         }
     }
 
@@ -87,7 +95,7 @@ impl Remotes {
         .await;
         if let Heard::Lost(cause, why) = &heard {
             let policy = self.pipeline.policies().get(stage).map_or("", |policy| policy.name());
-            warn!(policy, cause = cause.name(), why, "a remote policy is lost");
+            warn!(parent: &self.span, policy, cause = cause.name(), why, "a remote policy is lost");
         }
         (stage, heard)
     }

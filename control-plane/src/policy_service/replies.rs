@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::Stream;
 use luthien_proto::{FromService, wire::EnforceResponse};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -41,9 +41,12 @@ pub(super) fn channel(cut: CancellationToken) -> (Replier, Replies) {
 
 impl Replier {
     /// Says something. Whether anybody still listens shows on the other half of the stream.
-    pub(super) async fn say(&self, message: FromService) {
-        if !self.is_closed {
-            self.send(Reply::Say(Box::new(message.into()))).await;
+    pub(super) fn say(&self, message: FromService) -> impl Future<Output = ()> {
+        let reply = (!self.is_closed).then(|| Reply::Say(Box::new(message.into())));
+        async {
+            if let Some(reply) = reply {
+                self.send(reply).await;
+            }
         }
     }
 
@@ -55,6 +58,10 @@ impl Replier {
     }
 
     async fn send(&self, reply: Reply) {
+        let reply = match self.replies.try_send(reply) {
+            Ok(()) | Err(TrySendError::Closed(_)) => return,
+            Err(TrySendError::Full(reply)) => reply,
+        };
         tokio::select! {
             biased;
             permit = self.replies.reserve() => if let Ok(permit) = permit {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use uuid::Uuid;
 
 /// The streams of a process; cheap to clone.
@@ -65,8 +65,8 @@ impl Streams {
 
 impl Place {
     /// Returns when the call goes on with another stream.
-    pub(super) async fn superseded(&self) {
-        self.stream.superseded.cancelled().await;
+    pub(super) fn superseded(&self) -> WaitForCancellationFutureOwned {
+        self.stream.superseded.clone().cancelled_owned()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Texts as databases keep them: compressed, where that saves something.
 
-use std::io;
+use std::{cell::RefCell, io};
+
+use zstd::bulk::Compressor;
 
 /// Below this, a frame saves little and costs time.
 const COMPRESSED_MIN: usize = 512;
@@ -8,15 +10,27 @@ const LEVEL: i32 = 3;
 /// Begins every frame, and no text: it is not UTF-8.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+thread_local! {
+    /// Making one takes longer than compressing a text.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// A text for the database: itself, or a zstd frame.
 pub fn pack(text: &str) -> Vec<u8> {
     if text.len() < COMPRESSED_MIN {
         return text.as_bytes().to_vec();
     }
-    match zstd::bulk::compress(text.as_bytes(), LEVEL) {
+    match compress(text.as_bytes()) {
         Ok(frame) if frame.len() < text.len() => frame,
         Ok(_) | Err(_) => text.as_bytes().to_vec(),
     }
+}
+
+fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(compressor) => compressor.compress(bytes),
+        None => kept.insert(Compressor::new(LEVEL)?).compress(bytes),
+    })
 }
 
 /// The text again.

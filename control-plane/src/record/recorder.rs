@@ -252,7 +252,7 @@ impl CallRecord {
             self.send(What::Opened(Box::new(self.summary.clone())));
         }
         self.made.iter().for_each(|entry| self.said.entry(&entry.body));
-        self.ready.extend(self.made.drain(..).map(NewEntry::new));
+        self.ready.extend(std::mem::take(&mut self.made).into_iter().map(NewEntry::new));
         if self.ready.is_empty() {
             return;
         }

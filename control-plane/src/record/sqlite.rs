@@ -4,6 +4,7 @@
 //! power cut may take the last of them (`audit: relaxed`). `FULL`: each commit waits for the disk (`audit: strict`).
 
 mod activity;
+mod checkpoints;
 mod purge;
 mod read;
 mod rows;
@@ -31,6 +32,8 @@ use uuid::Uuid;
 
 use crate::continuation::Asked;
 
+use checkpoints::Checkpoints;
+
 use super::{
     Batch, Conversation, Cursor, Extent, FullCall, Page, Period, Purged, Query, SessionPage, SessionQuery, Store,
     StoreError, Summary, Written,
@@ -41,12 +44,17 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 /// What a write-ahead log that grew beyond it in a burst is cut to.
 const WAL_SIZE_KEPT: u32 = 64 << 20;
+/// As many pages in the log are written back by the commit that finds them, if nobody did before.
+const WAL_PAGES_MAX: u32 = 8 << 10;
+/// What the writer keeps in memory of the file, in KiB: the indexes are written all over.
+const WRITER_CACHE_KIB: u32 = 16 << 10;
 
 /// A file with the record.
 pub struct Sqlite {
     path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
+    checkpoints: Checkpoints,
 }
 
 impl Sqlite {
@@ -71,13 +79,19 @@ impl Sqlite {
             .pragma("journal_size_limit", WAL_SIZE_KEPT.to_string())
             .thread_name(|id| format!("sqlite-{id}"));
 
-        let writing = options.clone().journal_mode(SqliteJournalMode::Wal);
+        let writing = options
+            .clone()
+            .journal_mode(SqliteJournalMode::Wal)
+            .pragma("wal_autocheckpoint", WAL_PAGES_MAX.to_string())
+            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"));
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(writing).await?;
         schema::migrate(&mut *writer.acquire().await?).await?;
 
+        let checkpointer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
         let reading = options.pragma("query_only", "ON");
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(reading);
-        Ok(Self { path: path.to_owned(), writer, readers })
+        let checkpoints = Checkpoints::start(checkpointer);
+        Ok(Self { path: path.to_owned(), writer, readers, checkpoints })
     }
 
     async fn to_write(&self) -> Result<PoolConnection<sqlx::Sqlite>, sqlx::Error> {
@@ -94,16 +108,16 @@ impl Store for Sqlite {
     fn write<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Written, StoreError>> {
         Box::pin(async move {
             let mut connection = self.to_write().await?;
+            self.checkpoints.make_gap(&mut connection).await?;
             let mut transaction = immediate(&mut connection).await?;
             shared::add_messages(&mut transaction, &batch.messages).await?;
             shared::add_histories(&mut transaction, &batch.histories).await?;
             let conflicts = rows::add_entries(&mut transaction, &batch.entries).await?;
             texts::add(&mut transaction, &batch.texts).await?;
-            for summary in &batch.summaries {
-                rows::put_summary(&mut transaction, summary).await?;
-            }
+            rows::put_summaries(&mut transaction, &batch.summaries).await?;
             activity::add(&mut transaction, batch).await?;
             transaction.commit().await?;
+            self.checkpoints.committed();
             Ok(Written { conflicts })
         })
     }
@@ -143,6 +157,7 @@ impl Store for Sqlite {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
+            self.checkpoints.close().await;
             self.readers.close().await;
             self.writer.close().await;
         })

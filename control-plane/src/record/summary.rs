@@ -1,5 +1,7 @@
 //! What is known of a call at a glance.
 
+use std::collections::BTreeMap;
+
 use luthien_policy::{EntryBody, NoteEntry, OpenedEntry, OutcomeEntry, ReportEntry};
 use luthien_proto::message::{CallStarted, Outcome, Severity};
 use serde::{Deserialize, Serialize};
@@ -133,6 +135,18 @@ impl Summary {
             (is_known, summary.epoch, summary.outcome.is_some())
         };
         rank(self) > rank(kept) || rank(self) == rank(kept) && self.outcome.is_none()
+    }
+
+    /// The one of each call that supersedes the others, by call.
+    pub(super) fn latest(summaries: &[Self]) -> Vec<&Self> {
+        let mut latest: BTreeMap<Uuid, &Self> = BTreeMap::new();
+        for summary in summaries {
+            let kept = latest.entry(summary.call_id).or_insert(summary);
+            if summary.supersedes(kept) {
+                *kept = summary;
+            }
+        }
+        latest.into_values().collect()
     }
 
     /// Takes note of an entry of the call.

@@ -13,7 +13,11 @@ const SILENT: [&str; 9] =
 
 /// The words of a text, in small letters: what every store's index takes for words, whatever its locale.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+    cut(text).map(str::to_lowercase)
+}
+
+fn cut(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// A text in the making: words, with a space between them.
@@ -95,11 +99,18 @@ impl Said {
             return;
         }
         let text = &text[..text.floor_char_boundary(room)];
-        for word in words(text).filter(|word| word.len() <= WORD_MAX) {
+        for word in cut(text).filter(|word| word.len() <= WORD_MAX) {
             if !self.0.is_empty() {
                 self.0.push(' ');
             }
-            self.0.push_str(&word);
+            let start = self.0.len();
+            match word.is_ascii() {
+                true => {
+                    self.0.push_str(word);
+                    self.0[start..].make_ascii_lowercase();
+                }
+                false => self.0.push_str(&word.to_lowercase()),
+            }
         }
     }
 

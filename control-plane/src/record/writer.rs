@@ -19,8 +19,9 @@ use super::{
     sorter::Sorter,
 };
 
-/// How long the first item of a batch waits for company: commits cost the same for one row and for a hundred.
-const LINGER: Duration = Duration::from_millis(5);
+/// How long the first item of a batch waits for company: a commit writes whole pages, for one row as for a hundred. With
+/// the commit itself it has to stay below 50 ms.
+const LINGER: Duration = Duration::from_millis(20);
 const BATCH_BYTES_MAX: usize = 1 << 20;
 const BATCH_ITEMS_MAX: usize = 4096;
 const RETRY_FIRST: Duration = Duration::from_millis(20);

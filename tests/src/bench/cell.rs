@@ -94,10 +94,14 @@ impl Cell {
         Script { deltas: self.deltas, every_us, bytes: self.bytes }
     }
 
-    /// How far apart the clients begin, so that they are not in step.
+    /// How far apart the clients begin, so that they are not in step: neither with their chunks, nor with calls that end.
     pub fn stagger(&self) -> Duration {
         match self.pace {
-            Pace::PerSecond(rate) => Duration::from_secs(1) / rate / self.clients as u32,
+            Pace::PerSecond(rate) => {
+                let endless = self.deltas == u64::MAX;
+                let step = Duration::from_secs(1) / rate;
+                if endless { step / self.clients as u32 } else { step * self.deltas as u32 / self.clients as u32 }
+            }
             Pace::Full => Duration::ZERO,
         }
     }

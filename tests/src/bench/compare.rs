@@ -15,6 +15,8 @@ use super::{
 
 /// How often each of the two is measured; the median counts.
 const ROUNDS: usize = 3;
+/// What the two are called.
+const BUILDS: [&str; 2] = ["base", "now"];
 
 /// A load on a path.
 #[derive(Clone, Debug)]
@@ -22,8 +24,8 @@ pub struct Row {
     cell: Cell,
     path: Path,
     straight: Measured,
-    /// The base, and what is there now.
-    builds: [Result<Measured, String>; 2],
+    /// The base, and what is there now; or what went wrong.
+    builds: Result<[Measured; 2], String>,
 }
 
 /// Measures all of it, and hands each row over when it is there. The base comes first.
@@ -51,28 +53,35 @@ async fn by_turns(
     settings: [&Setting; 2],
     seconds: f64,
     patience: &mut Patience,
-) -> [Result<Measured, String>; 2] {
+) -> Result<[Measured; 2], String> {
     let mut attempts = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         // Who comes first has a machine that is a little cooler, or warmer.
         for build in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             patience.wait().await;
-            let measured = measure(path, cell, settings[build], seconds).await.map_err(|error| error.to_string());
-            let name = ["base", "now"][build];
-            match &measured {
-                Ok(measured) => eprintln!(
-                    "  {}, {name}: {:.0} chunks/s, CPU {:.1} µs/chunk, {:.0} % of the machine to others",
-                    path.name(),
-                    measured.chunks,
-                    measured.cpu(),
-                    measured.noise * 100.0
-                ),
-                Err(error) => eprintln!("  {}, {name}: {error}", path.name()),
+            let measured = measure(path, cell, settings[build], seconds).await;
+            progress(path, build, &measured);
+            match measured {
+                Ok(measured) => attempts[build].push(measured),
+                Err(error) => return Err(format!("{}: {error}", BUILDS[build])),
             }
-            attempts[build].push(measured);
         }
     }
-    attempts.map(|attempts| attempts.into_iter().collect::<Result<Vec<_>, _>>().map(|attempts| middle(&attempts)))
+    Ok(attempts.map(|attempts| middle(&attempts)))
+}
+
+fn progress(path: Path, build: usize, measured: &io::Result<Measured>) {
+    match measured {
+        Ok(measured) => eprintln!(
+            "  {}, {}: {:.0} chunks/s, CPU {:.1} µs/chunk, {:.0} % of the machine to others",
+            path.name(),
+            BUILDS[build],
+            measured.chunks,
+            measured.cpu(),
+            measured.noise * 100.0
+        ),
+        Err(error) => eprintln!("  {}, {}: {error}", path.name(), BUILDS[build]),
+    }
 }
 
 /// Each value's median.
@@ -107,9 +116,8 @@ pub fn table(rows: &[Row]) -> String {
     );
     for row in rows {
         let line = match &row.builds {
-            [Ok(base), Ok(now)] => row.line(base, now),
-            [Err(error), _] => format!("the base failed: {error} | | | |"),
-            [_, Err(error)] => format!("failed: {error} | | | |"),
+            Ok([base, now]) => row.line(base, now),
+            Err(error) => format!("failed: {error} | | | |"),
         };
         // Writing to a string does not fail.
         let _ = writeln!(out, "| {} | {} | {line} |", row.cell, row.path.name());

@@ -48,9 +48,9 @@ pub async fn run(setting: &Setting) -> io::Result<String> {
     let whole = Cell::new(Kind::Whole, 16, Pace::Full, 5);
     let calls = windows(whole, setting, CALLS, |load| &load.seen.calls).await?;
     let goals = [
-        goal("cost per chunk of one response, the last tenth × the second", &chunks, cpu),
-        goal("cost per call of a process, the last tenth × the second", &calls, cpu),
-        goal("memory of both planes, behind the last call × behind the second tenth", &calls, rss),
+        goal("cost per chunk of one response, the last tenth × the second", streamed, &chunks, cpu),
+        goal("cost per call of a process, the last tenth × the second", whole, &calls, cpu),
+        goal("memory of both planes, behind the last tenth of the calls × behind the second", whole, &calls, rss),
     ];
     Ok(format!(
         "{}; one thread per plane; SQLite; gated and passed.\n\n{}\n{}\n{}",
@@ -122,9 +122,9 @@ fn rss(window: &Window) -> f64 {
     window.rss_kib.iter().sum()
 }
 
-fn goal(what: &'static str, windows: &[Window], value: fn(&Window) -> f64) -> Goal {
+fn goal(what: &'static str, cell: Cell, windows: &[Window], value: fn(&Window) -> f64) -> Goal {
     let [second, last] = [windows.get(1), windows.last()].map(|window| window.map(value).unwrap_or(f64::NAN));
-    Goal { what, load: "full speed, 5 B".to_owned(), measured: last / second, most: FLAT }
+    Goal { what, load: cell.to_string(), measured: last / second, most: FLAT }
 }
 
 fn table(what: &str, windows: &[Window]) -> String {

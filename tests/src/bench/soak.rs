@@ -21,7 +21,7 @@ use super::{
     scenario::Scenario,
 };
 
-/// Calls of ten seconds, back to back.
+/// Calls of ten seconds, back to back: as many end in one second as in any other.
 const RATE: u32 = 50;
 const DELTAS: u64 = 500;
 /// Of what is asked for, what has to come.
@@ -59,9 +59,10 @@ pub async fn run(setting: &Setting, only: &[Scenario], minutes: u32) -> io::Resu
         Some(Scenario::Whole) | None => Path::Passed,
     };
     let most = ramp(path, setting).await?;
-    let cell = load((most as f64 * SHARE) as usize);
-    eprintln!("{most} streams are sustained; {} for {minutes} minutes", cell.clients);
-    let straight = measure(Path::Straight, cell, setting, STEP.as_secs_f64()).await?.times;
+    let endless = streams((most as f64 * SHARE) as usize);
+    eprintln!("{most} streams are sustained; {} for {minutes} minutes", endless.clients);
+    let straight = measure(Path::Straight, endless, setting, STEP.as_secs_f64()).await?.times;
+    let cell = endless.with_deltas(DELTAS);
     let mut out = head(path, cell, &straight);
     eprint!("{out}");
 
@@ -81,13 +82,13 @@ pub async fn run(setting: &Setting, only: &[Scenario], minutes: u32) -> io::Resu
     Ok(format!("{out}\n{}", goals::table(&flat(&all, cell))))
 }
 
-fn load(clients: usize) -> Cell {
-    Cell::new(Kind::Streamed, clients, Pace::PerSecond(RATE), 5).with_deltas(DELTAS)
+fn streams(clients: usize) -> Cell {
+    Cell::new(Kind::Streamed, clients, Pace::PerSecond(RATE), 5)
 }
 
 /// How many streams at once the machine sustains: doubled until it does not, then halved twice in between.
 async fn ramp(path: Path, setting: &Setting) -> io::Result<usize> {
-    let running = warm(path, load(1), setting).await?;
+    let running = warm(path, streams(1), setting).await?;
     let (mut good, mut clients) = (0, CLIENTS_MIN);
     while clients <= CLIENTS_MAX && is_sustained(clients, &running).await? {
         (good, clients) = (clients, clients * 2);
@@ -107,7 +108,7 @@ async fn ramp(path: Path, setting: &Setting) -> io::Result<usize> {
 }
 
 async fn is_sustained(clients: usize, running: &Running) -> io::Result<bool> {
-    let cell = load(clients);
+    let cell = streams(clients);
     let load = client::begin(running.talk, cell);
     under_way(&load.seen, cell).await?;
     sleep(SETTLE).await;

@@ -3,6 +3,7 @@
 mod blocks;
 mod consults;
 mod parts;
+mod settled;
 mod steps;
 
 use blocks::Blocks;
@@ -105,9 +106,7 @@ impl Recorder {
     /// What was made of the chunks up to `seq`, since the last time.
     pub fn settled(&mut self, seq: u64, events: &[Event], is_changed: bool) {
         for event in events {
-            if step_json(event).is_none() {
-                self.blocks.settled(seq, self.now_us, event);
-            }
+            self.blocks.settled(seq, self.now_us, event);
             if let Some(parts) = &mut self.parts {
                 parts.settled(seq, event);
             }

@@ -14,7 +14,8 @@ use crate::policy::{Held, Hook, Hooks, Place, SeenBlock};
 #[derive(Debug)]
 pub(super) struct OpenBlocks {
     hooks: Hooks,
-    open: BTreeMap<BlockKey, Open>,
+    /// Boxed, as a map makes room for many at once.
+    open: BTreeMap<BlockKey, Box<Open>>,
 }
 
 #[derive(Debug)]
@@ -111,7 +112,7 @@ impl OpenBlocks {
             | BlockKind::Opaque(_) => None,
         };
         let open = Open { choice: started.choice, kind: started.kind.kind(), tool, whole: String::new(), stop: None };
-        self.open.insert(started.block, open);
+        self.open.insert(started.block, open.into());
     }
 
     fn append(&mut self, key: BlockKey, delta: &Delta) {

@@ -17,7 +17,6 @@ use crate::{
 };
 
 /// A stage, a group of them, or one that somebody else serves.
-#[expect(clippy::large_enum_variant, reason = "most are the larger one")]
 pub(crate) enum Link {
     Stage(Stage),
     Group(Group),

@@ -7,9 +7,9 @@ use crate::{
     policy::{Hook, Place, Ruling},
 };
 
-/// A tally for each place.
+/// A tally for each place where anything happened.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies([Counts; Place::ALL.len()]);
+pub(crate) struct Tallies([Option<Box<Counts>>; Place::ALL.len()]);
 
 /// How often something happened.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) struct Counts {
 
 impl Tallies {
     pub(super) fn at(&mut self, place: Place) -> &mut Counts {
-        &mut self.0[place.index()]
+        self.0[place.index()].get_or_insert_default()
     }
 
     pub(super) fn ran(&mut self, place: Place, hook: Hook) {
@@ -47,7 +47,8 @@ impl Tallies {
     }
 
     pub(super) fn to_json(&self) -> Map<String, serde_json::Value> {
-        let tallies = Place::ALL.into_iter().zip(&self.0).map(|(place, counts)| (place, counts.to_tally()));
+        let tallies = Place::ALL.into_iter().zip(&self.0);
+        let tallies = tallies.filter_map(|(place, counts)| Some((place, counts.as_ref()?.to_tally())));
         tallies
             .filter(|(_, tally)| *tally != Tally::default())
             .map(|(place, tally)| (place.name().to_owned(), json!(tally)))

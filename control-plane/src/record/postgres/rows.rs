@@ -1,10 +1,9 @@
 //! How batches become rows: a statement per table, whatever their size, in an order of the tables and of the rows that is
 //! the same for all who write. So two who write the same rows wait for one another, and not in a circle.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
+use std::{borrow::Cow, sync::LazyLock};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgArguments, query::Query};
-use uuid::Uuid;
 
 use crate::record::{
     Entry, EntryKey, StoreError, Summary,
@@ -138,15 +137,8 @@ async fn conflicting(connection: &mut PgConnection, rows: &[&Entry]) -> Result<V
 /// Puts on record what is known of calls at a glance, where it [supersedes](Summary::supersedes) what is there.
 pub(super) async fn put_summaries(connection: &mut PgConnection, summaries: &[Summary]) -> Result<(), StoreError> {
     // One statement changes a row once.
-    let mut latest: BTreeMap<Uuid, &Summary> = BTreeMap::new();
-    for summary in summaries {
-        let kept = latest.entry(summary.call_id).or_insert(summary);
-        if summary.supersedes(kept) {
-            *kept = summary;
-        }
-    }
-    if !latest.is_empty() {
-        let rows: Vec<_> = latest.into_values().collect();
+    let rows = Summary::latest(summaries);
+    if !rows.is_empty() {
         bind_summaries(sqlx::query(AssertSqlSafe(PUT_SUMMARIES.as_str())), &rows).execute(connection).await?;
     }
     Ok(())

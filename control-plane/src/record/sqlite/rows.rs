@@ -1,6 +1,8 @@
 //! How calls and entries become rows.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
 
 use crate::{
     continuation::Withheld,
@@ -12,6 +14,8 @@ use crate::{
 
 /// The most rows of one INSERT. With a power of two each, few statements are prepared and all stay in the cache.
 const ROWS_MAX: usize = 256;
+/// The same of summaries, which have many columns.
+const SUMMARIES_MAX: usize = 64;
 
 const SUMMARY_COLUMNS: &str = "call_id, epoch, session, started_at_us, ended_at_us, client, dialect, upstream_dialect, \
     upstream, route, model, upstream_model, stream, dropped, omitted, revision, pipeline, outcome, reason, status, upstream_status, \
@@ -63,37 +67,65 @@ async fn conflicting(connection: &mut SqliteConnection, entries: &[Entry]) -> Re
     Ok(conflicts)
 }
 
-/// Puts on record what is known of a call at a glance, if it [supersedes](Summary::supersedes) what is there.
-pub(super) async fn put_summary(connection: &mut SqliteConnection, summary: &Summary) -> Result<(), StoreError> {
-    let mut insert = insert_summary(summary);
-    insert.push(format_args!(
-        " DO UPDATE SET {}, epoch = excluded.epoch WHERE {new} > {kept} OR {new} = {kept} AND excluded.outcome IS NULL",
+/// Puts on record what is known of calls at a glance, where it [supersedes](Summary::supersedes) what is there.
+pub(super) async fn put_summaries(connection: &mut SqliteConnection, summaries: &[Summary]) -> Result<(), StoreError> {
+    let latest = Summary::latest(summaries);
+    let mut rest = latest.as_slice();
+    while !rest.is_empty() {
+        let (rows, behind) = rest.split_at(rows_at_once(rest.len().min(SUMMARIES_MAX)));
+        let mut insert = QueryBuilder::<Sqlite>::new(format!("INSERT INTO calls ({SUMMARY_COLUMNS}) "));
+        insert.push_values(rows, |row, summary| bind_summary(row, summary));
+        insert.push(&*SUPERSEDE);
+        insert.build().execute(&mut *connection).await?;
+        rest = behind;
+    }
+    put_sessions(connection, summaries).await
+}
+
+/// Notes when the last call of each session began.
+async fn put_sessions(connection: &mut SqliteConnection, summaries: &[Summary]) -> Result<(), StoreError> {
+    let mut latest: BTreeMap<String, i64> = BTreeMap::new();
+    for summary in summaries {
+        let at = latest.entry(summary.session_id()).or_insert(summary.started_at_us);
+        *at = summary.started_at_us.max(*at);
+    }
+    let sessions: Vec<(String, i64)> = latest.into_iter().collect();
+    let mut rest = sessions.as_slice();
+    while !rest.is_empty() {
+        let (rows, behind) = rest.split_at(rows_at_once(rest.len()));
+        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO sessions (id, last_at_us) ");
+        insert.push_values(rows, |mut row, (id, last_at_us)| {
+            row.push_bind(id).push_bind(*last_at_us);
+        });
+        insert.push(
+            " ON CONFLICT (id) \
+             DO UPDATE SET last_at_us = excluded.last_at_us WHERE excluded.last_at_us > sessions.last_at_us",
+        );
+        insert.build().execute(&mut *connection).await?;
+        rest = behind;
+    }
+    Ok(())
+}
+
+/// What becomes of a summary whose call has one.
+static SUPERSEDE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        " ON CONFLICT (call_id) DO UPDATE SET {}, epoch = excluded.epoch \
+         WHERE {new} > {kept} OR {new} = {kept} AND excluded.outcome IS NULL",
         assignments(),
         new = rank("excluded"),
         kept = rank("calls"),
-    ));
-    insert.build().execute(&mut *connection).await?;
-    sqlx::query(
-        "INSERT INTO sessions (id, last_at_us) VALUES (?, ?) ON CONFLICT (id) \
-         DO UPDATE SET last_at_us = excluded.last_at_us WHERE excluded.last_at_us > sessions.last_at_us",
     )
-    .bind(summary.session_id())
-    .bind(summary.started_at_us)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
+});
 
 /// By what summaries supersede each other.
 fn rank(row: &str) -> String {
     format!("(COALESCE({row}.outcome <> 'unknown', FALSE), {row}.epoch, {row}.outcome IS NOT NULL)")
 }
 
-fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
-    let mut insert = QueryBuilder::new(format!("INSERT INTO calls ({SUMMARY_COLUMNS}) VALUES ("));
-    insert
-        .separated(", ")
-        .push_bind(summary.call_id.as_bytes().as_slice())
+/// In the order of [`SUMMARY_COLUMNS`].
+fn bind_summary(mut row: Separated<'_, Sqlite, &'static str>, summary: &Summary) {
+    row.push_bind(summary.call_id.as_bytes().as_slice())
         .push_bind(summary.epoch)
         .push_bind(summary.session.as_deref())
         .push_bind(summary.started_at_us)
@@ -129,8 +161,6 @@ fn insert_summary(summary: &Summary) -> QueryBuilder<Sqlite> {
         .push_bind(names(&summary.acted))
         .push_bind(summary.session_id())
         .push_bind(summary.period.number());
-    insert.push(") ON CONFLICT (call_id)");
-    insert
 }
 
 fn withheld(calls: &[Withheld]) -> Option<String> {

@@ -7,13 +7,14 @@ use sqlx::{
 
 use crate::record::StoreError;
 
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "record", include_str!("../../../../migrations/sqlite/0001_record.sql")),
     (2, "lost_fields", include_str!("../../../../migrations/sqlite/0002_lost_fields.sql")),
     (3, "policies", include_str!("../../../../migrations/sqlite/0003_policies.sql")),
     (4, "continuations", include_str!("../../../../migrations/sqlite/0004_continuations.sql")),
     (5, "messages", include_str!("../../../../migrations/sqlite/0005_messages.sql")),
     (6, "activity", include_str!("../../../../migrations/sqlite/0006_activity.sql")),
+    (7, "search", include_str!("../../../../migrations/sqlite/0007_search.sql")),
 ];
 
 /// Runs the migrations that the file lacks. All in one transaction that locks the file from its start, so that of several

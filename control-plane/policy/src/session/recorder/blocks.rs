@@ -9,15 +9,23 @@ use luthien_proto::{
 };
 use serde_json::json;
 
+use super::settled::Settled;
 use crate::{BlockEntry, ContentEntry, Deltas, Piece, StepEntry};
 
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    building: BTreeMap<BlockKey, BlockEntry>,
+    /// Boxed, as a map makes room for many at once.
+    building: BTreeMap<BlockKey, Box<Building>>,
     /// The blocks that stopped, with the seq of their stop, until that is settled.
     stopped: VecDeque<(u64, BlockKey)>,
     /// Opaque pieces of blocks that are themselves only recorded, and come whole before or after them.
     strays: BTreeMap<BlockKey, Strays>,
+}
+
+#[derive(Debug)]
+struct Building {
+    entry: BlockEntry,
+    settled: Settled,
 }
 
 #[derive(Debug, Default)]
@@ -39,10 +47,11 @@ impl Blocks {
                 if !extras.is_empty() {
                     note_chunk(&mut entry, chunk, Piece::Start);
                 }
-                self.building.insert(started.block, entry);
+                self.building.insert(started.block, Building { entry, settled: Settled::default() }.into());
             }
             Step::BlockDelta(delta) if self.building.contains_key(&delta.block) => {
-                self.with_original(delta.block, chunk, Piece::of(&delta.delta), |content| {
+                self.with_original(delta.block, chunk, Piece::of(&delta.delta), |content, settled| {
+                    settled.before(&delta.delta, content);
                     content.push(&delta.delta, extras);
                 });
             }
@@ -52,9 +61,9 @@ impl Blocks {
                 strays.received.push(&delta.delta, extras);
             }
             Step::BlockStopped(key) => {
-                self.with_original(*key, chunk, Piece::Stop, |content| content.note(extras));
-                if let Some(entry) = self.building.get_mut(key) {
-                    entry.stopped = true;
+                self.with_original(*key, chunk, Piece::Stop, |content, _| content.note(extras));
+                if let Some(building) = self.building.get_mut(key) {
+                    building.entry.stopped = true;
                     self.stopped.push_back((chunk.seq, *key));
                 }
             }
@@ -68,21 +77,25 @@ impl Blocks {
         match &event.step {
             Step::BlockStarted(started) => {
                 let building = self.building.entry(started.block);
-                let entry = building.or_insert_with(|| begin(started, seq, now_us));
-                entry.settled = Some(ContentEntry::begin(&started.kind, &event.extras));
+                let new = || Building { entry: begin(started, seq, now_us), settled: Settled::default() }.into();
+                let Building { entry, settled } = &mut **building.or_insert_with(new);
+                let begun = ContentEntry::begin(&started.kind, &event.extras);
+                *settled = Settled::begin(begun, entry.original.as_ref());
             }
             Step::BlockDelta(delta) if self.building.contains_key(&delta.block) => {
-                self.with_settled(delta.block, seq, |content| content.push(&delta.delta, &event.extras));
+                self.with_settled(delta.block, seq, |settled, original| {
+                    settled.push(&delta.delta, &event.extras, original);
+                });
             }
             Step::BlockDelta(delta) => {
                 self.strays.entry(delta.block).or_default().settled.push(&delta.delta, &event.extras);
             }
             Step::BlockStopped(key) => {
-                self.with_settled(*key, seq, |content| content.note(&event.extras));
-                if let Some(entry) = self.building.get_mut(key)
-                    && entry.original.is_none()
+                self.with_settled(*key, seq, |settled, original| settled.note(&event.extras, original));
+                if let Some(building) = self.building.get_mut(key)
+                    && building.entry.original.is_none()
                 {
-                    entry.stopped = true;
+                    building.entry.stopped = true;
                     self.stopped.push_back((seq, *key));
                 }
             }
@@ -97,8 +110,8 @@ impl Blocks {
         // A policy's own block is stopped at the chunk that is being settled, and may stand behind later stops.
         self.stopped.retain(|(stop, key)| {
             let is_due = *stop <= seq;
-            if is_due && let Some(entry) = self.building.remove(key) {
-                entries.push(finish(entry));
+            if is_due && let Some(building) = self.building.remove(key) {
+                entries.push(building.finish());
             }
             !is_due
         });
@@ -107,7 +120,8 @@ impl Blocks {
 
     /// The blocks that never stopped, in the order in which they began.
     pub fn rest(&mut self) -> Vec<BlockEntry> {
-        let mut entries: Vec<BlockEntry> = std::mem::take(&mut self.building).into_values().map(finish).collect();
+        let mut entries: Vec<BlockEntry> =
+            std::mem::take(&mut self.building).into_values().map(|building| building.finish()).collect();
         entries.sort_by_key(|entry| (entry.first, entry.block));
         entries
     }
@@ -130,41 +144,60 @@ impl Blocks {
         for (delta, extras) in &block.deltas {
             original.push(&delta.delta, extras);
         }
-        let mut settled = original.clone();
+        let mut settled = None;
         if let Some(strays) = self.strays.remove(&block.started.block) {
+            if strays.received != strays.settled {
+                settled.insert(original.clone()).add(strays.settled);
+            }
             original.add(strays.received);
-            settled.add(strays.settled);
         }
         let begun = begin(&block.started, block.first, block.first_arrived_us);
         let mut deltas = begun.deltas.clone();
         if block.stopped {
             deltas.push(block.last, block.last_arrived_us, Piece::Stop, None);
         }
-        finish(BlockEntry {
+        BlockEntry {
             last: block.last,
             stopped: block.stopped,
+            unchanged: settled.is_none(),
             original: Some(original),
-            settled: Some(settled),
+            settled,
             deltas,
             ..begun
-        })
+        }
     }
 
-    fn with_original(&mut self, key: BlockKey, chunk: &Chunk, piece: Piece, push: impl FnOnce(&mut ContentEntry)) {
-        if let Some(entry) = self.building.get_mut(&key) {
+    fn with_original(
+        &mut self,
+        key: BlockKey,
+        chunk: &Chunk,
+        piece: Piece,
+        push: impl FnOnce(&mut ContentEntry, &mut Settled),
+    ) {
+        if let Some(building) = self.building.get_mut(&key) {
+            let Building { entry, settled } = &mut **building;
             entry.last = chunk.seq;
             if let Some(original) = &mut entry.original {
-                push(original);
+                push(original, settled);
                 note_chunk(entry, chunk, piece);
             }
         }
     }
 
-    fn with_settled(&mut self, key: BlockKey, seq: u64, push: impl FnOnce(&mut ContentEntry)) {
-        if let Some(entry) = self.building.get_mut(&key) {
+    fn with_settled(&mut self, key: BlockKey, seq: u64, push: impl FnOnce(&mut Settled, Option<&ContentEntry>)) {
+        if let Some(building) = self.building.get_mut(&key) {
+            let Building { entry, settled } = &mut **building;
             entry.last = entry.last.max(seq);
-            entry.settled.as_mut().map(push);
+            push(settled, entry.original.as_ref());
         }
+    }
+}
+
+impl Building {
+    fn finish(self) -> BlockEntry {
+        let Self { entry, settled } = self;
+        let (unchanged, settled) = settled.finish(entry.original.as_ref());
+        BlockEntry { unchanged, settled, ..entry }
     }
 }
 
@@ -198,8 +231,4 @@ fn note_chunk(entry: &mut BlockEntry, chunk: &Chunk, piece: Piece) {
     let extras = entry.original.as_ref().and_then(|content| content.extras.len().checked_sub(1));
     let extras = extras.filter(|_| !chunk.event.extras.is_empty());
     entry.deltas.push(chunk.seq, chunk.arrived_us, piece, extras);
-}
-
-fn finish(entry: BlockEntry) -> BlockEntry {
-    BlockEntry { unchanged: entry.original == entry.settled, ..entry }
 }
