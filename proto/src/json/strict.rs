@@ -86,6 +86,7 @@ pub(super) struct Keys<'a>(Option<HashSet<Cow<'a, str>>>);
 
 impl<'a> Keys<'a> {
     /// Whether the key is new.
+    #[expect(clippy::ptr_arg, reason = "a key that is borrowed from the text is kept without copying it")]
     pub(super) fn insert(&mut self, fields: &Fields<'a>, key: &Cow<'a, str>) -> bool {
         if fields.len() < MANY {
             return !fields.contains_key(key);

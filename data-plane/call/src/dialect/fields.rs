@@ -12,10 +12,12 @@ pub(super) type Object = Map<String, Value>;
 
 /// Reads the JSON object that an upstream sent.
 pub(super) fn read_object<'a>(place: &str, text: &'a [u8]) -> Result<Fields<'a>, DecodeError> {
-    match read(place, text)? {
-        Borrowed::Object(object) => Ok(object),
-        other => Err(DecodeError::new(place, format!("expected a JSON object, found {}", other.type_name()))),
-    }
+    let value = read(place, text)?;
+    let found = value.type_name();
+    let Borrowed::Object(object) = value else {
+        return Err(DecodeError::new(place, format!("expected a JSON object, found {found}")));
+    };
+    Ok(object)
 }
 
 /// As [`read_object`], owned.
