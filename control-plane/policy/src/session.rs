@@ -260,6 +260,7 @@ impl Session {
     /// Says what there is to say, and puts on record what there is; how many messages that were.
     fn speak(&mut self) -> usize {
         self.tell_remotes();
+        let before = self.seen;
         if !self.is_behind() {
             self.seen = self.seen.max(self.taken);
         }
@@ -277,7 +278,7 @@ impl Session {
         let said = replies.len();
         match self.audit {
             Audit::Relaxed => {
-                replies.into_iter().for_each(|reply| self.say(reply));
+                self.say_all(replies, before);
                 self.record();
             }
             Audit::Strict => {
@@ -285,7 +286,7 @@ impl Session {
                     self.recorder.catch_up();
                 }
                 self.record();
-                replies.into_iter().for_each(|reply| self.say(reply));
+                self.say_all(replies, before);
             }
         }
         said
@@ -293,6 +294,14 @@ impl Session {
 
     fn record(&mut self) {
         self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
+    }
+
+    /// Only the last of them counts what was taken: a proxy whose messages are all counted waits for nothing more.
+    fn say_all(&mut self, mut replies: Vec<Reply>, before: u64) {
+        let last = replies.pop();
+        let first = replies.into_iter().map(|message| Output::Say(FromService { message, seen: before }));
+        self.outputs.extend(first);
+        last.into_iter().for_each(|reply| self.say(reply));
     }
 
     fn say(&mut self, message: Reply) {

@@ -240,8 +240,12 @@ class Session:
                 self._intake.interest = self._lowered = interest
 
     def _answer(self) -> None:
+        before = len(self._outputs)
         if not self._speak():
             self._say(policy_pb2.EnforceResponse(working=policy_pb2.Working()))
+        # Only the last counts the message: a proxy whose messages are all counted waits for nothing more.
+        for response in self._outputs[before:-1]:
+            response.seen -= 1
 
     def _speak(self) -> bool:
         """Says what there is to say; whether there was anything."""
