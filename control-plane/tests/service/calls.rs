@@ -30,8 +30,9 @@ async fn a_call_is_admitted_and_judged_and_on_record_when_its_stream_closes() {
     let mut text = String::new();
     loop {
         let reply = stream.reply().await;
-        assert_eq!(reply.seen, 1);
         let Reply::Verdict(verdict) = reply.message else { panic!("no verdict") };
+        // Only the last of the answers counts the message.
+        assert_eq!(reply.seen, u64::from(verdict.through == 6));
         if let Decision::Replace(events) = verdict.decision {
             text.extend(events.into_iter().filter_map(delta));
         }
