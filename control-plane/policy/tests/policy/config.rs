@@ -200,7 +200,9 @@ fn the_configuration_of_a_judge_is_checked() {
     check(json!({ "model": "m", "retries": 11 }), expect!["policies[0] (p).config.retries: 11 is more than 10"]);
     check(
         json!({ "model": "m", "deadline": "10" }),
-        expect!["policies[0] (p).config.deadline: expected a duration with its unit, such as 500ms, 10s or 1m30s"],
+        expect![
+            "policies[0] (p).config.deadline: expected a duration with its unit, such as 500ms, 10s or 1m30s, of a day at most"
+        ],
     );
     check(
         json!({ "model": "m", "credentials": "mine" }),

@@ -63,9 +63,12 @@ async fn run(shared: Arc<Shared>, pool: SqlitePool) {
     loop {
         shared.committed.notified().await;
         sleep(INTERVAL).await;
-        let Ok(mut connection) = pool.acquire().await else { return };
         // What fails is tried again behind the next commit; commits write the log back too when it is very long.
-        let pages = checkpoint(&mut connection).await.unwrap_or_default();
+        let pages = match pool.acquire().await {
+            Ok(mut connection) => checkpoint(&mut connection).await.unwrap_or_default(),
+            Err(sqlx::Error::PoolClosed) => return,
+            Err(_) => continue,
+        };
         shared.is_long.store(pages > PAGES_MAX, Ordering::Relaxed);
     }
 }

@@ -10,7 +10,7 @@ use luthien_proto::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{BuildError, Question, set::Fields};
+use crate::{BuildError, Question, policies::durations, set::Fields};
 
 const RETRIES: u32 = 1;
 const RETRIES_MAX: u32 = 10;
@@ -180,40 +180,6 @@ fn on_error(word: Option<String>) -> Result<OnError, BuildError> {
     }
 }
 
-/// Whole numbers with units: `500ms`, `10s`, `1m30s`.
 fn deadline(text: &str) -> Result<Duration, BuildError> {
-    let parsed = millis(text).filter(|millis| *millis > 0).map(Duration::from_millis);
-    parsed.ok_or_else(|| error("deadline", "expected a duration with its unit, such as 500ms, 10s or 1m30s"))
-}
-
-fn millis(text: &str) -> Option<u64> {
-    let (mut total, mut rest) = (0_u64, text);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at(digits);
-        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit);
-        let millis = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            _ => return None,
-        };
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(millis)?)?;
-        rest = after;
-    }
-    Some(total)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_has_units() {
-        assert_eq!(["500ms", "10s", "1m30s"].map(millis), [Some(500), Some(10_000), Some(90_000)]);
-        for text in ["10", "s", "1h", "-1s", "1.5s", "10 s", "99999999999999999999s", "0s", ""] {
-            assert!(deadline(text).is_err(), "{text}");
-        }
-    }
+    durations::read(text).map_err(|why| error("deadline", why))
 }

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::policies::strings::{Part, change_strings, escape, is_json, parts, unescape};
 
+/// Fewer bytes are read by steps in less time than the search takes to begin.
+const SKIP_MIN: usize = 64;
+
 /// Finds the leftmost match; of several at one position, that of the earliest pair.
 pub(super) struct Finder {
     automaton: NFA,
@@ -117,7 +120,7 @@ impl Finder {
     /// How many of these bytes can be read without a step: no match begins in them, nor may one that ends behind the text.
     pub fn skip(&self, text: &[u8]) -> usize {
         let tail = text.len().saturating_sub(self.longest.saturating_sub(1));
-        if tail == 0 {
+        if tail < SKIP_MIN {
             return 0;
         }
         self.search.find(text).map_or(tail, |found| found.start().min(tail))

@@ -8,6 +8,7 @@ use luthien_proto::{
 use serde_json::Value;
 
 use super::place;
+
 /// What `object` says.
 pub(super) const CHUNK: &str = "chat.completion.chunk";
 pub(super) const WHOLE: &str = "chat.completion";
