@@ -21,6 +21,7 @@ use luthien_call::{
     sse,
 };
 use luthien_proto::{
+    codec::Encoded,
     event::{Event, Kind},
     message::{
         Admission, AdmissionDecision, CallStarted, Decision, FailureMode, Forward, FromService, Interest, Level,
@@ -136,13 +137,24 @@ fn call(level: Level, bytes: usize, replaces: bool) -> Path {
         driven.upstream(event);
     }
     let event = delta(dialect, bytes);
+    // The first begins the block.
+    (0..2).for_each(|_| driven.upstream(event.clone()));
+    driven.reads = false;
     Box::new(move || driven.upstream(event.clone()))
 }
 
+/// A call, and a service that costs next to nothing.
 struct Driven {
     call: Call,
     now: Instant,
+    /// Whether what is gated is replaced, by what the service read last.
     replaces: bool,
+    replacement: Vec<Event>,
+    /// Whether messages are read; if not, each that is gated tells of one chunk.
+    reads: bool,
+    gates: bool,
+    /// The last chunk that was told.
+    through: u64,
     /// Messages that the service took.
     seen: u64,
 }
@@ -181,7 +193,9 @@ impl Driven {
             Limits { held: 1 << 24, sse_event: 1 << 20, body: 1 << 20, batch: 1 << 18, resume: 1 << 20, consults };
         let now = Instant::now();
         let call = Call::new(Setup { started, limits, times, on_loss: FailureMode::Closed, conversion: None }, now);
-        let mut driven = Self { call, now, replaces, seen: 0 };
+        let gates = level == Level::Gate;
+        let mut driven =
+            Self { call, now, replaces, replacement: Vec::new(), reads: true, gates, through: 0, seen: 0 };
         driven.pump();
         let forward = Forward {
             interest: Interest::all(level),
@@ -213,24 +227,33 @@ impl Driven {
         self.pump();
     }
 
+    /// The service answers a message.
+    fn take(&mut self, message: &Encoded) {
+        if self.reads {
+            match message.decode().unwrap() {
+                ToService::Chunks(chunks) => {
+                    self.through = chunks.last().unwrap().seq;
+                    self.replacement = chunks.into_iter().map(|chunk| chunk.event).collect();
+                }
+                ToService::Block(_) => {}
+                _ => return,
+            }
+        } else {
+            self.through += 1;
+        }
+        self.seen += 1;
+        if !self.gates {
+            return self.say(Reply::Working);
+        }
+        let decision = if self.replaces { Decision::Replace(self.replacement.clone()) } else { Decision::Pass };
+        let verdict = Verdict { through: self.through, decision, annotations: Vec::new(), cancel_upstream: false };
+        self.say(Reply::Verdict(verdict));
+    }
+
     fn pump(&mut self) {
         while let Some(output) = self.call.poll() {
             match output {
-                Output::Tell(message) if let Ok(ToService::Chunks(chunks)) = message.decode() => {
-                    self.seen += 1;
-                    let through = chunks.last().unwrap().seq;
-                    let decision = if self.replaces {
-                        Decision::Replace(chunks.into_iter().map(|chunk| chunk.event).collect())
-                    } else {
-                        Decision::Pass
-                    };
-                    let annotations = Vec::new();
-                    self.say(Reply::Verdict(Verdict { through, decision, annotations, cancel_upstream: false }));
-                }
-                Output::Tell(message) if let Ok(ToService::Block(_)) = message.decode() => {
-                    self.seen += 1;
-                    self.say(Reply::Working);
-                }
+                Output::Tell(message) => self.take(&message),
                 Output::Write(bytes) => {
                     black_box(&bytes);
                     self.call.handle(Input::ClientTook(bytes.len()), self.now);
