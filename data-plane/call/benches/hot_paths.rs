@@ -76,17 +76,19 @@ fn begin(name: &str) -> Path {
 }
 
 fn read(bytes: usize) -> Path {
-    let event = delta(Dialect::OpenAiChat, bytes);
+    let mut deltas = deltas(Dialect::OpenAiChat, bytes);
     let mut decoder = sse::Decoder::new(1 << 20);
     Box::new(move || {
-        decoder.push(event.clone());
+        decoder.push(deltas.next().unwrap());
         black_box(decoder.next().unwrap().unwrap());
     })
 }
 
 fn decode(dialect: Dialect, bytes: usize) -> Path {
-    let (mut decoder, event) = (decoder(dialect), event(&delta(dialect, bytes)));
+    let events: Vec<_> = deltas(dialect, bytes).take(DELTAS).map(|delta| event(&delta)).collect();
+    let (mut decoder, mut events) = (decoder(dialect), events.into_iter().cycle());
     Box::new(move || {
+        let event = events.next().unwrap();
         black_box(decoder.event(event.name().unwrap(), &event.data).unwrap());
     })
 }
@@ -99,10 +101,11 @@ fn encode(dialect: Dialect, bytes: usize) -> Path {
         steps(&mut decoder, &event).iter().for_each(|step| encoder.encode(step, &mut out));
     }
     encoder.flush(&mut out);
-    let first = steps(&mut decoder, &delta(dialect, bytes));
+    let mut texts = self::deltas(dialect, bytes);
+    let first = steps(&mut decoder, &texts.next().unwrap());
     first.iter().for_each(|step| encoder.encode(step, &mut out));
     // The first delta may begin the block; the one that is measured does not.
-    let deltas = steps(&mut decoder, &delta(dialect, bytes));
+    let deltas = steps(&mut decoder, &texts.next().unwrap());
     Box::new(move || {
         out.clear();
         deltas.iter().for_each(|step| encoder.encode(step, &mut out));
@@ -136,11 +139,11 @@ fn call(level: Level, bytes: usize, replaces: bool) -> Path {
     for event in beginning(dialect) {
         driven.upstream(event);
     }
-    let event = delta(dialect, bytes);
+    let mut deltas = deltas(dialect, bytes);
     // The first begins the block.
-    (0..2).for_each(|_| driven.upstream(event.clone()));
+    deltas.by_ref().take(2).for_each(|delta| driven.upstream(delta));
     driven.reads = false;
-    Box::new(move || driven.upstream(event.clone()))
+    Box::new(move || driven.upstream(deltas.next().unwrap()))
 }
 
 /// A call, and a service that costs next to nothing.
@@ -194,8 +197,7 @@ impl Driven {
         let now = Instant::now();
         let call = Call::new(Setup { started, limits, times, on_loss: FailureMode::Closed, conversion: None }, now);
         let gates = level == Level::Gate;
-        let mut driven =
-            Self { call, now, replaces, replacement: Vec::new(), reads: true, gates, through: 0, seen: 0 };
+        let mut driven = Self { call, now, replaces, replacement: Vec::new(), reads: true, gates, through: 0, seen: 0 };
         driven.pump();
         let forward = Forward {
             interest: Interest::all(level),
@@ -279,15 +281,22 @@ fn beginning(dialect: Dialect) -> Vec<Bytes> {
     events.iter().map(|event| Bytes::from_static(event.as_bytes())).collect()
 }
 
-/// A delta of so many bytes.
-fn delta(dialect: Dialect, bytes: usize) -> Bytes {
-    let text: String = "a few words of prose, ".chars().cycle().take(bytes).collect();
-    Bytes::from(match dialect {
-        Dialect::AnthropicMessages => format!(
-            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{text}\"}}}}\n\n"
-        ),
-        _ => format!(
-            "data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1763856000,\"model\":\"m\",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_1\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"logprobs\":null,\"finish_reason\":null}}],\"usage\":null,\"obfuscation\":\"aZ3x\"}}\n\n"
-        ),
-    })
+/// How many deltas there are before they come again.
+const DELTAS: usize = 4;
+
+/// Deltas of so many bytes, each with other text.
+fn deltas(dialect: Dialect, bytes: usize) -> impl Iterator<Item = Bytes> {
+    let delta = |at: usize| {
+        let text: String = "a few words of prose, ".chars().cycle().skip(at).take(bytes).collect();
+        let padding = &"aZ3x"[..at + 1];
+        Bytes::from(match dialect {
+            Dialect::AnthropicMessages => format!(
+                "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"{text}\"}}}}\n\n"
+            ),
+            _ => format!(
+                "data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1763856000,\"model\":\"m\",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_1\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"logprobs\":null,\"finish_reason\":null}}],\"usage\":null,\"obfuscation\":\"{padding}\"}}\n\n"
+            ),
+        })
+    };
+    (0..DELTAS).map(delta).collect::<Vec<_>>().into_iter().cycle()
 }

@@ -13,6 +13,7 @@ mod openai_responses;
 mod request;
 mod source;
 mod target;
+mod template;
 mod write;
 
 use bytes::{Bytes, BytesMut};
@@ -23,6 +24,7 @@ use thiserror::Error;
 pub use failure::{decode_error, error_body};
 pub use request::{ClientRequest, RequestError, decode_request};
 pub use target::{Lost, UpstreamOptions};
+use template::{Template, Varying};
 
 /// The content type of a streamed response.
 pub const CONTENT_TYPE_SSE: &str = "text/event-stream; charset=utf-8";
@@ -87,7 +89,12 @@ pub fn echo(dialect: Dialect, request: &Request) -> Extras {
 /// Whatever the upstream sends, the steps are grammatical: Started first and once; every delta within an open block; the
 /// blocks of a choice stopped before its Finished; one last step. What can't be told so is an error.
 #[derive(Debug)]
-pub struct ResponseDecoder(Decoder);
+pub struct ResponseDecoder {
+    decoder: Decoder,
+    /// What the last event may have in common with the next: nothing else was said since.
+    template: Option<Box<Template>>,
+    ambiguous: bool,
+}
 
 #[derive(Debug)]
 enum Decoder {
@@ -100,12 +107,13 @@ enum Decoder {
 impl ResponseDecoder {
     /// A decoder of one response.
     pub fn new(dialect: Dialect) -> Self {
-        Self(match dialect {
+        let decoder = match dialect {
             Dialect::OpenAiChat => Decoder::OpenAiChat(Box::default()),
             Dialect::AnthropicMessages => Decoder::AnthropicMessages(Box::default()),
             Dialect::Gemini => Decoder::Gemini(Box::default()),
             Dialect::OpenAiResponses => Decoder::OpenAiResponses(Box::default()),
-        })
+        };
+        Self { decoder, template: None, ambiguous: false }
     }
 
     /// The steps of one SSE event; none, if it says nothing (a ping, an empty first delta).
@@ -113,29 +121,28 @@ impl ResponseDecoder {
     /// # Errors
     /// The event breaks JSON or the dialect's grammar. The decoder is of no use after that.
     pub fn event(&mut self, name: Option<&str>, data: &Bytes) -> Result<Vec<Event>, DecodeError> {
-        match &mut self.0 {
-            Decoder::OpenAiChat(decoder) => decoder.event(name, data),
-            Decoder::AnthropicMessages(decoder) => decoder.event(name, data),
-            Decoder::Gemini(decoder) => decoder.event(name, data),
-            Decoder::OpenAiResponses(decoder) => decoder.event(name, data),
+        if let Some(event) = self.template.as_ref().and_then(|template| template.read(name, data)) {
+            return Ok(vec![event]);
         }
+        self.template = None;
+        let events = self.decoder.event(name, data)?;
+        let is_ambiguous = self.decoder.take_ambiguous();
+        self.ambiguous |= is_ambiguous;
+        if let Some(varying) = self.decoder.varying().filter(|_| !is_ambiguous) {
+            self.template = Template::of(name, data, &events, varying).map(Box::new);
+        }
+        Ok(events)
     }
 
     /// Whether a client may read something else than these steps in what came since this was asked last, so that it must
     /// not leave as it came: blocks or calls of tools that are misnumbered.
     pub fn take_ambiguous(&mut self) -> bool {
-        match &mut self.0 {
-            Decoder::OpenAiChat(decoder) => decoder.take_ambiguous(),
-            Decoder::AnthropicMessages(decoder) => decoder.take_ambiguous(),
-            Decoder::OpenAiResponses(decoder) => decoder.take_ambiguous(),
-            // No client speaks it, so that nothing of it ever leaves as it came.
-            Decoder::Gemini(_) => false,
-        }
+        std::mem::take(&mut self.ambiguous)
     }
 
     /// Whether what came last is no step, and goes on in the next event: the bytes of both belong together.
     pub fn is_amid(&self) -> bool {
-        match &self.0 {
+        match &self.decoder {
             Decoder::OpenAiResponses(decoder) => decoder.is_amid(),
             Decoder::OpenAiChat(_) | Decoder::AnthropicMessages(_) | Decoder::Gemini(_) => false,
         }
@@ -144,7 +151,8 @@ impl ResponseDecoder {
     /// The stream is over, cleanly: nothing more if it has had its last step; Ended if every choice is finished; else
     /// Failed.
     pub fn end(&mut self) -> Vec<Event> {
-        match &mut self.0 {
+        self.template = None;
+        match &mut self.decoder {
             Decoder::OpenAiChat(decoder) => decoder.end(),
             Decoder::AnthropicMessages(decoder) => decoder.end(),
             Decoder::Gemini(decoder) => decoder.end(),
@@ -154,13 +162,45 @@ impl ResponseDecoder {
 
     /// The upstream broke off: Failed, unless the stream has had its last step.
     pub fn cut(&mut self, reason: &str) -> Vec<Event> {
-        let is_over = match &mut self.0 {
+        self.template = None;
+        let is_over = match &mut self.decoder {
             Decoder::OpenAiChat(decoder) => decoder.cut(),
             Decoder::AnthropicMessages(decoder) => decoder.cut(),
             Decoder::Gemini(decoder) => decoder.cut(),
             Decoder::OpenAiResponses(decoder) => decoder.cut(),
         };
         if is_over { Vec::new() } else { vec![broken_off(reason)] }
+    }
+}
+
+impl Decoder {
+    fn event(&mut self, name: Option<&str>, data: &Bytes) -> Result<Vec<Event>, DecodeError> {
+        match self {
+            Self::OpenAiChat(decoder) => decoder.event(name, data),
+            Self::AnthropicMessages(decoder) => decoder.event(name, data),
+            Self::Gemini(decoder) => decoder.event(name, data),
+            Self::OpenAiResponses(decoder) => decoder.event(name, data),
+        }
+    }
+
+    fn take_ambiguous(&mut self) -> bool {
+        match self {
+            Self::OpenAiChat(decoder) => decoder.take_ambiguous(),
+            Self::AnthropicMessages(decoder) => decoder.take_ambiguous(),
+            Self::OpenAiResponses(decoder) => decoder.take_ambiguous(),
+            // No client speaks it, so that nothing of it ever leaves as it came.
+            Self::Gemini(_) => false,
+        }
+    }
+
+    /// What of a delta may vary without changing the decoder, so that it need not know of it.
+    fn varying(&self) -> Option<&'static Varying> {
+        match self {
+            Self::OpenAiChat(_) => Some(&openai_chat::VARYING),
+            Self::AnthropicMessages(_) => Some(&anthropic_messages::VARYING),
+            // These keep count of what they said.
+            Self::Gemini(_) | Self::OpenAiResponses(_) => None,
+        }
     }
 }
 

@@ -43,3 +43,5 @@ mod spelling;
 mod sse;
 #[path = "codec/stream.rs"]
 mod stream;
+#[path = "codec/successive.rs"]
+mod successive;

@@ -29,7 +29,10 @@ const BEFORE: &str = r#"data: {"id":"chatcmpl-CkQwLe8mYzVt2nXfS0r1uJd5aHbGp","ob
 const ROLE: &str =
     r#""role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null}"#;
 const CONTENT: &str = r#""content":""#;
-const AFTER: &str = r#""},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"aZ3x"}"#;
+const AFTER: &str = r#""},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":""#;
+/// OpenAI pads each delta differently.
+const PADDING: &str = "aZ3xQ9rTb";
+const END: &str = "\"}\n\n";
 const FINISH: &str = r#"},"logprobs":null,"finish_reason":"stop"}],"usage":null}"#;
 const DONE: &str = "data: [DONE]\n\n";
 
@@ -114,13 +117,15 @@ impl Deltas {
         Self { script, ticks, next: Next::Role }
     }
 
-    fn delta(&self) -> Bytes {
-        let mut event = BytesMut::with_capacity(BEFORE.len() + CONTENT.len() + self.script.bytes + AFTER.len() + 2);
+    fn delta(&self, sent: u64) -> Bytes {
+        let around = BEFORE.len() + CONTENT.len() + AFTER.len() + PADDING.len() + END.len();
+        let mut event = BytesMut::with_capacity(around + self.script.bytes);
         event.put(BEFORE.as_bytes());
         event.put(CONTENT.as_bytes());
         put_text(&mut event, self.script.bytes);
         event.put(AFTER.as_bytes());
-        event.put(&b"\n\n"[..]);
+        event.put(&PADDING.as_bytes()[..1 + sent as usize % PADDING.len()]);
+        event.put(END.as_bytes());
         event.freeze()
     }
 }
@@ -137,7 +142,7 @@ impl Body for Deltas {
                 if let Some(ticks) = &mut this.ticks {
                     ready!(ticks.poll_tick(cx));
                 }
-                (this.delta(), Next::Delta(sent + 1))
+                (this.delta(sent), Next::Delta(sent + 1))
             }
             Next::Delta(_) => (Bytes::from(format!("{BEFORE}{FINISH}\n\n")), Next::Finish),
             Next::Finish => (Bytes::from_static(DONE.as_bytes()), Next::Nothing),

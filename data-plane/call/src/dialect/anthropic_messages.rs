@@ -23,3 +23,8 @@ pub(super) use failure::{body as error_body, take as take_error};
 pub(super) use fold::encode_whole;
 pub(super) use request::decode as decode_request;
 pub(super) use request_body::encode as encode_request;
+
+use super::template::Varying;
+
+/// Nothing but texts.
+pub(super) const VARYING: Varying = Varying { texts: &["text", "thinking", "partial_json"], padding: None };

@@ -38,6 +38,14 @@ pub(super) use fold::encode_whole;
 pub(super) use request::decode as decode_request;
 pub(super) use request_body::encode as encode_request;
 
+use super::template::{PaddingField, Varying};
+
+/// OpenAI hides the length of a chunk (`stream_options.include_obfuscation`).
+pub(super) const VARYING: Varying = Varying {
+    texts: &["content", "reasoning_content", "reasoning", "refusal", "arguments", "input"],
+    padding: Some(PaddingField { place: place::CHUNK, name: "obfuscation" }),
+};
+
 /// The places of extras.
 mod place {
     pub(super) const CHUNK: &str = "chunk";
