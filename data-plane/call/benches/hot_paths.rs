@@ -194,8 +194,7 @@ impl Driven {
         let now = Instant::now();
         let call = Call::new(Setup { started, limits, times, on_loss: FailureMode::Closed, conversion: None }, now);
         let gates = level == Level::Gate;
-        let mut driven =
-            Self { call, now, replaces, replacement: Vec::new(), reads: true, gates, through: 0, seen: 0 };
+        let mut driven = Self { call, now, replaces, replacement: Vec::new(), reads: true, gates, through: 0, seen: 0 };
         driven.pump();
         let forward = Forward {
             interest: Interest::all(level),
