@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::OnceLock};
 
+use serde::{Serialize, Serializer};
 use serde_json::{Error, Map, Value};
 
 use super::{
@@ -25,7 +26,7 @@ enum Told {
     /// An object, which can be read; and taken apart, once somebody looked.
     Text {
         text: String,
-        fields: OnceLock<Map<String, Value>>,
+        fields: OnceLock<Box<Map<String, Value>>>,
     },
     Fields(Map<String, Value>),
 }
@@ -58,11 +59,32 @@ impl Extras {
         }
     }
 
+    /// The text that they came as, if nothing is escaped in it: then whatever they say stands in it as it is.
+    pub fn plain_text(&self) -> Option<&str> {
+        match self.0.as_deref()? {
+            Told::Text { text, .. } => (!text.contains('\\')).then_some(text),
+            Told::Fields(_) => None,
+        }
+    }
+
+    /// Whether these are the same, and came as the same text if both came as one. Of what comes with each chunk nothing has
+    /// to be read to tell that.
+    pub fn is_repeated_by(&self, other: &Self) -> bool {
+        match (self.0.as_deref(), other.0.as_deref()) {
+            (Some(Told::Text { text, .. }), Some(Told::Text { text: other, .. })) => text == other,
+            (None | Some(Told::Text { .. } | Told::Fields(_)), None | Some(Told::Text { .. } | Told::Fields(_))) => {
+                self == other
+            }
+        }
+    }
+
     /// The fields as a JSON object; empty if there are none.
     pub fn into_map(self) -> Map<String, Value> {
         match self.0.map(|told| *told) {
             None => Map::new(),
-            Some(Told::Text { text, fields: known }) => known.into_inner().unwrap_or_else(|| fields(&text).into_map()),
+            Some(Told::Text { text, fields: known }) => {
+                known.into_inner().map_or_else(|| fields(&text).into_map(), |known| *known)
+            }
             Some(Told::Fields(fields)) => fields,
         }
     }
@@ -128,7 +150,7 @@ impl Extras {
 
     fn map(&self) -> Option<&Map<String, Value>> {
         match self.0.as_deref()? {
-            Told::Text { text, fields: known } => Some(known.get_or_init(|| fields(text).into_map())),
+            Told::Text { text, fields: known } => Some(known.get_or_init(|| Box::new(fields(text).into_map()))),
             Told::Fields(fields) => Some(fields),
         }
     }
@@ -166,6 +188,13 @@ impl From<Fields<'_>> for Extras {
 impl PartialEq for Extras {
     fn eq(&self, other: &Self) -> bool {
         self.fields() == other.fields()
+    }
+}
+
+/// As the object that they are.
+impl Serialize for Extras {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.fields().serialize(serializer)
     }
 }
 

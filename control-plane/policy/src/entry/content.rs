@@ -45,7 +45,7 @@ pub struct ContentEntry {
     pub opaque: Vec<Value>,
     /// Unknown fields of its steps, in order; an immediate repetition is left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub extras: Vec<Value>,
+    pub extras: Vec<Extras>,
 }
 
 impl ContentEntry {
@@ -92,12 +92,8 @@ impl ContentEntry {
 
     /// Adds unknown fields.
     pub(crate) fn note(&mut self, extras: &Extras) {
-        if extras.is_empty() {
-            return;
-        }
-        let extras = Value::Object(extras.clone().into_map());
-        if self.extras.last() != Some(&extras) {
-            self.extras.push(extras);
+        if !extras.is_empty() && !self.extras.last().is_some_and(|last| last.is_repeated_by(extras)) {
+            self.extras.push(extras.clone());
         }
     }
 }

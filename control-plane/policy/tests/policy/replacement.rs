@@ -7,6 +7,7 @@ use luthien_proto::{
     json::Extras,
     message::Decision,
     request::Dialect,
+    wire,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -207,6 +208,36 @@ fn strings_in_unknown_fields_are_replaced_where_opaque_content_is() {
     proxy.respond(&events, &[1]);
     let released: Vec<String> = proxy.released.iter().map(|event| event.extras.to_text()).collect();
     assert_eq!(released, vec![r#"{"note":["so radical"],"cool":1}"#; events.len()]);
+}
+
+#[test]
+fn strings_in_unknown_fields_are_replaced_however_they_are_spelled() {
+    for (apply_to, extras, expected) in [
+        (json!(["text", "opaque"]), r#"{"note":["so cool"],"cool":1}"#, r#"{"note":["so radical"],"cool":1}"#),
+        (json!(["text", "opaque"]), r#"{ "note": "so c\u006fol" }"#, r#"{"note":"so radical"}"#),
+        (json!(["text", "opaque"]), r#"{ "note": "so fine", "cool": 1 }"#, r#"{ "note": "so fine", "cool": 1 }"#),
+        (json!(["text"]), r#"{"note":"so c\u006fol"}"#, r#"{"note":"so c\u006fol"}"#),
+        (
+            json!(["text"]),
+            r#"{"choice":{"logprobs":{"content":[{"token":"cool"}]}}}"#,
+            r#"{"choice":{"logprobs":null}}"#,
+        ),
+        (
+            json!(["text"]),
+            r#"{"choice":{"logprob\u0073":{"content":[{"token":"c\u006fol"}]}}}"#,
+            r#"{"choice":{"logprobs":null}}"#,
+        ),
+    ] {
+        let ended = wire::Event { event: Some(wire::event::Event::Ended(wire::Ended {})), extras_json: extras.into() };
+        let told = Event::try_from(ended).unwrap().extras;
+        let mut proxy = policy(json!({ "replacements": [["cool", "radical"]], "apply_to": apply_to }));
+        proxy.respond(
+            &response([vec![start(0, BlockKind::Text), Event { extras: told, ..piece(0, "hi") }, stop(0)]]),
+            &[1],
+        );
+        let pieces = proxy.released.iter().filter(|event| matches!(event.step, Step::BlockDelta(_)));
+        assert_eq!(pieces.map(|event| event.extras.to_text()).collect::<Vec<_>>(), [expected], "{extras}");
+    }
 }
 
 #[test]

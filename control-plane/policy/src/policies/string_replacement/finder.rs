@@ -148,6 +148,11 @@ impl Finder {
         }
     }
 
+    /// Whether there is anything to replace in a text.
+    pub fn is_in(&self, text: &str) -> bool {
+        self.search.is_match(text)
+    }
+
     /// A whole text, replaced; `None`: nothing was found in it.
     pub fn replace(&self, text: &str) -> Option<String> {
         Stream::new(self).whole(self, text)

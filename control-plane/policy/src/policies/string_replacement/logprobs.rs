@@ -10,6 +10,11 @@ use super::finder::Finder;
 
 const KEY: &str = "logprobs";
 
+/// Whether the text of fields, without escapes, may have any.
+pub(super) fn may_be_in(text: &str) -> bool {
+    text.contains(KEY)
+}
+
 /// The fields that change, if the log probabilities of a text that is replaced are taken out of them.
 pub(super) fn hide(fields: &Fields<'_>, finder: &Finder) -> Vec<(String, Value)> {
     let changed = fields.iter().filter_map(|(name, value)| {

@@ -71,6 +71,11 @@ impl Searcher {
         }
     }
 
+    /// Whether anything in unknown fields may have to be replaced, by their text.
+    fn may_change(&self, text: &str) -> bool {
+        logprobs::may_be_in(text) || (self.searches_opaque && self.finder.is_in(text))
+    }
+
     fn replaced_in(&self, fields: &Extras) -> Option<Extras> {
         let replaced = fields.iter().filter_map(|(name, value)| Some((name.clone(), self.finder.replace_json(value)?)));
         let mut changed = None;
@@ -81,7 +86,7 @@ impl Searcher {
     }
 
     pub(super) fn changed_extras(&self, event: &Event) -> Option<Event> {
-        if event.extras.is_empty() {
+        if event.extras.is_empty() || event.extras.plain_text().is_some_and(|text| !self.may_change(text)) {
             return None;
         }
         let mut changed: Option<Extras> = None;

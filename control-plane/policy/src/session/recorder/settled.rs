@@ -1,7 +1,6 @@
 //! What was let through of a block, kept only where it is not what came: a text is kept once.
 
 use luthien_proto::{event::Delta, json::Extras};
-use serde_json::Value;
 
 use crate::ContentEntry;
 
@@ -147,10 +146,9 @@ impl Extent {
         if extras.is_empty() {
             return Some(self);
         }
-        let extras = Value::Object(extras.clone().into_map());
-        let last = self.extras.checked_sub(1).and_then(|at| content.extras.get(at));
-        if last != Some(&extras) {
-            (content.extras.get(self.extras) == Some(&extras)).then_some(())?;
+        let is_at = |at: usize| content.extras.get(at).is_some_and(|known| known.is_repeated_by(extras));
+        if !self.extras.checked_sub(1).is_some_and(is_at) {
+            is_at(self.extras).then_some(())?;
             self.extras += 1;
         }
         Some(self)
@@ -165,7 +163,10 @@ fn behind(piece: &str, at: Option<usize>, text: Option<&str>) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use luthien_proto::event::BlockKind;
+    use luthien_proto::{
+        event::BlockKind,
+        json::{self, Borrowed},
+    };
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -180,8 +181,16 @@ mod tests {
             text().prop_map(Delta::Signature),
             (0..2).prop_map(|n| Delta::Opaque(json!(n))),
         ];
-        let extras = prop::sample::select(vec!["", "", r#"{"x":1}"#, r#"{"x":2}"#]);
-        (delta, extras.prop_map(|extras| Extras::from_text(extras).unwrap()))
+        let extras = prop::sample::select(vec!["{}", "{}", r#"{"x":1}"#, r#"{"x":2}"#]);
+        (delta, (extras, any::<bool>()).prop_map(|(extras, as_text)| spelled(extras, as_text)))
+    }
+
+    /// As they come from a proxy, or as a policy makes them.
+    fn spelled(extras: &'static str, as_text: bool) -> Extras {
+        match json::read(extras.as_bytes()) {
+            Ok(Borrowed::Object(fields)) if as_text => fields.into(),
+            Ok(_) | Err(_) => Extras::from_text(extras).unwrap(),
+        }
     }
 
     #[derive(Clone, Debug)]
