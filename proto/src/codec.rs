@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use prost::Message as _;
 use tonic::{
     Status,
@@ -13,7 +13,9 @@ use tonic_prost::{ProstDecoder, ProstEncoder};
 use crate::{FromService, Malformed, ToService, message::CallReport, wire};
 
 /// What a stream has at least; it grows to what its messages need.
-const BUFFER: usize = 512;
+const BUFFER: usize = 128;
+/// Longer messages are few.
+const LONG: usize = 8 * 1024;
 /// How much is encoded before it is handed on.
 const YIELD: usize = 32 * 1024;
 
@@ -55,14 +57,14 @@ impl Codec for ServiceCodec {
     type Encode = FromService;
     type Decode = Result<ToService, Malformed>;
     type Encoder = Self;
-    type Decoder = Self;
+    type Decoder = Hearing;
 
     fn encoder(&mut self) -> Self {
         Self
     }
 
-    fn decoder(&mut self) -> Self {
-        Self
+    fn decoder(&mut self) -> Hearing {
+        Hearing::default()
     }
 }
 
@@ -80,13 +82,28 @@ impl Encoder for ServiceCodec {
     }
 }
 
-impl Decoder for ServiceCodec {
+/// Reads what a proxy says.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    /// A long message, until the next one comes: a buffer that is in use is not used again, and what had room for the whole
+    /// of a request is let go of.
+    long: Bytes,
+}
+
+impl Decoder for Hearing {
     type Item = Result<ToService, Malformed>;
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
+        let request = if bytes.remaining() > LONG {
+            self.long = bytes.copy_to_bytes(bytes.remaining());
+            wire::EnforceRequest::decode(&*self.long)
+        } else {
+            self.long = Bytes::new();
+            wire::EnforceRequest::decode(bytes)
+        };
         let unreadable = |error: prost::DecodeError| Status::internal(error.to_string());
-        wire::EnforceRequest::decode(bytes).map(|request| Some(request.try_into())).map_err(unreadable)
+        request.map(|request| Some(request.try_into())).map_err(unreadable)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
