@@ -2,18 +2,20 @@
 
 use std::marker::PhantomData;
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use prost::Message as _;
 use tonic::{
     Status,
-    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
+    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
-use crate::{Malformed, ToService, message::CallReport, wire};
+use crate::{FromService, Malformed, ToService, message::CallReport, wire};
 
 /// What a stream has at least; it grows to what its messages need.
-const BUFFER: usize = 512;
+const BUFFER: usize = 128;
+/// Longer messages are few.
+const LONG: usize = 8 * 1024;
 /// How much is encoded before it is handed on.
 const YIELD: usize = 32 * 1024;
 
@@ -43,6 +45,69 @@ where
 
     fn decoder(&mut self) -> Self::Decoder {
         ProstDecoder::new(BufferSettings::new(BUFFER, YIELD))
+    }
+}
+
+/// The policy service's codec for a call: what is said and heard are the checked types, and those of the wire, which take
+/// ten times the room, are met nowhere else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServiceCodec;
+
+impl Codec for ServiceCodec {
+    type Encode = FromService;
+    type Decode = Result<ToService, Malformed>;
+    type Encoder = Self;
+    type Decoder = Hearing;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Hearing {
+        Hearing::default()
+    }
+}
+
+impl Encoder for ServiceCodec {
+    type Item = FromService;
+    type Error = Status;
+
+    fn encode(&mut self, item: FromService, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        let unwritable = |error: prost::EncodeError| Status::internal(error.to_string());
+        wire::EnforceResponse::from(item).encode(out).map_err(unwritable)
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER, YIELD)
+    }
+}
+
+/// Reads what a proxy says.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    /// A long message, until the next one comes: a buffer that is in use is not used again, and what had room for the whole
+    /// of a request is let go of.
+    long: Bytes,
+}
+
+impl Decoder for Hearing {
+    type Item = Result<ToService, Malformed>;
+    type Error = Status;
+
+    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
+        let request = if bytes.remaining() > LONG {
+            self.long = bytes.copy_to_bytes(bytes.remaining());
+            wire::EnforceRequest::decode(&*self.long)
+        } else {
+            self.long = Bytes::new();
+            wire::EnforceRequest::decode(bytes)
+        };
+        let unreadable = |error: prost::DecodeError| Status::internal(error.to_string());
+        request.map(|request| Some(request.try_into())).map_err(unreadable)
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER, YIELD)
     }
 }
 

@@ -38,7 +38,7 @@ pub enum Output {
     /// Say this to the proxy.
     Say(FromService),
     /// Put this on record.
-    Record(Entry),
+    Record(Box<Entry>),
     /// Say this to the remote policy at that position of the pipeline. The first message opens its stream.
     Tell {
         /// The position.
@@ -293,7 +293,7 @@ impl Session {
     }
 
     fn record(&mut self) {
-        self.outputs.extend(self.recorder.take().into_iter().map(Output::Record));
+        self.outputs.extend(self.recorder.take().into_iter().map(|entry| Output::Record(Box::new(entry))));
     }
 
     /// Only the last of them counts what was taken: a proxy whose messages are all counted waits for nothing more.

@@ -9,10 +9,9 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use luthien_policy::{Audit, Before, Output};
 use luthien_proto::{
-    FromService,
+    FromService, Malformed, ToService,
     message::{Admission, Reply},
     request::Dialect,
-    wire::EnforceRequest,
 };
 use luthien_service::telemetry::SpanContext;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
@@ -54,25 +53,40 @@ pub(super) struct Gates {
     pub(super) cut: CancellationToken,
 }
 
-/// Runs a call from its first message to the close of its stream.
-pub(super) async fn converse(
-    service: PolicyService,
-    mut requests: Streaming<EnforceRequest>,
-    parent: Option<SpanContext>,
-    mut replier: Replier,
-    gates: Gates,
-    channels: Channels,
-) {
-    // Boxed, as all that follows: a call has thousands of bytes of state, and a future keeps room for all that it ever had.
-    let conversation = match Box::pin(open(&service, &mut requests, &gates)).await {
-        Ok(opened) => Conversation::begin(&service, opened, parent, replier, gates, channels),
+/// What a proxy has said.
+pub(super) type Told = Result<ToService, Malformed>;
+
+/// The two halves of a call's stream, and what all calls of a thread share.
+pub(super) struct Wires {
+    pub(super) requests: Streaming<Told>,
+    pub(super) replier: Replier,
+    /// The proxy's span.
+    pub(super) parent: Option<SpanContext>,
+    pub(super) gates: Gates,
+    pub(super) channels: Channels,
+}
+
+/// Runs a call from its first message to the close of its stream. Boxed, as all that follows: a call has thousands of bytes
+/// of state, and a future keeps room for all that it ever had.
+pub(super) fn converse(service: Arc<PolicyService>, wires: Wires) -> impl Future<Output = ()> + Send {
+    let begun = Box::pin(begin(service, wires));
+    async {
+        let Some((conversation, requests)) = begun.await else { return };
+        conversation.run(requests).await;
+    }
+}
+
+/// `None`: the stream is closed.
+async fn begin(service: Arc<PolicyService>, mut wires: Wires) -> Option<(Box<Conversation>, Streaming<Told>)> {
+    match open(&service, &mut wires.requests, &wires.gates).await {
+        Ok(opened) => Some(Conversation::begin(service, opened, wires)),
         Err(failure) => {
             failure.log();
             service.metrics.failed(failure.kind());
-            return replier.close(Err(failure.status())).await;
+            wires.replier.close(Err(failure.status()));
+            None
         }
-    };
-    conversation.run(requests).await;
+    }
 }
 
 /// A call, and what is known of it before its session begins.
@@ -84,11 +98,7 @@ struct Opened {
 }
 
 /// Hears which call it is, and finds the policies that judge it and what was decided before them.
-async fn open(
-    service: &PolicyService,
-    requests: &mut Streaming<EnforceRequest>,
-    gates: &Gates,
-) -> Result<Opened, Failure> {
+async fn open(service: &PolicyService, requests: &mut Streaming<Told>, gates: &Gates) -> Result<Opened, Failure> {
     let opening = Opening::hear(requests, gates).await?;
     if opening.admission().is_none() && service.cannot_record() {
         return Err(Failure::NoRecord);
@@ -109,8 +119,8 @@ async fn open(
     Ok(Opened { opening, place, policies, before: Before { audit: service.audit, ..before } })
 }
 
-struct Conversation<'a> {
-    service: &'a PolicyService,
+struct Conversation {
+    service: Arc<PolicyService>,
     session: Guarded,
     record: CallRecord,
     dialect: Dialect,
@@ -134,15 +144,9 @@ struct Conversation<'a> {
     _policies: InUse,
 }
 
-impl<'a> Conversation<'a> {
-    fn begin(
-        service: &'a PolicyService,
-        opened: Opened,
-        parent: Option<SpanContext>,
-        replier: Replier,
-        gates: Gates,
-        channels: Channels,
-    ) -> Box<Self> {
+impl Conversation {
+    fn begin(service: Arc<PolicyService>, opened: Opened, wires: Wires) -> (Box<Self>, Streaming<Told>) {
+        let Wires { requests, replier, parent, gates, channels } = wires;
         let Opened { opening, place, policies, before } = opened;
         let pipeline = policies.set().pipeline_of(&opening.started);
         let trace = Trace::begin(&opening.started, opening.epoch(), parent, &pipeline.names());
@@ -163,7 +167,7 @@ impl<'a> Conversation<'a> {
         let (dialect, outbox) = (started.dialect, Outbox::new(record.durable()));
         let session = Guarded::begin(Arc::clone(policies.set()), resumed, started, before);
         let span = span.clone();
-        Box::new(Self {
+        let conversation = Box::new(Self {
             service,
             session,
             record,
@@ -181,12 +185,13 @@ impl<'a> Conversation<'a> {
             seen: 0,
             spoke: false,
             _policies: policies,
-        })
+        });
+        (conversation, requests)
     }
 
-    async fn run(mut self: Box<Self>, mut requests: Streaming<EnforceRequest>) {
-        let _open = self.service.metrics.open_call();
-        let span = self.span.clone();
+    async fn run(mut self: Box<Self>, mut requests: Streaming<Told>) {
+        let (service, span) = (Arc::clone(&self.service), self.span.clone());
+        let _open = service.metrics.open_call();
         match self.talk(&mut requests).await {
             Ok(()) => Box::pin(self.finish()).instrument(span).await,
             Err(failure) => {
@@ -197,31 +202,33 @@ impl<'a> Conversation<'a> {
     }
 
     /// Until the session says that the call is over.
-    async fn talk(&mut self, requests: &mut Streaming<EnforceRequest>) -> Result<(), Failure> {
+    async fn talk(&mut self, requests: &mut Streaming<Told>) -> Result<(), Failure> {
         // Waited for once: to begin and to end a wait takes a lock that all calls share.
         let Gates { cut, handover, .. } = self.gates.clone();
         let (mut cut, mut handover) = (pin!(cut.cancelled()), pin!(handover.cancelled()));
         let mut superseded = pin!(self.place.superseded());
         loop {
-            if self.drain().await? == Drained::Ended {
+            if self.drain()? == Drained::Ended {
                 return Ok(());
             }
+            let hears = self.record.is_flushed() && self.replier.is_flushed();
             tokio::select! {
                 biased;
                 () = &mut cut => return Err(Failure::Cut),
                 () = &mut superseded => return Err(Failure::Superseded),
                 () = &mut handover, if self.can_resume => return Err(Failure::HandedOver),
                 () = self.record.flush(), if !self.record.is_flushed() => {}
-                message = self.outbox.due() => self.say(message).await,
-                request = requests.message(), if self.record.is_flushed() => self.hear(request)?,
-                (stage, heard) = self.remotes.next(), if self.record.is_flushed() => self.hear_remote(stage, heard)?,
-                _ = self.lease.tick() => self.show_life().await?,
+                () = self.replier.flush(), if !self.replier.is_flushed() => {}
+                message = self.outbox.due() => self.say(message),
+                told = requests.message(), if hears => self.hear(told)?,
+                (stage, heard) = self.remotes.next(), if hears => self.hear_remote(stage, heard)?,
+                _ = self.lease.tick() => self.show_life()?,
             }
         }
     }
 
     /// Does what the session wants done.
-    async fn drain(&mut self) -> Result<Drained, Failure> {
+    fn drain(&mut self) -> Result<Drained, Failure> {
         loop {
             match self.session.poll()? {
                 None => {
@@ -235,13 +242,13 @@ impl<'a> Conversation<'a> {
                         Audit::Strict => self.record.added(),
                     };
                     if let Some(message) = self.outbox.put(behind, message) {
-                        self.say(message).await;
+                        self.say(message);
                     }
                 }
                 Some(Output::Record(entry)) => {
                     self.service.metrics.entry(self.dialect, &entry.body);
                     self.trace.entry(&entry);
-                    self.record.push(entry);
+                    self.record.push(*entry);
                 }
                 Some(Output::Tell { stage, message }) => self.remotes.tell(stage, message),
                 Some(Output::Leave { stage }) => self.remotes.leave(stage),
@@ -250,8 +257,8 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn hear(&mut self, request: Result<Option<EnforceRequest>, Status>) -> Result<(), Failure> {
-        let message = read(request)?;
+    fn hear(&mut self, told: Result<Option<Told>, Status>) -> Result<(), Failure> {
+        let message = read(told)?;
         self.session.handle(message)?.map_err(|fault| Failure::Fault(fault.to_string()))
     }
 
@@ -263,24 +270,23 @@ impl<'a> Conversation<'a> {
         taken.map_err(|fault| Failure::Fault(fault.to_string()))
     }
 
-    /// No `async fn`: what is said is not to be kept by whoever waits until there is room for it.
-    fn say(&mut self, message: FromService) -> impl Future<Output = ()> {
+    fn say(&mut self, message: FromService) {
         self.seen = message.seen;
         self.spoke = true;
         if let Reply::Admission(admission) = &message.message {
             self.admission_by = None;
             self.service.metrics.admitted(admission);
         }
-        self.replier.say(message)
+        self.replier.say(message);
     }
 
     /// Called twice in a lease.
-    async fn show_life(&mut self) -> Result<(), Failure> {
+    fn show_life(&mut self) -> Result<(), Failure> {
         if self.admission_by.is_some_and(|by| self.service.cannot_record() || by < Instant::now()) {
             return Err(Failure::NoRecord);
         }
         if !std::mem::take(&mut self.spoke) {
-            self.say(FromService { message: Reply::Working, seen: self.seen }).await;
+            self.say(FromService { message: Reply::Working, seen: self.seen });
         }
         Ok(())
     }
@@ -292,11 +298,10 @@ impl<'a> Conversation<'a> {
         let durable = self.record.close().await;
         note(&durable, &self.service.metrics, &mut self.trace);
         if durable.is_ok() {
-            for message in self.outbox.rest() {
-                self.replier.say(message).await;
-            }
+            self.outbox.rest().for_each(|message| self.replier.say(message));
         }
-        self.replier.close(durable.map_err(|not| Failure::from(not).status())).await;
+        self.replier.close(durable.map_err(|not| Failure::from(not).status()));
+        self.replier.flushed(&self.gates.cut).await;
     }
 
     /// The stream ends, and after it its record.
@@ -304,7 +309,8 @@ impl<'a> Conversation<'a> {
         failure.log();
         self.service.metrics.failed(failure.kind());
         self.trace.failed(failure.kind());
-        self.replier.close(Err(failure.status())).await;
+        self.replier.close(Err(failure.status()));
+        self.replier.flushed(&self.gates.cut).await;
         let goes_on = match failure.aftermath() {
             Aftermath::Unknown => false,
             Aftermath::UnknownIfNotResumed => self.can_resume && self.is_resumed().await,
@@ -313,7 +319,7 @@ impl<'a> Conversation<'a> {
         let durable = match goes_on {
             true => self.record.leave().await,
             false => {
-                self.lose(&failure).await;
+                self.lose(&failure);
                 self.service.continuations.remember(self.record.summary());
                 self.record.close().await
             }
@@ -336,9 +342,9 @@ impl<'a> Conversation<'a> {
     }
 
     /// The proxy will say no more. What its session still has for the record is taken.
-    async fn lose(&mut self, failure: &Failure) {
+    fn lose(&mut self, failure: &Failure) {
         if self.session.lost().is_ok() {
-            let _ = self.drain().await;
+            let _ = self.drain();
         }
         self.record.lose(&failure.to_string());
     }

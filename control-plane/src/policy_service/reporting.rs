@@ -1,5 +1,7 @@
 //! Reports of calls that no control plane had at their end: put on record, and answered when that is durable.
 
+use std::sync::Arc;
+
 use luthien_policy::ReportEntry;
 use luthien_proto::{Malformed, message::CallReport, wire};
 use tonic::Status;
@@ -9,7 +11,10 @@ use super::PolicyService;
 use crate::record::Summary;
 
 /// Puts a report on record.
-pub(super) async fn report(service: PolicyService, report: wire::CallReport) -> Result<wire::CallReported, Status> {
+pub(super) async fn report(
+    service: Arc<PolicyService>,
+    report: wire::CallReport,
+) -> Result<wire::CallReported, Status> {
     let report = CallReport::try_from(report).map_err(|malformed: Malformed| {
         warn!(error = %malformed, "a report can't be read");
         Status::invalid_argument(malformed.to_string())

@@ -3,13 +3,15 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures_util::future::BoxFuture;
 use luthien_proto::{
-    codec::SmallBuffers,
-    wire::{CallReport, CallReported, EnforceRequest, EnforceResponse},
+    FromService,
+    codec::{ServiceCodec, SmallBuffers},
+    wire::{CallReport, CallReported},
 };
 use luthien_service::telemetry::parse_traceparent;
 use tokio_util::task::TaskTracker;
@@ -21,7 +23,7 @@ use tonic::{
 
 use super::{
     Answer, PolicyService,
-    conversation::{self, Gates},
+    conversation::{self, Gates, Told, Wires},
     remotes::Channels,
     replies, reporting,
 };
@@ -33,7 +35,7 @@ const REPORT: &str = "/luthien.v1.PolicyService/Report";
 /// Begins a conversation for each stream.
 #[derive(Clone)]
 pub(super) struct Enforcer {
-    service: PolicyService,
+    service: Arc<PolicyService>,
     calls: TaskTracker,
     gates: Gates,
     /// Of the thread that serves.
@@ -42,7 +44,7 @@ pub(super) struct Enforcer {
 
 impl Enforcer {
     pub(super) fn new(service: PolicyService, calls: TaskTracker, gates: Gates) -> Self {
-        Self { service, calls, gates, channels: Channels::default() }
+        Self { service: Arc::new(service), calls, gates, channels: Channels::default() }
     }
 }
 
@@ -64,7 +66,7 @@ impl tower::Service<http::Request<Body>> for Enforcer {
         let limit = enforcer.service.message_bytes_max;
         match request.uri().path() {
             ENFORCE => Box::pin(async move {
-                let mut grpc = Grpc::new(SmallBuffers::default()).max_decoding_message_size(limit);
+                let mut grpc = Grpc::new(ServiceCodec).max_decoding_message_size(limit);
                 Ok(grpc.streaming(enforcer, request).await)
             }),
             REPORT => Box::pin(async move {
@@ -83,7 +85,7 @@ impl UnaryService<CallReport> for Enforcer {
 
     fn call(&mut self, request: Request<CallReport>) -> Self::Future {
         // Tracked as a call is: the record is kept open for it.
-        let reported = self.calls.spawn(reporting::report(self.service.clone(), request.into_inner()));
+        let reported = self.calls.spawn(reporting::report(Arc::clone(&self.service), request.into_inner()));
         Box::pin(async move {
             let lost = |_| Status::internal("the report could not be taken");
             reported.await.map_err(lost)?.map(Response::new)
@@ -91,21 +93,21 @@ impl UnaryService<CallReport> for Enforcer {
     }
 }
 
-impl StreamingService<EnforceRequest> for Enforcer {
-    type Response = EnforceResponse;
+impl StreamingService<Told> for Enforcer {
+    type Response = FromService;
     type ResponseStream = replies::Replies;
     type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
 
-    fn call(&mut self, request: Request<Streaming<EnforceRequest>>) -> Self::Future {
+    fn call(&mut self, request: Request<Streaming<Told>>) -> Self::Future {
         if self.gates.draining.is_cancelled() {
             return ready(Err(Status::unavailable("the control plane is shutting down")));
         }
-        let (replier, replies) = replies::channel(self.gates.cut.clone());
-        let service = self.service.clone();
+        let (replier, replies) = replies::channel();
         let parent = request.metadata().get("traceparent").and_then(|value| parse_traceparent(value.to_str().ok()?));
         let requests = request.into_inner();
-        let (gates, channels) = (self.gates.clone(), self.channels.clone());
-        self.calls.spawn(conversation::converse(service, requests, parent, replier, gates, channels));
+        let service = Arc::clone(&self.service);
+        let line = Wires { requests, replier, parent, gates: self.gates.clone(), channels: self.channels.clone() };
+        self.calls.spawn(conversation::converse(service, line));
         ready(Ok(Response::new(replies)))
     }
 }

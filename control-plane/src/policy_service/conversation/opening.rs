@@ -3,11 +3,10 @@
 use luthien_proto::{
     Malformed, ToService,
     message::{Admission, CallResumed, CallStarted, capability},
-    wire::EnforceRequest,
 };
 use tonic::{Status, Streaming};
 
-use super::{Failure, Gates};
+use super::{Failure, Gates, Told};
 
 /// What a proxy says first.
 pub(super) struct Opening {
@@ -18,7 +17,7 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Hears it.
-    pub(super) async fn hear(requests: &mut Streaming<EnforceRequest>, gates: &Gates) -> Result<Self, Failure> {
+    pub(super) async fn hear(requests: &mut Streaming<Told>, gates: &Gates) -> Result<Self, Failure> {
         match next(requests, gates).await? {
             ToService::CallStarted(started) => Ok(Self { started: *started, resumed: None }),
             ToService::CallResumed(resumed) => match next(requests, gates).await? {
@@ -50,7 +49,7 @@ impl Opening {
     }
 }
 
-async fn next(requests: &mut Streaming<EnforceRequest>, gates: &Gates) -> Result<ToService, Failure> {
+async fn next(requests: &mut Streaming<Told>, gates: &Gates) -> Result<ToService, Failure> {
     tokio::select! {
         request = requests.message() => read(request),
         () = gates.cut.cancelled() => Err(Failure::Cut),
@@ -59,9 +58,9 @@ async fn next(requests: &mut Streaming<EnforceRequest>, gates: &Gates) -> Result
 }
 
 /// What a proxy has said.
-pub(super) fn read(request: Result<Option<EnforceRequest>, Status>) -> Result<ToService, Failure> {
-    match request {
-        Ok(Some(request)) => request.try_into().map_err(|malformed: Malformed| Failure::Fault(malformed.to_string())),
+pub(super) fn read(told: Result<Option<Told>, Status>) -> Result<ToService, Failure> {
+    match told {
+        Ok(Some(told)) => told.map_err(|malformed: Malformed| Failure::Fault(malformed.to_string())),
         Ok(None) => Err(Failure::Lost("it closed the stream before CallEnded".into())),
         Err(status) => Err(Failure::Lost(format!("{:?}: {}", status.code(), status.message()))),
     }

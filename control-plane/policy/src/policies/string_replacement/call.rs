@@ -17,7 +17,8 @@ pub(super) struct Call {
     holds_thinking: bool,
     /// Whether the client joins the texts of a choice to one, whatever comes between them.
     joins_texts: bool,
-    flowing: BTreeMap<BlockKey, Flowing>,
+    /// Boxed, as a map makes room for many at once.
+    flowing: BTreeMap<BlockKey, Box<Flowing>>,
     /// By choice and kind, the text that stopped last, if what it ended with may still become a match.
     interrupted: BTreeMap<(u32, Kind), Interrupted>,
     held: BTreeMap<BlockKey, HeldBlock>,
@@ -32,7 +33,7 @@ struct Flowing {
 
 /// A text that stopped where a match may have begun: its stop is held until the text goes on, or nothing more comes.
 struct Interrupted {
-    flowing: Flowing,
+    flowing: Box<Flowing>,
     held: Held,
     stop: Event,
 }
@@ -122,7 +123,7 @@ impl Call {
         out: &mut HookOutput<'_>,
     ) {
         let finder = &self.finder;
-        let new = || Flowing { stream: Stream::new(finder), is_changed: false, make };
+        let new = || Box::new(Flowing { stream: Stream::new(finder), is_changed: false, make });
         let flowing = self.flowing.entry(block).or_insert_with(new);
         match flowing.stream.push(&self.finder, text) {
             None => self.search_extras(seen.event, out),
