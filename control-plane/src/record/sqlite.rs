@@ -28,6 +28,7 @@ use sqlx::{
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::continuation::Asked;
@@ -41,6 +42,8 @@ use super::{
 
 /// How long a statement waits for another process's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Before an opening is tried again that another process was in the way of.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 const READERS: u32 = 4;
 /// What a write-ahead log that grew beyond it in a burst is cut to.
 const WAL_SIZE_KEPT: u32 = 64 << 20;
@@ -84,7 +87,7 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             .pragma("wal_autocheckpoint", WAL_PAGES_MAX.to_string())
             .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"));
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(writing).await?;
+        let writer = connect_to_write(writing).await?;
         schema::migrate(&mut *writer.acquire().await?).await?;
 
         let checkpointer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
@@ -169,6 +172,25 @@ pub(super) fn synchronous(audit: Audit) -> SqliteSynchronous {
         Audit::Relaxed => SqliteSynchronous::Normal,
         Audit::Strict => SqliteSynchronous::Full,
     }
+}
+
+/// A pool of the one connection that writes. Who makes the file one with a write-ahead log is not made to wait by SQLite
+/// where others open it at that moment, but refused.
+async fn connect_to_write(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let until = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && Instant::now() < until => sleep(BUSY_PAUSE).await,
+            connected => return connected,
+        }
+    }
+}
+
+/// SQLite's result codes say what they are in their lowest byte (<https://sqlite.org/rescode.html>).
+fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: u32 = 5;
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == BUSY)
 }
 
 /// A connection that can begin a transaction. One that SQLite gave up by itself, as it does when the disk is full, goes on
