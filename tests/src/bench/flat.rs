@@ -43,7 +43,8 @@ struct Window {
 /// # Errors
 /// A process does not start, or a client did not get what it should.
 pub async fn run(setting: &Setting) -> io::Result<String> {
-    let streamed = Cell::new(Kind::Streamed, 1, Pace::Full, 5).with_deltas(CHUNKS);
+    // What is done once, at the end of a response, is in no part of it.
+    let streamed = Cell::new(Kind::Streamed, 1, Pace::Full, 5).with_deltas(CHUNKS + CHUNKS / WINDOWS);
     let chunks = windows(streamed, setting, CHUNKS, |load| &load.seen.chunks).await?;
     let whole = Cell::new(Kind::Whole, 16, Pace::Full, 5);
     let calls = windows(whole, setting, CALLS, |load| &load.seen.calls).await?;
