@@ -53,7 +53,8 @@ impl Template {
             Delta::Arguments(text) => (text, Delta::Arguments),
             Delta::Signature(_) | Delta::Opaque(_) => return None,
         };
-        if text.is_empty() || memchr(b'\\', data).is_some() {
+        // Arguments may have been told as an object: then no string of the data is their text.
+        if text.is_empty() || text.starts_with('{') || memchr(b'\\', data).is_some() {
             return None;
         }
         let text = find(data, varying.texts, text)?;

@@ -124,17 +124,24 @@ proptest! {
     }
 }
 
-/// The text of a call that is told as an object is not where a string says the same.
+/// The text of a call that is told as an object is not where a string says the same, whatever that is called.
 #[test]
 fn only_the_string_that_was_read_is_taken_for_the_text() {
-    let chunk = |model: &str| {
-        let call = r#"{"index":0,"function":{"arguments":{}}}"#;
+    let chunk = |begins: &str, repeated: &str| {
+        let call = format!(r#"{{"index":0,{begins}"function":{{"name":"f","arguments":{{}}}}}}"#);
         let choice = format!(r#"{{"index":0,"delta":{{"tool_calls":[{call}]}}}}"#);
-        (None, format!(r#"{{"id":"i","model":"{model}","choices":[{choice}]}}"#).into_bytes())
+        (None, format!(r#"{{"id":"i",{repeated},"choices":[{choice}]}}"#).into_bytes())
     };
-    let begun = r#"{"id":"i","model":"{}","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":""}}]}}]}"#;
-    let decoded = decode(Dialect::OpenAiChat, &[(None, begun.into()), chunk("{}"), chunk("{}"), chunk("evil")]);
-    let said: Vec<String> = decoded.iter().map(|read| format!("{:?}", read.as_ref().unwrap().0)).collect();
-    assert!(said[1].contains("Arguments(\"{}\")") && said[1] == said[2]);
-    assert!(said[3].contains("Arguments(\"{}\")") && said[3].contains("evil"), "{}", said[3]);
+    for repeated in [r#""model":"#, r#""model":"m","provider":{"content":"#] {
+        let end = if repeated.contains('{') { "}" } else { "" };
+        let says = |text: &str| format!("{repeated}\"{text}\"{end}");
+        let begun = chunk(r#""id":"c","type":"function","#, &says("{}"));
+        let decoded = decode(
+            Dialect::OpenAiChat,
+            &[begun, chunk("", &says("{}")), chunk("", &says("{}")), chunk("", &says("evil"))],
+        );
+        let said: Vec<String> = decoded.iter().map(|read| format!("{:?}", read.as_ref().unwrap().0)).collect();
+        assert!(said[1].contains("Arguments(\"{}\")") && said[1] == said[2], "{}", said[1]);
+        assert!(said[3].contains("Arguments(\"{}\")") && said[3].contains("evil"), "{}", said[3]);
+    }
 }
